@@ -1,0 +1,296 @@
+//! The closed table of failure codes: the one place that says where a failure happens and whose fault it is.
+//!
+//! Metric labels, message headers, events and the documentation all come from [`Code`].
+
+use std::fmt;
+use std::time::Duration;
+
+/// Longest failure message that leaves the process, in bytes. It has to fit beside the other headers into one AMQP frame.
+pub const MAX_MESSAGE_BYTES: usize = 512;
+
+/// Where in the life of a job a failure happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// The message was read.
+    Decode,
+    /// The job was checked against the settings and the clock.
+    Admit,
+    /// The image was asked for or was being read.
+    Fetch,
+    /// The first bytes of the image were looked at.
+    Inspect,
+    /// The vendor was called.
+    Call,
+    /// The event was published.
+    Publish,
+    /// The worker died or lost its connection, again and again, with this job in hand.
+    Crash,
+}
+
+impl Stage {
+    /// The name in events and headers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Admit => "admit",
+            Self::Fetch => "fetch",
+            Self::Inspect => "inspect",
+            Self::Call => "call",
+            Self::Publish => "publish",
+            Self::Crash => "crash",
+        }
+    }
+}
+
+/// Whose fault a failure is, and so what may be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The job's own fault: trying again cannot help. Parked at once.
+    Permanent,
+    /// May pass: tried again, at first in memory, then through the delay queues, then parked as exhausted.
+    Transient,
+    /// Nobody's fault but the account's, the settings' or the broker's: the job goes back without spending an attempt.
+    Systemic,
+}
+
+impl Class {
+    /// The name in events and headers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::Transient => "transient",
+            Self::Systemic => "systemic",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $stage:ident $class:ident,)+) => {
+        /// Why a job did not get a verdict. The list is closed: consumers route on it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of the life of a job.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name in events, headers, routing keys and metric labels.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// Where it happens.
+            pub const fn stage(self) -> Stage {
+                match self { $(Self::$variant => Stage::$stage,)+ }
+            }
+
+            /// Whose fault it is.
+            pub const fn class(self) -> Class {
+                match self { $(Self::$variant => Class::$class,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The message body is not a job.
+    MalformedJob "malformed_job" Decode Permanent,
+    /// The message is not one of the accepted kinds of body.
+    UnsupportedMessage "unsupported_message" Decode Permanent,
+    /// `expires_at` has passed.
+    JobExpired "job_expired" Admit Permanent,
+    /// The bucket is not in `s3.buckets`.
+    BucketNotAllowed "bucket_not_allowed" Admit Permanent,
+    /// S3 says there is no such object. Transient, because an upload can lag behind its message.
+    ObjectNotFound "object_not_found" Fetch Transient,
+    /// S3 refuses the read. Transient, because without the right to list a bucket a missing key looks like this too.
+    ObjectForbidden "object_forbidden" Fetch Transient,
+    /// The pinned version or `ETag` is gone.
+    ObjectChanged "object_changed" Fetch Permanent,
+    /// The object has no bytes.
+    ObjectEmpty "object_empty" Fetch Permanent,
+    /// The object has more bytes than `s3.max_object_bytes`.
+    ObjectTooLarge "object_too_large" Fetch Permanent,
+    /// The store cannot be reached, refuses work, or broke off.
+    StoreUnavailable "store_unavailable" Fetch Transient,
+    /// The store did not answer, or stopped sending, in time.
+    StoreTimeout "store_timeout" Fetch Transient,
+    /// The bytes are no image that is known.
+    NotAnImage "not_an_image" Inspect Permanent,
+    /// The bytes are an image of a format that is not accepted.
+    UnsupportedFormat "unsupported_format" Inspect Permanent,
+    /// The bytes begin like an image and then break its rules.
+    ImageCorrupt "image_corrupt" Inspect Permanent,
+    /// Too few or too many pixels, or an orientation the settings refuse.
+    ImageDimensions "image_dimensions" Inspect Permanent,
+    /// The API refuses this image (400, 413, 415, 422).
+    ApiRejected "api_rejected" Call Permanent,
+    /// The API refuses the token, also a fresh one.
+    ApiUnauthorized "api_unauthorized" Call Systemic,
+    /// The API refuses the account or does not know the address (402, 403, 404).
+    ApiForbidden "api_forbidden" Call Systemic,
+    /// The API asks to slow down (429).
+    ApiRateLimited "api_rate_limited" Call Transient,
+    /// The API cannot be reached or says it cannot work (406, 408, 425, 5xx).
+    ApiUnavailable "api_unavailable" Call Transient,
+    /// The whole request was sent and no answer came: the call may have been paid for.
+    ApiInDoubt "api_in_doubt" Call Transient,
+    /// The API says success with a body that is not a verdict.
+    ApiBadResponse "api_bad_response" Call Transient,
+    /// The verdict is known, but no queue is bound to take it.
+    ResultsUnroutable "results_unroutable" Publish Systemic,
+    /// The verdict is known, but the broker does not take it.
+    BrokerUnavailable "broker_unavailable" Publish Systemic,
+    /// The job was delivered so often without an end that it is set aside.
+    DeliveryLimit "delivery_limit" Crash Permanent,
+}
+
+impl Code {
+    /// The code of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+
+    /// True where a second try within the same delivery cannot be a second payment.
+    ///
+    /// An unanswered request and an unreadable success may both have been billed, so they wait for the delay queues and for
+    /// `retry.max_attempts`, not for the tight loop.
+    pub const fn quick(self) -> bool {
+        match self {
+            Self::ObjectNotFound
+            | Self::ObjectForbidden
+            | Self::StoreUnavailable
+            | Self::StoreTimeout
+            | Self::ApiRateLimited
+            | Self::ApiUnavailable => true,
+            Self::MalformedJob
+            | Self::UnsupportedMessage
+            | Self::JobExpired
+            | Self::BucketNotAllowed
+            | Self::ObjectChanged
+            | Self::ObjectEmpty
+            | Self::ObjectTooLarge
+            | Self::NotAnImage
+            | Self::UnsupportedFormat
+            | Self::ImageCorrupt
+            | Self::ImageDimensions
+            | Self::ApiRejected
+            | Self::ApiUnauthorized
+            | Self::ApiForbidden
+            | Self::ApiInDoubt
+            | Self::ApiBadResponse
+            | Self::ResultsUnroutable
+            | Self::BrokerUnavailable
+            | Self::DeliveryLimit => false,
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What went wrong with one job, in words that may leave the process: no secret, no image byte, no vendor body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    code: Code,
+    message: String,
+    http_status: Option<u16>,
+    retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure with its explanation: a lowercase fragment, cut at [`MAX_MESSAGE_BYTES`], control characters blanked.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: presentable(message.into()), http_status: None, retry_after: None }
+    }
+
+    /// Adds the status of the answer that was the failure.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.http_status = Some(status);
+        self
+    }
+
+    /// Adds the wait that the other side asked for, already clamped by the caller.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    /// Why.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The explanation.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The HTTP status that was the failure, where there was one.
+    pub fn http_status(&self) -> Option<u16> {
+        self.http_status
+    }
+
+    /// How long the other side asked to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+fn presentable(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE_BYTES {
+        let cut = (0..=MAX_MESSAGE_BYTES - '…'.len_utf8()).rev().find(|&at| message.is_char_boundary(at)).unwrap_or(0);
+        message.truncate(cut);
+        message.push('…');
+    }
+    if message.contains(char::is_control) {
+        message = message.replace(char::is_control, " ");
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found_again() {
+        for &code in Code::ALL {
+            assert_eq!(Code::from_name(code.name()), Some(code));
+        }
+        assert_eq!(Code::ALL.len(), 25);
+        assert_eq!(Code::from_name("no_such_code"), None);
+    }
+
+    #[test]
+    fn only_transient_codes_are_tried_again_at_once() {
+        for &code in Code::ALL {
+            assert!(!code.quick() || code.class() == Class::Transient, "{code}");
+        }
+        assert!(!Code::ApiInDoubt.quick(), "it may have been paid for");
+        assert!(!Code::ApiBadResponse.quick(), "it may have been paid for");
+    }
+
+    #[test]
+    fn a_message_is_cut_at_a_character_and_has_no_control_characters() {
+        let failure = Failure::new(Code::MalformedJob, format!("a\n{}", "ü".repeat(600)));
+        assert!(failure.message().len() <= MAX_MESSAGE_BYTES);
+        assert!(failure.message().starts_with("a üü"));
+        assert!(failure.message().ends_with('…'));
+    }
+}

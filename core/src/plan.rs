@@ -1,0 +1,95 @@
+//! What becomes of a message: one pure function, total over every failure and every attempt.
+
+use crate::failure::{Class, Code, Failure};
+use crate::retry::{Attempt, InDoubt, RetryPolicy};
+
+/// What to do with a message whose job has failed. (A job with a verdict is announced; there is nothing to decide.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Into the delay queue with this index, with this many attempts spent.
+    TryAgain {
+        /// Index into the delays.
+        tier: usize,
+        /// The attempts spent, this one included.
+        spent: Attempt,
+    },
+    /// A failure event, then the parked queue.
+    Park {
+        /// The attempts spent, this one included.
+        spent: Attempt,
+        /// True when the failure might have passed but the attempts are used up.
+        exhausted: bool,
+    },
+    /// Into the shortest delay queue with no attempt spent: it is not this job's fault.
+    GiveBack,
+}
+
+/// Decides what becomes of a message.
+pub fn plan(failure: &Failure, before: Attempt, policy: &RetryPolicy) -> Plan {
+    let spent = before.next();
+    match failure.code().class() {
+        Class::Permanent => Plan::Park { spent, exhausted: false },
+        Class::Systemic => Plan::GiveBack,
+        Class::Transient if failure.code() == Code::ApiInDoubt && policy.in_doubt == InDoubt::Park => {
+            Plan::Park { spent, exhausted: false }
+        }
+        Class::Transient if spent.count() >= policy.max_attempts => Plan::Park { spent, exhausted: true },
+        Class::Transient => Plan::TryAgain { tier: policy.tier(spent, failure.retry_after()), spent },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::retry::Backoff;
+    use std::time::Duration;
+
+    fn policy(in_doubt: InDoubt) -> RetryPolicy {
+        RetryPolicy {
+            quick_attempts: 3,
+            quick: Backoff::try_new(Duration::from_millis(200), Duration::from_secs(5)).expect("valid"),
+            delays: [10, 60].map(Duration::from_secs).to_vec(),
+            max_attempts: 3,
+            in_doubt,
+        }
+    }
+
+    #[test]
+    fn every_code_at_every_attempt_has_a_plan_that_fits_its_class() {
+        for &code in Code::ALL {
+            for before in [0, 1, 2, 3, u32::MAX] {
+                for in_doubt in [InDoubt::Retry, InDoubt::Park] {
+                    let policy = policy(in_doubt);
+                    let decided = plan(&Failure::new(code, "x"), Attempt::spent(before), &policy);
+                    match code.class() {
+                        Class::Permanent => {
+                            assert!(matches!(decided, Plan::Park { exhausted: false, .. }), "{code} {before}");
+                        }
+                        Class::Systemic => assert_eq!(decided, Plan::GiveBack, "{code} {before}"),
+                        Class::Transient => match decided {
+                            Plan::TryAgain { tier, spent } => {
+                                assert!(tier < policy.delays.len() && spent.count() < policy.max_attempts);
+                            }
+                            Plan::Park { exhausted, .. } => {
+                                let parked_by_choice = code == Code::ApiInDoubt && in_doubt == InDoubt::Park;
+                                assert_eq!(exhausted, !parked_by_choice, "{code} {before}");
+                            }
+                            Plan::GiveBack => panic!("{code} spends an attempt"),
+                        },
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_attempt_is_parked_not_delayed() {
+        let failure = Failure::new(Code::StoreTimeout, "x");
+        let policy = policy(InDoubt::Retry);
+        assert!(matches!(plan(&failure, Attempt::spent(1), &policy), Plan::TryAgain { tier: 1, .. }));
+        assert_eq!(
+            plan(&failure, Attempt::spent(2), &policy),
+            Plan::Park { spent: Attempt::spent(3), exhausted: true }
+        );
+    }
+}

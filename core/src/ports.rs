@@ -1,0 +1,187 @@
+//! What the core asks of the world. Each trait says what its implementation owes.
+
+use crate::event::{Conclusion, Event};
+use crate::failure::Failure;
+use crate::image::{Facts, ImageRef};
+use crate::job::Properties;
+use crate::retry::Attempt;
+use crate::verdict::Verdict;
+use bytes::Bytes;
+use futures_core::Stream;
+use std::future::Future;
+
+/// An object whose body is on its way.
+#[derive(Debug)]
+pub struct Opened<S> {
+    /// Length that the store announced.
+    pub bytes: u64,
+    /// Entity tag without its quotes.
+    pub etag: Option<String>,
+    /// Version, where the bucket has versions.
+    pub version_id: Option<String>,
+    /// The body.
+    pub stream: S,
+}
+
+/// Where the images are.
+pub trait ImageStore: Send + Sync {
+    /// The body of an object. Each wait for a chunk is bounded; an item that is an error is the last.
+    type Stream: Stream<Item = Result<Bytes, Failure>> + Send + Unpin + 'static;
+
+    /// Asks for the object, pinned by version and `ETag` where the reference has them. Checks the announced length against the limit.
+    /// Does not retry.
+    fn open(&self, image: &ImageRef) -> impl Future<Output = Result<Opened<Self::Stream>, Failure>> + Send;
+}
+
+/// An image whose header has been looked at and whose body is still on its way.
+#[derive(Debug)]
+pub struct Inspected<S> {
+    /// What was read to look at it.
+    pub head: Bytes,
+    /// The rest.
+    pub rest: S,
+    /// Announced length of both together.
+    pub bytes: u64,
+    /// What the header said.
+    pub facts: Facts,
+}
+
+/// The vendor's answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What it said.
+    pub verdict: Verdict,
+    /// With which status.
+    pub http_status: u16,
+    /// Its own id of the call.
+    pub request_id: Option<String>,
+    /// Digest of the bytes that were sent.
+    pub digest: Option<String>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub struct CallFailure {
+    /// What went wrong.
+    pub failure: Failure,
+    /// True when the token was refused and has been replaced: one repetition may help.
+    pub token_replaced: bool,
+    /// True when the whole body was handed over before the failure: the vendor may have done the work.
+    pub sent: bool,
+    /// The vendor's own id of the call.
+    pub request_id: Option<String>,
+}
+
+/// Who judges.
+pub trait Detector: Send + Sync {
+    /// Streams the image into one call. Completes the request only after the image has ended cleanly; otherwise the call is broken off,
+    /// the failure is the image's and nothing was paid for. Does not retry. Bounded by its own timeout.
+    fn detect<S>(&self, image: Inspected<S>) -> impl Future<Output = Result<Answer, CallFailure>> + Send
+    where
+        S: Stream<Item = Result<Bytes, Failure>> + Send + Unpin + 'static;
+}
+
+/// What the ledger knows of a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Known {
+    /// Nothing: it is now claimed by the caller.
+    Fresh,
+    /// A call was meant to be made and its end is unknown. Claimed by the caller.
+    InDoubt,
+    /// It has ended before.
+    Concluded(Box<Conclusion>),
+    /// Another delivery of the same job is being worked on.
+    Busy,
+}
+
+/// The ledger could not be asked or told.
+#[derive(Debug, thiserror::Error)]
+#[error("the ledger is not available: {0}")]
+pub struct LedgerError(pub String);
+
+/// Remembers what was called for and what came of it, so that nothing is paid for twice. Holds no image byte.
+///
+/// A job goes claimed → intent → concluded. Every method is idempotent.
+pub trait Ledger: Send + Sync {
+    /// Claims the job, or says why not.
+    fn begin(&self, key: &str) -> impl Future<Output = Result<Known, LedgerError>> + Send;
+    /// Notes that a call is about to be made. Must be durable, as far as the backend is, when this returns.
+    fn intent(&self, key: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// Keeps the end of a job.
+    fn conclude(&self, key: &str, conclusion: &Conclusion) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// Gives up the claim. `paid` keeps the intent: a call may have been paid for.
+    fn release(&self, key: &str, paid: bool) -> impl Future<Output = Result<(), LedgerError>> + Send;
+}
+
+/// A message in hand, not yet settled.
+pub trait Lease: Send + Sync {
+    /// The body.
+    fn body(&self) -> &[u8];
+    /// What of its properties matters.
+    fn properties(&self) -> &Properties;
+    /// Attempts spent before this delivery.
+    fn attempt(&self) -> Attempt;
+    /// How often an operator has put it back from the parked queue.
+    fn replay(&self) -> u32;
+    /// How often the broker says it has delivered it before, without an end.
+    fn deliveries(&self) -> u32;
+    /// False once the broker may have given the message to somebody else.
+    fn usable(&self) -> bool;
+}
+
+/// Why a message could not be put where it should go.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PublishError {
+    /// No queue is bound for it.
+    #[error("the broker has no queue for {routing_key} on {exchange}")]
+    Unroutable {
+        /// Where it was published.
+        exchange: String,
+        /// With which key.
+        routing_key: String,
+    },
+    /// The broker refused it (a full queue), or did not confirm it, or is not there.
+    #[error("the broker did not take the message: {0}")]
+    Unavailable(String),
+}
+
+/// The message could not be acked: the broker delivers it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the broker has taken the message back")]
+pub struct LeaseLost;
+
+/// The message broker. Nothing leaves the job queue without a [`Broker::Receipt`] for what replaces it.
+pub trait Broker: Send + Sync {
+    /// A message in hand.
+    type Lease: Lease;
+    /// Proof that a replacement is safe: a positive confirm of a mandatory, persistent publish that was not returned. Cannot be made elsewhere.
+    type Receipt: Send;
+
+    /// Publishes a terminal event.
+    fn announce(&self, event: &Event) -> impl Future<Output = Result<Self::Receipt, PublishError>> + Send;
+    /// Puts a copy into the delay queue with index `tier`, with `spent` attempts written on it. `why` is absent when nothing went wrong.
+    fn defer(
+        &self,
+        lease: &Self::Lease,
+        tier: usize,
+        spent: Attempt,
+        why: Option<&Failure>,
+    ) -> impl Future<Output = Result<Self::Receipt, PublishError>> + Send;
+    /// Puts a copy into the parked queue.
+    fn park(
+        &self,
+        lease: &Self::Lease,
+        spent: Attempt,
+        why: &Failure,
+    ) -> impl Future<Output = Result<Self::Receipt, PublishError>> + Send;
+    /// Acks. The receipt is for what replaces the message.
+    fn complete(
+        &self,
+        lease: Self::Lease,
+        receipt: Self::Receipt,
+    ) -> impl Future<Output = Result<(), LeaseLost>> + Send;
+    /// Hands back a message that was never started. For drain only: on most versions it adds to the delivery count.
+    fn give_back(&self, lease: Self::Lease) -> impl Future<Output = ()> + Send;
+    /// True while a publish may be expected to go through: connected, and not blocked by an alarm.
+    fn can_publish(&self) -> bool;
+}
