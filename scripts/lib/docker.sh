@@ -1,0 +1,96 @@
+# shellcheck shell=bash
+# The services as containers of docker-compose.yml, one compose project per clone and instance.
+
+# Three images, about 300 MB.
+readonly PULL_LIMIT=600
+readonly COMPOSE_WAIT=180
+
+# docker_usable: an engine answers, compose is there, and every image is here or can be pulled.
+docker_usable() {
+  command -v docker >/dev/null && timeout 10 docker info >/dev/null 2>&1 || return 1
+  docker compose version >/dev/null 2>&1 || { say "docker: an engine, but no compose plugin"; return 1; }
+  local image
+  for image in $(compose_without_ports config --images "${CONTAINERS[@]}" 2>/dev/null); do
+    docker image inspect "$image" >/dev/null 2>&1 && continue
+    say "docker: pulling $image"
+    timeout "$PULL_LIMIT" docker pull -q "$image" </dev/null >/dev/null 2>&1 ||
+      { say "docker: $image cannot be pulled"; return 1; }
+  done
+}
+
+readonly CONTAINERS=(rabbitmq object-store redis)
+
+container() { if [[ $1 == minio ]]; then printf object-store; else printf '%s' "$1"; fi; }
+
+compose() {
+  env ANTISPOOF_AMQP_PORT="$(docker_port rabbitmq)" ANTISPOOF_MANAGEMENT_PORT="$(docker_port rabbitmq 1)" \
+    ANTISPOOF_S3_PORT="$(docker_port minio)" ANTISPOOF_S3_CONSOLE_PORT="$(docker_port minio 1)" \
+    ANTISPOOF_REDIS_PORT="$(docker_port redis)" \
+    docker compose --project-directory "$root" --file "$root/docker-compose.yml" \
+    --project-name "antispoof-$instance-$clone" "$@" </dev/null >&2 9>&-
+}
+
+compose_without_ports() { docker compose --project-directory "$root" --file "$root/docker-compose.yml" "$@"; }
+
+# A service that was never asked for has no recorded port, but the compose file still names one.
+docker_port() { if [[ -s $state/$1.slot ]]; then port "$@"; else printf '%s' "$(($(first_port "$1") + ${2:-0}))"; fi; }
+
+container_id() {
+  docker ps --quiet --filter "label=com.docker.compose.project=antispoof-$instance-$clone" \
+    --filter "label=com.docker.compose.service=$(container "$1")"
+}
+
+docker_up() {
+  local name since wanted=()
+  since=$(now_ms)
+  for name in "$@"; do
+    wanted+=("$(container "$name")")
+    [[ -s $state/$name.slot && -n $(container_id "$name") ]] || claim_slot "$name"
+  done
+  docker_start "${wanted[@]}"
+  say "docker: ${wanted[*]} ready in $(took "$since")"
+}
+
+docker_start() {
+  compose up --detach --wait --wait-timeout "$COMPOSE_WAIT" "$@" && return
+  compose logs --tail 20 "$@" || true
+  fail "the containers did not become healthy within ${COMPOSE_WAIT}s" "read the logs above, or ANTISPOOF_SERVICES=native"
+}
+
+docker_down() {
+  local name since
+  since=$(now_ms)
+  if (($# == ${#ALL_SERVICES[@]})); then
+    compose down
+  else
+    for name in "$@"; do compose rm --stop --force "$(container "$name")"; done
+  fi
+  say "docker: $* stopped in $(took "$since")"
+}
+
+docker_clean() { compose down --volumes; }
+
+docker_restart() {
+  local since
+  since=$(now_ms)
+  compose restart "$(container "$1")"
+  docker_start "$(container "$1")"
+  say "$1: restarted in $(took "$since")"
+}
+
+docker_kill() {
+  compose kill --signal KILL "$(container "$1")"
+  say "$1: killed"
+}
+
+docker_status() {
+  local id health
+  id=$(container_id "$1")
+  if [[ -z $id ]]; then
+    printf '%-9s stopped\n' "$1"
+    return 1
+  fi
+  health=$(docker inspect --format '{{.State.Health.Status}}' "$id")
+  printf '%-9s %-10s container %s  port %s  log docker logs %s\n' "$1" "$health" "$id" "$(port "$1")" "$id"
+  [[ $health == healthy ]]
+}
