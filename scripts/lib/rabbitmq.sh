@@ -25,7 +25,7 @@ listeners.tcp.1 = 127.0.0.1:$(port rabbitmq)
 management.tcp.ip = 127.0.0.1
 management.tcp.port = $(port rabbitmq 1)
 CONF
-  # Newer brokers read conf.d, older ones want the main file to exist as well.
+  # Empty, so that neither the main file nor the environment file of the machine is read instead.
   : >"$data/rabbitmq.conf"
   : >"$data/rabbitmq-env.conf"
   printf '[rabbitmq_management].\n' >"$data/enabled_plugins"
@@ -52,8 +52,10 @@ rabbitmq_start_epmd() {
   # shellcheck disable=SC2046
   launch "$state/epmd.pid" "$state/rabbitmq/log/epmd.log" env $(rabbitmq_epmd_env) \
     epmd -port "$(port rabbitmq 3)" -address 127.0.0.1
-  wait_until 10 rabbitmq_epmd_ready || return 1
+  wait_until 10 rabbitmq_epmd_settled && rabbitmq_epmd_ready
 }
+
+rabbitmq_epmd_settled() { gone "$state/epmd.pid" || rabbitmq_epmd_ready; }
 
 rabbitmq_epmd_ready() {
   local pid
