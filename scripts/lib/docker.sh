@@ -5,12 +5,13 @@
 readonly PULL_LIMIT=600
 readonly COMPOSE_WAIT=180
 
-# docker_usable: an engine answers, compose is there, and every image is here or can be pulled.
+# docker_usable SERVICE...: an engine answers, compose is there, and their images are here or can be pulled.
 docker_usable() {
   command -v docker >/dev/null && timeout 10 docker info >/dev/null 2>&1 || return 1
   docker compose version >/dev/null 2>&1 || { say "docker: an engine, but no compose plugin"; return 1; }
-  local image
-  for image in $(compose_without_ports config --images "${CONTAINERS[@]}" 2>/dev/null); do
+  local name image
+  for name in "$@"; do
+    image=$(compose_data config --images "$(container "$name")") || { say "docker: compose does not read docker-compose.yml"; return 1; }
     docker image inspect "$image" >/dev/null 2>&1 && continue
     say "docker: pulling $image"
     timeout "$PULL_LIMIT" docker pull -q "$image" </dev/null >/dev/null 2>&1 ||
@@ -18,19 +19,18 @@ docker_usable() {
   done
 }
 
-readonly CONTAINERS=(rabbitmq object-store redis)
-
 container() { if [[ $1 == minio ]]; then printf object-store; else printf '%s' "$1"; fi; }
 
-compose() {
+# compose ...: its talk goes to stderr, where ours goes.
+compose() { compose_data "$@" >&2; }
+
+compose_data() {
   env ANTISPOOF_AMQP_PORT="$(docker_port rabbitmq)" ANTISPOOF_MANAGEMENT_PORT="$(docker_port rabbitmq 1)" \
     ANTISPOOF_S3_PORT="$(docker_port minio)" ANTISPOOF_S3_CONSOLE_PORT="$(docker_port minio 1)" \
     ANTISPOOF_REDIS_PORT="$(docker_port redis)" \
     docker compose --project-directory "$root" --file "$root/docker-compose.yml" \
-    --project-name "antispoof-$instance-$clone" "$@" </dev/null >&2 9>&-
+    --project-name "antispoof-$instance-$clone" "$@" </dev/null 9>&-
 }
-
-compose_without_ports() { docker compose --project-directory "$root" --file "$root/docker-compose.yml" "$@"; }
 
 # A service that was never asked for has no recorded port, but the compose file still names one.
 docker_port() { if [[ -s $state/$1.slot ]]; then port "$@"; else printf '%s' "$(($(first_port "$1") + ${2:-0}))"; fi; }

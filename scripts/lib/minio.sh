@@ -8,7 +8,7 @@ readonly MINIO_MODULE=github.com/minio/minio@v0.0.0-20251015172955-9e49d5e7a648
 readonly S3S_FS_VERSION=0.14.1
 
 readonly MINIO_START_LIMIT=60
-# Building MinIO took about ten minutes on two cores where nothing was cached.
+# s3s-fs builds in about 100 s on two idle cores; MinIO is several times its size, and the cores may be shared.
 readonly BUILD_LIMIT=1500
 
 readonly S3_ACCESS_KEY=antispoof
@@ -45,9 +45,7 @@ build_minio() {
   since=$(now_ms)
   # The working directory is not a module, so that ours never answers for theirs.
   if in_build_dir minio env GOBIN="$bin" GOFLAGS= CGO_ENABLED=0 \
-    go install -trimpath \
-    -ldflags "-s -w -X github.com/minio/minio/cmd.ReleaseTag=$MINIO_RELEASE -X github.com/minio/minio/cmd.Version=2025-10-15T17:29:55Z" \
-    "$MINIO_MODULE"; then
+    go install -trimpath -ldflags '-s -w' "$MINIO_MODULE"; then
     say "minio: built in $(took "$since")"
     return
   fi
