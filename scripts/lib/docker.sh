@@ -28,7 +28,7 @@ compose_data() {
   env ANTISPOOF_AMQP_PORT="$(docker_port rabbitmq)" ANTISPOOF_MANAGEMENT_PORT="$(docker_port rabbitmq 1)" \
     ANTISPOOF_S3_PORT="$(docker_port minio)" ANTISPOOF_S3_CONSOLE_PORT="$(docker_port minio 1)" \
     ANTISPOOF_REDIS_PORT="$(docker_port redis)" \
-    docker compose --project-directory "$root" --file "$root/docker-compose.yml" \
+    docker compose --progress quiet --project-directory "$root" --file "$root/docker-compose.yml" \
     --project-name "antispoof-$instance-$clone" "$@" </dev/null 9>&-
 }
 
@@ -43,6 +43,7 @@ container_id() {
 docker_up() {
   local name since wanted=()
   since=$(now_ms)
+  : >"$state/docker"
   for name in "$@"; do
     wanted+=("$(container "$name")")
     [[ -s $state/$name.slot && -n $(container_id "$name") ]] || claim_slot "$name"
@@ -54,7 +55,7 @@ docker_up() {
 docker_start() {
   compose up --detach --wait --wait-timeout "$COMPOSE_WAIT" "$@" && return
   compose logs --tail 20 "$@" || true
-  fail "the containers did not become healthy within ${COMPOSE_WAIT}s" "read the logs above, or ANTISPOOF_SERVICES=native"
+  fail "the containers did not start or become healthy (they have ${COMPOSE_WAIT}s)" "read the lines above, or ANTISPOOF_SERVICES=native"
 }
 
 docker_down() {
@@ -68,7 +69,11 @@ docker_down() {
   say "docker: $* stopped in $(took "$since")"
 }
 
-docker_clean() { compose down --volumes; }
+# Data in containers outlives `down`, and the mode that made it.
+docker_clean() {
+  [[ ! -e $state/docker ]] || compose down --volumes ||
+    fail "the volumes of antispoof-$instance-$clone could not be deleted" "start the Docker engine and repeat"
+}
 
 docker_restart() {
   local since
