@@ -1,0 +1,44 @@
+# What CI runs is what a human runs: .ci/run calls `check` and `test`.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help build fmt check test demo bench services-up services-down clean-services
+
+# Arguments for `make test`, `make demo` and `make bench`: make test ARGS='--lib -- retry'
+ARGS ?=
+
+bash_scripts = $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* .ci/* 2>/dev/null)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the release binary, target/release/antispoofd
+	cargo build --release --locked
+
+fmt: ## format the sources
+	cargo fmt --all
+
+check: ## formatting, lints, documentation and scripts, with warnings as errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --workspace --locked
+	@for script in $(bash_scripts) scripts/lib/*.sh; do bash -n "$$script" || exit 1; done
+	@if command -v shellcheck >/dev/null; then shellcheck -x $(bash_scripts); else echo "shellcheck is not installed: skipped"; fi
+
+test: ## the whole test suite against real RabbitMQ, S3 store and Redis (ARGS goes to cargo test)
+	@scripts/test $(ARGS)
+
+demo: ## everything from a bare checkout to printed verdicts
+	@scripts/demo $(ARGS)
+
+bench: ## the benchmarks
+	@scripts/bench $(ARGS)
+
+services-up: ## start RabbitMQ, the S3 store and Redis, and wait until they answer
+	@scripts/services up
+
+services-down: ## stop what services-up started; the data stays
+	@scripts/services down
+
+clean-services: ## stop the services and delete their data
+	@scripts/services clean
