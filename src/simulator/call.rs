@@ -54,7 +54,7 @@ pub(super) async fn detect(
         Arrival::Proceed(share) => share,
         Arrival::Reset => {
             ticket.cut_before_body(&Fault::ResetBefore.to_string());
-            return Err(fuse.blow());
+            return Err(fuse.blow(parts.version));
         }
     };
     let digest = match read(&state, body).await {
@@ -80,7 +80,7 @@ pub(super) async fn detect(
         Answer::Send(response) => Ok(send(&state, ticket, response)),
         Answer::Reset => {
             ticket.cut();
-            Err(fuse.blow())
+            Err(fuse.blow(parts.version))
         }
         Answer::Never => {
             // The server drops this future, and the ticket with it, when the client goes away.

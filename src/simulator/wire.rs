@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
+use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::call::CutOff;
 
-/// Says how a connection is to end. (HTTP/2 ends only the one stream, by its own kind of reset, whatever this says.)
+/// Says how a connection is to end.
 #[derive(Debug, Default)]
 pub(super) struct Fuse {
     blown: AtomicBool,
@@ -26,9 +27,12 @@ pub(super) struct Wire {
 // === impl Fuse ===
 
 impl Fuse {
-    /// From now on the connection ends with a reset; the error makes the server end it.
-    pub(super) fn blow(&self) -> CutOff {
-        self.blown.store(true, Ordering::Relaxed);
+    /// The connection is to end with a reset, and the error makes the server end it now. Over HTTP/2 the error alone resets
+    /// the one stream, and the others go on.
+    pub(super) fn blow(&self, version: Version) -> CutOff {
+        if version < Version::HTTP_2 {
+            self.blown.store(true, Ordering::Relaxed);
+        }
         CutOff
     }
 }
