@@ -2,5 +2,6 @@
 //!
 //! `ARCHITECTURE.md` at the root says how the modules hang together; the arrows between them are held by a test.
 
+pub mod cli;
 pub mod settings;
 pub mod simulator;

@@ -1,0 +1,3 @@
+//! The commands: a file each, and the only place that prints.
+
+pub mod simulate;

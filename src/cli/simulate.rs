@@ -1,0 +1,240 @@
+//! `antispoofd simulate`: the stand-in for the vendor as a process.
+#![expect(clippy::print_stderr, reason = "a command talks on stderr")]
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytesize::ByteSize;
+use clap::{ArgGroup, Args};
+use secrecy::SecretString;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::simulator::{
+    Auth, Config, Faults, Latency, Options, RateLimit, RetryAfterForm, Simulator, Stats,
+    VerdictRule, parse_wait,
+};
+
+/// Run a local stand-in for the vendor's detect-spoof endpoint
+///
+/// Prints `listening on http://ADDRESS` when it is ready, and stops on SIGTERM or SIGINT. Counters and settings are at /_sim/stats
+/// and /_sim/config. Key, secret and token are those of a test; do not use real ones.
+#[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("who").args(["api_key", "token", "no_auth"]).required(true))]
+pub struct SimulateArgs {
+    /// Address to listen on; port 0 is any
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9470")]
+    pub listen: SocketAddr,
+    /// Accept tokens made with this key and --secret
+    #[arg(long, value_name = "KEY", requires = "secret")]
+    pub api_key: Option<String>,
+    /// The secret that belongs to --api-key
+    #[arg(long, value_name = "SECRET", requires = "api_key")]
+    pub secret: Option<SecretString>,
+    /// Accept this token only
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<SecretString>,
+    /// Accept everybody
+    #[arg(long)]
+    pub no_auth: bool,
+    /// Time to answer: 50ms, uniform:50ms..150ms or lognormal:p50=200ms,p99=2s
+    #[arg(long, value_name = "LATENCY", default_value = "0s")]
+    pub latency: Latency,
+    /// Faults: KIND=5% of the requests, KIND=x3 for the next three; comma-separated
+    ///
+    /// Kinds: a status from 400 to 599, reset-before, reset-after, hang, slow, garbage, garbage-json, empty, truncated.
+    #[arg(
+        long,
+        value_name = "LIST",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub faults: Faults,
+    /// What to answer: by-digest (about one image in five is a spoof), live or spoof
+    #[arg(long, value_name = "RULE", default_value = "by-digest")]
+    pub verdict: VerdictRule,
+    /// Calls a second above which the answer is 429; 0 is no limit
+    #[arg(long, value_name = "CALLS", default_value = "0", value_parser = parse_rate)]
+    pub rate_limit: RateLimit,
+    /// What Retry-After says on an injected 429
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_wait)]
+    pub retry_after: Duration,
+    /// How Retry-After says it: seconds or date
+    #[arg(long, value_name = "FORM", default_value = "seconds")]
+    pub retry_after_form: RetryAfterForm,
+    /// Time between two bytes of an answer of the fault `slow`
+    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = parse_wait)]
+    pub slow_interval: Duration,
+    /// Size of a request body above which the answer is 413
+    #[arg(long, value_name = "SIZE", default_value = "20MiB")]
+    pub max_body: ByteSize,
+    /// Where the dice begin: the same seed and order of requests give the same faults and latencies
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// Serves until SIGTERM or SIGINT, then for at most five seconds more.
+pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
+    // Before the port is announced, so that a signal sent in reply to the announcement is not lost.
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate()).context("listen for SIGTERM")?,
+        signal(SignalKind::interrupt()).context("listen for SIGINT")?,
+    );
+    let listen = args.listen;
+    let simulator = Simulator::bind(listen, args.into_options())
+        .await
+        .with_context(|| format!("listen on {listen}"))?;
+    let handle = simulator.handle();
+    announce(&simulator.base_url()).context("write to stdout")?;
+    eprintln!(
+        "endpoint {}; counters {}/_sim/stats",
+        simulator.url(),
+        simulator.base_url()
+    );
+
+    let stop = CancellationToken::new();
+    let serving = simulator.run(stop.clone());
+    let stopping = async {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        stop.cancel();
+    };
+    tokio::join!(serving, stopping);
+    eprintln!("{}", summary(&handle.totals()));
+    Ok(())
+}
+
+/// Writes the line that whoever started this process waits for.
+fn announce(base_url: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "listening on {base_url}")?;
+    stdout.flush()
+}
+
+fn summary(stats: &Stats) -> String {
+    format!(
+        "stopped after {} calls ({} billed), {} rejected requests, {} aborted bodies",
+        stats.calls, stats.billed, stats.rejected, stats.aborted_bodies
+    )
+}
+
+fn parse_rate(text: &str) -> Result<RateLimit, String> {
+    let rate: f64 = text
+        .parse()
+        .map_err(|_| format!("read the number `{text}`"))?;
+    RateLimit::per_second(rate).map_err(|error| error.to_string())
+}
+
+// === impl SimulateArgs ===
+
+impl SimulateArgs {
+    /// The options of the library that these arguments ask for.
+    pub fn into_options(self) -> Options {
+        let auth = match (self.api_key, self.secret, self.token) {
+            (Some(api_key), Some(secret), _) => Auth::Keys { api_key, secret },
+            (_, _, Some(token)) => Auth::Token(token),
+            // The group lets this happen only with --no-auth.
+            _ => Auth::Open,
+        };
+        let config = Config {
+            latency: self.latency,
+            faults: self.faults,
+            verdict: self.verdict,
+            rate_limit: self.rate_limit,
+            retry_after: self.retry_after,
+            retry_after_form: self.retry_after_form,
+            slow_interval: self.slow_interval,
+            ..Config::new(auth)
+        };
+        Options {
+            config,
+            seed: self.seed,
+            max_body: self.max_body.as_u64(),
+            ..Options::new(Auth::Open)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        args: SimulateArgs,
+    }
+
+    fn parse(line: &str) -> Result<Options, clap::Error> {
+        Program::try_parse_from(line.split(' ')).map(|program| program.args.into_options())
+    }
+
+    #[test]
+    fn who_may_call_must_be_said_once() {
+        assert!(matches!(
+            parse("sim --no-auth").unwrap().config.auth,
+            Auth::Open
+        ));
+        assert!(matches!(
+            parse("sim --token t").unwrap().config.auth,
+            Auth::Token(_)
+        ));
+        assert!(matches!(
+            parse("sim --api-key k --secret s").unwrap().config.auth,
+            Auth::Keys { .. }
+        ));
+        for line in [
+            "sim",
+            "sim --api-key k",
+            "sim --secret s",
+            "sim --token t --no-auth",
+            "sim --api-key k --secret s --no-auth",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_flag_arrives() {
+        let options = parse(
+            "sim --no-auth --latency uniform:1ms..2ms --faults 503=x3,hang=1% --verdict spoof --rate-limit 0.5 --retry-after 3s \
+             --retry-after-form date --slow-interval 7ms --max-body 1MiB --seed 9",
+        )
+        .unwrap();
+        let config = &options.config;
+        assert_eq!(config.latency.to_string(), "uniform:1ms..2ms");
+        assert_eq!(config.faults.to_string(), "503=x3,hang=1%");
+        assert_eq!(config.verdict, VerdictRule::Spoof);
+        assert!((config.rate_limit.get() - 0.5).abs() < 1e-9);
+        assert_eq!(config.retry_after, Duration::from_secs(3));
+        assert_eq!(config.retry_after_form, RetryAfterForm::Date);
+        assert_eq!(config.slow_interval, Duration::from_millis(7));
+        assert_eq!((options.max_body, options.seed), (1024 * 1024, 9));
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused() {
+        for flag in [
+            "--latency fast",
+            "--faults 503",
+            "--verdict maybe",
+            "--rate-limit -1",
+            "--retry-after 2",
+            "--max-body lots",
+        ] {
+            assert!(parse(&format!("sim --no-auth {flag}")).is_err(), "{flag}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_in_the_debug_form() {
+        let options = parse("sim --api-key k --secret hunter2").unwrap();
+        assert!(!format!("{options:?}").contains("hunter2"));
+    }
+}
