@@ -1,0 +1,70 @@
+//! `[log]`: what is logged, and how.
+
+use tracing_subscriber::EnvFilter;
+
+use super::reader::{Reader, Wrong, nearest_to, quoted};
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// Directives of an `EnvFilter`, which parse.
+    pub level: String,
+    /// How object keys appear.
+    pub object_keys: ObjectKeys,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// One object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// How object keys, which may hold personal data, appear in logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectKeys {
+    /// Hashed: the same key has the same hash.
+    Hash,
+    /// As they are.
+    Plain,
+}
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+impl Log {
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            format: r.choice(
+                "log.format",
+                &[("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)],
+            ),
+            level: r.text("log.level", level),
+            object_keys: r.choice("log.object_keys", &[("hash", ObjectKeys::Hash), ("plain", ObjectKeys::Plain)]),
+        }
+    }
+}
+
+fn level(text: &str) -> Result<String, Wrong> {
+    let remedy = "write off, error, warn, info, debug or trace, or per module: \"info,antispoofd::amqp=debug\"";
+    if text.is_empty() {
+        return Err(Wrong::new("is empty", remedy));
+    }
+    // To the filter a lone word that is no level is a module to trace: a misspelt level would silence everything else.
+    for word in text.split(',').map(str::trim) {
+        let lone = !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if lone && !LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word)) {
+            let hint = nearest_to(word, &LEVELS);
+            return Err(Wrong::new(format!("{} is not a level", quoted(word)), format!("{hint}{remedy}")));
+        }
+    }
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(Wrong::new(format!("{} is not a log filter: {error}", quoted(text)), remedy)),
+    }
+}

@@ -1,0 +1,146 @@
+//! What is wrong with the settings, in words for the person who must put it right.
+
+use std::fmt;
+
+use super::origin::{Origin, Place};
+
+/// One thing that is wrong, or worth a warning: the key, what is wrong, where it was set, what to do.
+/// No part of it ever holds the value of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    severity: Severity,
+    key: String,
+    what: String,
+    places: Vec<Place>,
+    remedy: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Severity {
+    Error,
+    Warning,
+}
+
+/// Every problem that was found; there is at least one. `Display` prints them all, ready for a terminal, with a closing count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems {
+    found: Vec<Problem>,
+    warnings: Vec<Problem>,
+    /// A file could not be read, so the checks that need all the values were not made.
+    incomplete: bool,
+}
+
+// === impl Problem ===
+
+impl Problem {
+    pub(super) fn error(place: Place, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(Severity::Error, place, what.into(), remedy.into())
+    }
+
+    pub(super) fn warning(place: Place, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, place, what.into(), remedy.into())
+    }
+
+    fn new(severity: Severity, place: Place, what: String, remedy: String) -> Self {
+        Self { severity, key: place.key.clone(), what, places: vec![place], remedy }
+    }
+
+    /// Names another key that has a part in it, and where that was set.
+    pub(super) fn and(mut self, place: Place) -> Self {
+        self.places.push(place);
+        self
+    }
+
+    /// The dotted key, as `api.timeout`; empty when a file as a whole is meant.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// What is wrong: a fragment that follows the key.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// What to change.
+    pub fn remedy(&self) -> &str {
+        &self.remedy
+    }
+
+    /// Where the key, and any other key that has a part in it, was set.
+    pub fn origins(&self) -> impl Iterator<Item = &Origin> {
+        self.places.iter().map(|place| &place.origin)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.severity {
+            Severity::Error => "error: ",
+            Severity::Warning => "warning: ",
+        })?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        writeln!(f, "{}", self.what)?;
+        for place in &self.places {
+            if place.key == self.key {
+                writeln!(f, "  --> {}", place.origin)?;
+            } else {
+                writeln!(f, "  --> {}: {}", place.key, place.origin)?;
+            }
+            if let Some(snippet) = &place.snippet {
+                writeln!(f, "{snippet}")?;
+            }
+        }
+        write!(f, "  = help: {}", self.remedy)
+    }
+}
+
+// === impl Problems ===
+
+impl Problems {
+    pub(super) fn new(found: Vec<Problem>, warnings: Vec<Problem>, incomplete: bool) -> Self {
+        Self { found, warnings, incomplete }
+    }
+
+    /// The problems in the order they were found: files, environment, flags, then values and how they fit together.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.found.iter()
+    }
+
+    /// What would not have stopped the start.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// How many problems there are, without the warnings.
+    #[expect(clippy::len_without_is_empty, reason = "there is always at least one")]
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in self.found.iter().chain(&self.warnings) {
+            writeln!(f, "{problem}\n")?;
+        }
+        if self.incomplete {
+            writeln!(
+                f,
+                "How the values fit together was not checked, because a settings file could not be read whole."
+            )?;
+        }
+        write!(f, "{} in the settings", counted(self.found.len(), "problem"))?;
+        if !self.warnings.is_empty() {
+            write!(f, ", {}", counted(self.warnings.len(), "warning"))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+fn counted(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}

@@ -1,0 +1,79 @@
+//! The effective settings as lines to print.
+
+use std::collections::BTreeSet;
+
+use secrecy::ExposeSecret as _;
+use toml::Value as Toml;
+
+use super::entry::{Entry, Layer, Value};
+use super::keys::Keys;
+use super::origin::Origin;
+use super::reader::Reader;
+use super::{ApiAuth, Settings};
+
+/// One setting as it is in effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Dotted key.
+    pub key: String,
+    /// The value as TOML; a secret is `"***"`, a broker's URL has `***` for user and password.
+    pub value: String,
+    /// Where it was set.
+    pub origin: Origin,
+}
+
+/// A row for every key that there is or that was set.
+pub(super) fn rows(settings: &Settings, reader: &Reader<'_>, keys: &Keys, top: &Layer, default: &Layer) -> Vec<Row> {
+    // `top` has the statuses that are set beside the default ones; `keys` has `amqp.url`, which a file takes out of `top`.
+    let all: BTreeSet<&str> = keys.iter().chain(top.keys().map(String::as_str)).collect();
+    all.into_iter()
+        .map(|key| {
+            let value = match key {
+                "amqp.url" => Toml::from(settings.amqp.url.to_string()),
+                "worker.instance" => Toml::from(settings.worker.instance.as_str()),
+                _ if keys.is_secret(key) => Toml::from(if is_set(key, settings) { "***" } else { "" }),
+                _ => top.get(key).map_or_else(|| Toml::from(""), |entry| as_toml(entry, default.get(key))),
+            };
+            Row { key: key.to_owned(), value: value.to_string(), origin: reader.place(key).origin }
+        })
+        .collect()
+}
+
+fn is_set(secret: &str, settings: &Settings) -> bool {
+    match secret {
+        "api.api_key" | "api.secret" => matches!(settings.api.auth, ApiAuth::Keys { .. }),
+        "api.token" => match &settings.api.auth {
+            ApiAuth::Keys { .. } => false,
+            ApiAuth::Token(token) => !token.expose_secret().is_empty(),
+        },
+        "ledger.url" => settings.ledger.url.is_some(),
+        _ => true,
+    }
+}
+
+/// What came as text from a variable or a flag has the type of the default.
+fn as_toml(entry: &Entry, default: Option<&Entry>) -> Toml {
+    match &entry.value {
+        Value::Text(text) => Toml::from(text.as_str()),
+        Value::Int(number) => Toml::from(*number),
+        Value::Float(number) => Toml::from(*number),
+        Value::Bool(flag) => Toml::from(*flag),
+        Value::List(items) => Toml::Array(items.iter().map(|item| as_toml(item, None)).collect()),
+        Value::Raw(text) => from_text(text.trim(), default.map(|entry| &entry.value)),
+        Value::Other(kind) => Toml::from(*kind),
+    }
+}
+
+fn from_text(text: &str, default: Option<&Value>) -> Toml {
+    match default {
+        Some(Value::List(_)) if text.is_empty() => Toml::Array(Vec::new()),
+        Some(Value::List(_)) => Toml::Array(text.split(',').map(|item| Toml::from(item.trim())).collect()),
+        Some(Value::Bool(_)) => text.parse().map_or_else(|_| Toml::from(text), Toml::Boolean),
+        Some(Value::Int(_) | Value::Float(_)) => {
+            let number = text.replace('_', "");
+            let float = || number.parse().map(Toml::Float);
+            number.parse().map(Toml::Integer).or_else(|_| float()).unwrap_or_else(|_| Toml::from(text))
+        }
+        _ => Toml::from(text),
+    }
+}

@@ -1,0 +1,70 @@
+//! Secrets, from their file or from the place itself.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::origin::{Origin, Place};
+use super::problem::Problem;
+
+/// Far above any key or URL; guards against naming a device or a dump.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// Reads the secret of `key` from the file that `named_by` sets, without the white space around it.
+pub(super) fn read(
+    path: &Path,
+    key: &str,
+    named_by: &Place,
+    warnings: &mut Vec<Problem>,
+) -> Result<(String, Place), Problem> {
+    let place = Place::new(key, Origin::SecretFile { path: path.to_owned() });
+    let wrong = |what: String, remedy: &str| Problem::error(place.clone(), what, remedy).and(named_by.clone());
+
+    let mut bytes = Vec::new();
+    let opened = File::open(path).and_then(|file| {
+        warnings.extend(readable_by_all(&file, &place));
+        file.take(MAX_BYTES + 1).read_to_end(&mut bytes)
+    });
+    match opened {
+        Err(error) => {
+            return Err(wrong(
+                format!("the secret's file cannot be read: {error}"),
+                "correct the path, or let the user that runs antispoofd read the file",
+            ));
+        }
+        Ok(n) if n as u64 > MAX_BYTES => {
+            return Err(wrong(
+                "the secret's file is larger than 64 KiB".to_owned(),
+                "name the file of this one secret",
+            ));
+        }
+        Ok(_) => {}
+    }
+    // The bytes that are not UTF-8 stay out of the message: they are the secret.
+    let Ok(text) = String::from_utf8(bytes) else {
+        return Err(wrong("the secret's file is not UTF-8 text".to_owned(), "write the secret as text"));
+    };
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(wrong("the secret's file is empty".to_owned(), "write the secret to it, or remove the setting"));
+    }
+    Ok((text.to_owned(), place))
+}
+
+#[cfg(unix)]
+fn readable_by_all(file: &File, place: &Place) -> Option<Problem> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = file.metadata().ok()?.permissions().mode();
+    (mode & 0o004 != 0).then(|| {
+        Problem::warning(
+            place.clone(),
+            format!("every user of the machine may read the secret's file (mode {:04o})", mode & 0o7777),
+            "chmod 0400 it, or 0440 with a group; in Kubernetes: defaultMode of the volume, with fsGroup",
+        )
+    })
+}
+
+#[cfg(not(unix))]
+fn readable_by_all(_file: &File, _place: &Place) -> Option<Problem> {
+    None
+}

@@ -1,0 +1,184 @@
+//! URLs of the settings. What is wrong with one is said without repeating it: it may hold a password.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use percent_encoding::percent_decode_str;
+use secrecy::{ExposeSecret as _, SecretString};
+use url::{Host, Url};
+
+use super::reader::Wrong;
+
+/// Where a broker is and who we are there: a valid `amqp://` or `amqps://` URL. `Display` and `Debug` show it without
+/// its user and password.
+#[derive(Clone)]
+pub struct AmqpUrl {
+    whole: SecretString,
+    redacted: String,
+    tls: bool,
+    host: String,
+    port: u16,
+    vhost: String,
+}
+
+impl AmqpUrl {
+    pub(super) fn parse(text: &str) -> Result<Self, Wrong> {
+        let url = Url::parse(text).map_err(|error| Wrong::new(format!("is not a URL: {error}"), FORM))?;
+        let tls = match url.scheme() {
+            "amqp" => false,
+            "amqps" => true,
+            _ => return Err(Wrong::new("is not an AMQP URL", FORM)),
+        };
+        let host = match url.host() {
+            Some(Host::Domain(host)) if !host.is_empty() => host.to_owned(),
+            // The client takes the host of such a URL for absent and would connect to localhost.
+            Some(Host::Ipv6(_)) => {
+                return Err(Wrong::new(
+                    "has an IPv6 address for a host, which the client cannot take",
+                    "use a host name",
+                ));
+            }
+            _ => return Err(Wrong::new("has no host", FORM)),
+        };
+        if url.fragment().is_some() {
+            let remedy = "write # in a user name or password as %23";
+            return Err(Wrong::new("has a part after a #, which AMQP URLs do not have", remedy));
+        }
+        let decodes = |part: &str| percent_decode_str(part).decode_utf8().is_ok();
+        if !decodes(url.username()) || !decodes(url.password().unwrap_or_default()) {
+            return Err(Wrong::new(
+                "has a user name or password that is not UTF-8 when decoded",
+                "correct its %xx parts",
+            ));
+        }
+        let vhost = vhost(url.path())?;
+        parameters(&url)?;
+
+        let port = url.port().unwrap_or(if tls { 5671 } else { 5672 });
+        let user = if url.username().is_empty() && url.password().is_none() { "" } else { "***@" };
+        let port_part = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let redacted = format!("{}://{user}{host}{port_part}{}", url.scheme(), url.path());
+        Ok(Self { whole: SecretString::from(text), redacted, tls, host, port, vhost })
+    }
+
+    /// The URL as it was set, with its credentials.
+    pub fn expose(&self) -> &str {
+        self.whole.expose_secret()
+    }
+
+    /// Whether it is `amqps://`.
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// The host, never empty.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, where none is written the one of the scheme.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The vhost, decoded: `/` where none is written. Never empty.
+    pub fn vhost(&self) -> &str {
+        &self.vhost
+    }
+}
+
+impl fmt::Display for AmqpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.redacted)
+    }
+}
+
+impl fmt::Debug for AmqpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AmqpUrl({})", self.redacted)
+    }
+}
+
+const FORM: &str = "write it as amqp://user:password@host:5672/%2f, or amqps:// for TLS";
+
+fn vhost(path: &str) -> Result<String, Wrong> {
+    let Some(name) = path.strip_prefix('/') else { return Ok("/".to_owned()) };
+    if name.is_empty() {
+        return Err(Wrong::new(
+            "ends with a slash, which names a vhost with an empty name",
+            "write the default vhost / as %2f, or leave the slash out",
+        ));
+    }
+    if name.contains('/') {
+        return Err(Wrong::new("has a vhost with a slash in it", "write a slash that belongs to the name as %2f"));
+    }
+    match percent_decode_str(name).decode_utf8() {
+        Ok(name) => Ok(name.into_owned()),
+        Err(_) => Err(Wrong::new("has a vhost that is not UTF-8 when decoded", "correct its %xx parts")),
+    }
+}
+
+fn parameters(url: &Url) -> Result<(), Wrong> {
+    const KNOWN: &str = "the parameters are auth_mechanism, channel_max and frame_max";
+    for (name, value) in url.query_pairs() {
+        let valid = match &*name {
+            "heartbeat" => {
+                let what = "sets the heartbeat, which is a setting of its own";
+                return Err(Wrong::new(what, "remove the parameter and set amqp.heartbeat"));
+            }
+            "connection_timeout" => {
+                let what = "sets the connection timeout, which is a setting of its own";
+                return Err(Wrong::new(what, "remove the parameter and set amqp.connect_timeout"));
+            }
+            "auth_mechanism" => {
+                ["amqplain", "anonymous", "external", "plain", "rabbit-cr-demo"].contains(&&*value.to_lowercase())
+            }
+            "channel_max" => value.parse::<u16>().is_ok(),
+            "frame_max" => value.parse::<u32>().is_ok(),
+            _ => return Err(Wrong::new("has an unknown parameter after the ?", KNOWN)),
+        };
+        if !valid {
+            return Err(Wrong::new(format!("has a parameter {name} that cannot be read"), KNOWN));
+        }
+    }
+    Ok(())
+}
+
+/// An `http://` or `https://` URL with a host and without credentials, query or fragment.
+pub(super) fn http_url(text: &str) -> Result<Url, Wrong> {
+    let form = "write it as https://host/path";
+    let url = Url::parse(text).map_err(|error| Wrong::new(format!("is not a URL: {error}"), form))?;
+    if !["http", "https"].contains(&url.scheme()) {
+        return Err(Wrong::new("is neither an http:// nor an https:// URL", form));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(Wrong::new("has no host", form));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Wrong::new("holds a user name or password", "remove it; credentials have settings of their own"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Wrong::new("has a part after a ? or #", "remove it; it would not be sent as written"));
+    }
+    Ok(url)
+}
+
+/// Whether what is sent to this host stays on this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => Ipv4Addr::is_loopback(&address),
+        Some(Host::Ipv6(address)) => Ipv6Addr::is_loopback(&address),
+        None => false,
+    }
+}
+
+/// A `redis://` or `rediss://` URL.
+pub(super) fn redis_url(text: &str) -> Result<(), Wrong> {
+    let form = "write it as redis://host:6379/0, or rediss:// for TLS";
+    let url = Url::parse(text).map_err(|error| Wrong::new(format!("is not a URL: {error}"), form))?;
+    if !["redis", "rediss"].contains(&url.scheme()) || url.host_str().is_none_or(str::is_empty) {
+        return Err(Wrong::new("is not a redis:// or rediss:// URL with a host", form));
+    }
+    Ok(())
+}
