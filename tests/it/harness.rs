@@ -1,0 +1,14 @@
+//! What every scenario is made of. `world::World` puts the pieces together.
+
+pub(crate) mod broker;
+pub(crate) mod daemon;
+pub(crate) mod http;
+pub(crate) mod link;
+pub(crate) mod metrics;
+pub(crate) mod ports;
+pub(crate) mod process;
+pub(crate) mod services;
+pub(crate) mod simulator;
+pub(crate) mod store;
+pub(crate) mod wait;
+pub(crate) mod world;

@@ -1,0 +1,339 @@
+//! A virtual host of its own for each test, and a client in it that goes around the links.
+
+mod management;
+mod message;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lapin::message::BasicGetMessage;
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind,
+    ExchangeKind,
+};
+
+use self::management::Management;
+pub(crate) use self::message::Message;
+use super::services::{HINT, Services};
+use super::wait::{EVENTUALLY, eventually};
+
+pub(crate) const JOBS: &str = "antispoof.jobs";
+pub(crate) const PARKED: &str = "antispoof.parked";
+pub(crate) const RESULTS: &str = "antispoof.results";
+
+/// The queue in which the harness collects every terminal event. Durable, so that a broker restart loses none.
+const COLLECTED: &str = "it.results";
+/// How the harness's own connection is told from those of the programs under test.
+const CONNECTION_NAME: &str = "it-harness";
+
+/// Messages of a queue as the management API last sampled them, up to five seconds ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sampled {
+    pub(crate) ready: u64,
+    /// Delivered and not acknowledged yet.
+    pub(crate) unacked: u64,
+}
+
+/// A virtual host. Deleted with all that is in it when dropped.
+pub(crate) struct Broker {
+    vhost: String,
+    url: String,
+    management: Management,
+    connection: tokio::sync::Mutex<Option<Connection>>,
+    collected: Mutex<Vec<Message>>,
+}
+
+impl Broker {
+    /// Makes a virtual host called `vhost`, in it the exchange `antispoof.results` as the daemon declares it, and behind it a queue
+    /// that collects every event from the first on. The other objects are the daemon's to declare.
+    pub(crate) async fn new(services: &Services, vhost: &str) -> Self {
+        let management = Management::new(services);
+        management.create_vhost(vhost).await;
+        let broker = Self {
+            vhost: vhost.to_owned(),
+            url: services.amqp_url(&services.amqp_address(), vhost),
+            management,
+            connection: tokio::sync::Mutex::new(None),
+            collected: Mutex::new(Vec::new()),
+        };
+        broker.collect_results().await;
+        broker
+    }
+
+    /// The virtual host's name.
+    pub(crate) fn vhost(&self) -> &str {
+        &self.vhost
+    }
+
+    /// Publishes to `antispoof.jobs`, and returns when the broker has confirmed.
+    ///
+    /// # Panics
+    ///
+    /// When the queue is not there: the daemon declares it, so it has to be started first.
+    pub(crate) async fn publish_job(&self, body: &[u8], properties: BasicProperties) {
+        self.publish("", JOBS, [(body.to_vec(), properties)]).await;
+    }
+
+    /// Publishes messages, each persistent and mandatory, and returns when all are confirmed.
+    pub(crate) async fn publish(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        messages: impl IntoIterator<Item = (Vec<u8>, BasicProperties)>,
+    ) {
+        const PERSISTENT: u8 = 2;
+
+        let channel = self.channel().await;
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .expect("confirms can be had");
+        let options = BasicPublishOptions {
+            mandatory: true,
+            immediate: false,
+        };
+        let mut confirms = Vec::new();
+        for (body, properties) in messages {
+            let properties = properties.with_delivery_mode(PERSISTENT);
+            let confirm = channel.basic_publish(
+                exchange.into(),
+                routing_key.into(),
+                options,
+                &body,
+                properties,
+            );
+            confirms.push(confirm.await.expect("a message can be published"));
+        }
+        for confirm in confirms {
+            let confirmation = confirm.await.expect("the broker confirms");
+            assert!(
+                matches!(confirmation, Confirmation::Ack(None)),
+                "no queue took a message for {exchange:?} {routing_key:?}: {confirmation:?}; is the daemon up?"
+            );
+        }
+        close(&channel).await;
+    }
+
+    /// All terminal events so far, oldest first. What the broker redelivered because a look was interrupted counts once. A broker that is
+    /// down is waited for.
+    pub(crate) async fn events(&self) -> Vec<Message> {
+        eventually("the events to be read", EVENTUALLY, async || {
+            self.collect().await.map_err(|problem| problem.to_string())
+        })
+        .await;
+        self.collected().clone()
+    }
+
+    /// Every message of a queue, oldest first. They stay there; each look counts as a delivery.
+    pub(crate) async fn peek(&self, queue: &str) -> Vec<Message> {
+        let channel = self.channel().await;
+        let mut messages = Vec::new();
+        while let Some(got) = read(&channel, queue).await {
+            messages.push(Message::from(got.delivery));
+        }
+        // Closing the channel gives back what it has not acknowledged.
+        close(&channel).await;
+        messages
+    }
+
+    /// The messages of `antispoof.parked`.
+    pub(crate) async fn parked(&self) -> Vec<Message> {
+        self.peek(PARKED).await
+    }
+
+    /// Messages of `queue` that are ready to be delivered, counted now. None when there is no such queue. A broker that is down is
+    /// waited for.
+    pub(crate) async fn depth(&self, queue: &str) -> Option<u32> {
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        eventually(&format!("{queue} to be counted"), EVENTUALLY, async || {
+            let channel = self.channel().await;
+            match channel
+                .queue_declare(queue.into(), passive, FieldTable::default())
+                .await
+            {
+                Ok(declared) => {
+                    close(&channel).await;
+                    Ok(Some(declared.message_count()))
+                }
+                // The broker has closed the channel with the answer.
+                Err(problem) if is_not_found(&problem) => Ok(None),
+                Err(problem) => Err(problem.to_string()),
+            }
+        })
+        .await
+    }
+
+    /// Messages of `queue` as the management API last sampled them.
+    pub(crate) async fn sampled(&self, queue: &str) -> Sampled {
+        let described = self.management.queue(&self.vhost, queue).await;
+        let figure = |name: &str| described[name].as_u64().unwrap_or(0);
+        Sampled {
+            ready: figure("messages_ready"),
+            unacked: figure("messages_unacknowledged"),
+        }
+    }
+
+    /// The names of all queues but the harness's own.
+    pub(crate) async fn queues(&self) -> Vec<String> {
+        let mut queues = self.management.queues(&self.vhost).await;
+        queues.retain(|name| name != COLLECTED);
+        queues
+    }
+
+    /// Gives the user these permissions (regular expressions) in place of the present ones. Connections that are open feel it, too.
+    pub(crate) async fn set_permissions(&self, configure: &str, write: &str, read: &str) {
+        self.management
+            .set_permissions(&self.vhost, configure, write, read)
+            .await;
+    }
+
+    /// Closes all connections of the virtual host but the harness's own, from the broker's side, as an operator does. Returns how many; waits until
+    /// there is one, since the list is sampled.
+    pub(crate) async fn close_connections(&self) -> usize {
+        eventually("connections to close", EVENTUALLY, async || {
+            let mut closed = 0;
+            for (name, given) in self.management.connections(&self.vhost).await {
+                if given != CONNECTION_NAME && self.management.close_connection(&name).await {
+                    closed += 1;
+                }
+            }
+            if closed > 0 {
+                Ok(closed)
+            } else {
+                Err("none but the harness's own".to_owned())
+            }
+        })
+        .await
+    }
+
+    /// Deletes a queue with its messages.
+    pub(crate) async fn delete_queue(&self, queue: &str) {
+        let channel = self.channel().await;
+        let deleted =
+            channel.queue_delete(queue.into(), lapin::options::QueueDeleteOptions::default());
+        deleted
+            .await
+            .unwrap_or_else(|problem| panic!("failed to delete {queue}: {problem}"));
+        close(&channel).await;
+    }
+
+    /// A fresh channel of the harness's own connection, which is opened again when the broker has closed it. For what this module has no method for.
+    pub(crate) async fn channel(&self) -> Channel {
+        let mut connection = self.connection.lock().await;
+        eventually(
+            &format!("a connection to the broker ({HINT})"),
+            EVENTUALLY,
+            async || {
+                if connection
+                    .as_ref()
+                    .is_none_or(|open| !open.status().connected())
+                {
+                    let properties = ConnectionProperties::default()
+                        .with_connection_name(CONNECTION_NAME.into());
+                    let opened = Connection::connect(&self.url, properties).await;
+                    *connection = Some(opened.map_err(|problem| problem.to_string())?);
+                }
+                let open = connection.as_ref().expect("it was opened above");
+                open.create_channel()
+                    .await
+                    .map_err(|problem| problem.to_string())
+            },
+        )
+        .await
+    }
+
+    async fn collect_results(&self) {
+        let channel = self.channel().await;
+        let durable = ExchangeDeclareOptions {
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let declared = channel.exchange_declare(
+            RESULTS.into(),
+            ExchangeKind::Topic,
+            durable,
+            FieldTable::default(),
+        );
+        declared
+            .await
+            .expect("the results exchange can be declared");
+        let queue = channel.queue_declare(
+            COLLECTED.into(),
+            QueueDeclareOptions::durable(),
+            FieldTable::default(),
+        );
+        queue.await.expect("a queue can be declared");
+        let bound = channel.queue_bind(
+            COLLECTED.into(),
+            RESULTS.into(),
+            "#".into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        );
+        bound.await.expect("a queue can be bound");
+        close(&channel).await;
+    }
+
+    /// Moves what lies in the collecting queue to `collected`.
+    async fn collect(&self) -> Result<(), lapin::Error> {
+        let channel = self.channel().await;
+        while let Some(got) = channel
+            .basic_get(COLLECTED.into(), BasicGetOptions { no_ack: false })
+            .await?
+        {
+            let acker = got.delivery.acker.clone();
+            let message = Message::from(got.delivery);
+            {
+                let mut collected = self.collected();
+                let known =
+                    message.redelivered && collected.iter().any(|old| old.is_same_as(&message));
+                if !known {
+                    collected.push(message);
+                }
+            }
+            // Kept first: what is not acknowledged comes again and is known then.
+            acker.ack(BasicAckOptions::default()).await?;
+        }
+        close(&channel).await;
+        Ok(())
+    }
+
+    fn collected(&self) -> MutexGuard<'_, Vec<Message>> {
+        self.collected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.management.delete_vhost_blocking(&self.vhost);
+    }
+}
+
+async fn read(channel: &Channel, queue: &str) -> Option<BasicGetMessage> {
+    let got = channel
+        .basic_get(queue.into(), BasicGetOptions { no_ack: false })
+        .await;
+    got.unwrap_or_else(|problem| panic!("failed to read {queue}: {problem}"))
+}
+
+async fn close(channel: &Channel) {
+    const OK: u16 = 200;
+
+    // Fails when the broker went away meanwhile; then it is closed.
+    channel.close(OK, "done".into()).await.ok();
+}
+
+fn is_not_found(error: &lapin::Error) -> bool {
+    const NOT_FOUND: u16 = 404;
+
+    matches!(error.kind(), ErrorKind::ProtocolError(problem) if problem.get_id() == NOT_FOUND)
+}

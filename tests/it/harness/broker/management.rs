@@ -1,0 +1,171 @@
+//! The broker's management API: virtual hosts, permissions, connections, figures.
+
+use std::thread;
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::super::http;
+use super::super::services::{HINT, Services, percent_encoded};
+
+/// The management API, as the user of the AMQP URL.
+#[derive(Clone, Debug)]
+pub(super) struct Management {
+    base: String,
+    user: String,
+    password: String,
+    http: Client,
+}
+
+impl Management {
+    pub(super) fn new(services: &Services) -> Self {
+        let user = &services.amqp.authority.userinfo;
+        Self {
+            base: services.management.clone(),
+            user: user.username.clone(),
+            password: user.password.clone(),
+            http: http::client(),
+        }
+    }
+
+    /// Makes a virtual host in which the user may do everything.
+    pub(super) async fn create_vhost(&self, vhost: &str) {
+        self.expect(
+            Method::PUT,
+            &format!("vhosts/{}", percent_encoded(vhost)),
+            json!({}),
+        )
+        .await;
+        self.set_permissions(vhost, ".*", ".*", ".*").await;
+    }
+
+    /// Gives the user these permissions (regular expressions) in place of the present ones.
+    pub(super) async fn set_permissions(
+        &self,
+        vhost: &str,
+        configure: &str,
+        write: &str,
+        read: &str,
+    ) {
+        let path = format!(
+            "permissions/{}/{}",
+            percent_encoded(vhost),
+            percent_encoded(&self.user)
+        );
+        self.expect(
+            Method::PUT,
+            &path,
+            json!({ "configure": configure, "write": write, "read": read }),
+        )
+        .await;
+    }
+
+    /// Names of the virtual host's queues.
+    pub(super) async fn queues(&self, vhost: &str) -> Vec<String> {
+        let path = format!(
+            "queues/{}?disable_stats=true&enable_queue_totals=true",
+            percent_encoded(vhost)
+        );
+        names(&self.expect(Method::GET, &path, Value::Null).await)
+    }
+
+    /// Everything the API says about a queue. The figures in it are sampled: up to five seconds old.
+    pub(super) async fn queue(&self, vhost: &str, queue: &str) -> Value {
+        let path = format!(
+            "queues/{}/{}",
+            percent_encoded(vhost),
+            percent_encoded(queue)
+        );
+        self.expect(Method::GET, &path, Value::Null).await
+    }
+
+    /// The virtual host's connections by their names, with the name the client gave itself. The list is sampled, too.
+    pub(super) async fn connections(&self, vhost: &str) -> Vec<(String, String)> {
+        let path = format!("vhosts/{}/connections", percent_encoded(vhost));
+        let listed = self.expect(Method::GET, &path, Value::Null).await;
+        let listed = listed.as_array().expect("the API lists connections").iter();
+        listed
+            .filter_map(|connection| {
+                let given = connection["client_properties"]["connection_name"]
+                    .as_str()
+                    .unwrap_or_default();
+                Some((connection["name"].as_str()?.to_owned(), given.to_owned()))
+            })
+            .collect()
+    }
+
+    /// Closes a connection from the broker's side. False when it was gone.
+    pub(super) async fn close_connection(&self, name: &str) -> bool {
+        let path = format!("connections/{}", percent_encoded(name));
+        let (status, body) = self.ask(Method::DELETE, &path, Value::Null).await;
+        assert!(
+            status.is_success() || status == StatusCode::NOT_FOUND,
+            "DELETE {path}: {status} {body}"
+        );
+        status.is_success()
+    }
+
+    /// Deletes a virtual host with all that is in it, from a place that cannot await.
+    pub(super) fn delete_vhost_blocking(&self, vhost: &str) {
+        // A client of its own: the pooled connections of ours belong to the test's runtime, which waits for this thread.
+        let management = Self {
+            http: http::client(),
+            ..self.clone()
+        };
+        let path = format!("vhosts/{}", percent_encoded(vhost));
+        let deleting = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let request = management.request(Method::DELETE, &path);
+            runtime
+                .expect("a runtime can be built")
+                .block_on(http::answer(request))
+        });
+        // A virtual host that could not be deleted is litter in a broker that is thrown away, and no reason to fail.
+        drop(deleting.join());
+    }
+
+    async fn expect(&self, method: Method, path: &str, body: Value) -> Value {
+        let (status, text) = self.ask(method.clone(), path, body).await;
+        assert!(
+            status.is_success(),
+            "{method} {path} of the management API: {status} {text}"
+        );
+        if text.is_empty() {
+            return Value::Null;
+        }
+        serde_json::from_str(&text)
+            .unwrap_or_else(|problem| panic!("{path} answers JSON ({problem}): {text}"))
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Value) -> (StatusCode, String) {
+        let mut request = self.request(method, path);
+        if !body.is_null() {
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
+        }
+        http::answer(request).await.unwrap_or_else(|problem| {
+            panic!(
+                "the management API does not answer at {} ({problem}); {HINT}",
+                self.base
+            )
+        })
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http
+            .request(method, format!("{}/api/{path}", self.base))
+            .basic_auth(&self.user, Some(&self.password))
+    }
+}
+
+fn names(list: &Value) -> Vec<String> {
+    let list = list
+        .as_array()
+        .expect("the API lists things that have names")
+        .iter();
+    list.filter_map(|thing| Some(thing["name"].as_str()?.to_owned()))
+        .collect()
+}

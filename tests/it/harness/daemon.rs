@@ -1,0 +1,191 @@
+//! `antispoofd run` as a process.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode};
+use rustix::process::Signal;
+
+use super::process::Process;
+use super::wait::{STARTED, eventually};
+use super::{http, metrics, ports};
+
+/// The settings of a daemon to be started.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DaemonBuilder {
+    environment: BTreeMap<String, String>,
+    arguments: Vec<String>,
+}
+
+impl DaemonBuilder {
+    /// Sets `section.key`, as contract section 6 names it: `set("worker.concurrency", "4")`. Lists are separated by commas.
+    #[must_use]
+    pub(crate) fn set(self, setting: &str, value: impl Into<String>) -> Self {
+        self.env(&variable(setting), value)
+    }
+
+    /// Leaves `section.key` at the program's own default.
+    #[must_use]
+    pub(crate) fn unset(mut self, setting: &str) -> Self {
+        self.environment.remove(&variable(setting));
+        self
+    }
+
+    /// Sets a variable of the environment that is no setting.
+    #[must_use]
+    pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds an argument after `run`.
+    #[must_use]
+    pub(crate) fn arg(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Starts the daemon and does not wait for it.
+    pub(crate) fn start(self) -> Daemon {
+        Daemon::start(self)
+    }
+
+    /// Starts the daemon and waits until it is ready.
+    pub(crate) async fn start_ready(self) -> Daemon {
+        let daemon = self.start();
+        daemon.wait_ready().await;
+        daemon
+    }
+}
+
+/// A running daemon. Killed when dropped; its log is printed when the test fails.
+pub(crate) struct Daemon {
+    process: Process,
+    admin: SocketAddr,
+    http: Client,
+}
+
+impl Daemon {
+    /// Starts `antispoofd run` with an admin port of its own.
+    pub(crate) fn start(builder: DaemonBuilder) -> Self {
+        let admin = ports::reserve();
+        let builder = builder.set("admin.listen", admin.to_string());
+        let arguments = ["run"]
+            .into_iter()
+            .chain(builder.arguments.iter().map(String::as_str));
+        let environment = builder
+            .environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        Self {
+            process: Process::antispoofd("antispoofd run", arguments, environment),
+            admin,
+            http: http::client(),
+        }
+    }
+
+    /// Where the admin port listens.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Waits until `/readyz` answers 200.
+    ///
+    /// # Panics
+    ///
+    /// When it does not in time, or when the daemon ends instead.
+    pub(crate) async fn wait_ready(&self) {
+        self.wait_status("/readyz", StatusCode::OK, STARTED).await;
+    }
+
+    /// Waits until `path` of the admin port answers `expected`.
+    pub(crate) async fn wait_status(&self, path: &str, expected: StatusCode, limit: Duration) {
+        eventually(&format!("{path} to answer {expected}"), limit, async || {
+            if let Some(status) = self.process.status() {
+                panic!("the daemon ended with {status} before {path} answered {expected}");
+            }
+            match self.get(path).await {
+                Ok((status, _)) if status == expected => Ok(()),
+                Ok((status, body)) => Err(format!("{status}: {body}")),
+                Err(problem) => Err(problem),
+            }
+        })
+        .await;
+    }
+
+    /// Status and body that `path` of the admin port answers; the error says why there was no answer.
+    pub(crate) async fn get(&self, path: &str) -> Result<(StatusCode, String), String> {
+        http::get(&self.http, &format!("http://{}{path}", self.admin)).await
+    }
+
+    /// The sum of the series that have this name and at least these labels: `antispoofd_jobs_total{outcome="live"}`.
+    /// None when there is no such series.
+    ///
+    /// # Panics
+    ///
+    /// When `/metrics` does not answer.
+    pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
+        let (status, page) = self
+            .get("/metrics")
+            .await
+            .unwrap_or_else(|problem| panic!("no metrics: {problem}"));
+        assert_eq!(status, StatusCode::OK, "the metrics page: {page}");
+        metrics::sum(&page, series)
+    }
+
+    /// SIGTERM: drain, then end.
+    pub(crate) fn term(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
+    /// SIGINT.
+    pub(crate) fn int(&self) {
+        self.process.signal(Signal::INT);
+    }
+
+    /// SIGKILL: as a crash or an out-of-memory kill does.
+    pub(crate) fn kill(&self) {
+        self.process.signal(Signal::KILL);
+    }
+
+    /// SIGSTOP: from outside, a process that hangs. `cont` wakes it.
+    pub(crate) fn stop(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn cont(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// Waits until the daemon has ended, for at most `limit`.
+    pub(crate) async fn wait_exit(&self, limit: Duration) -> ExitStatus {
+        self.process.wait_exit(limit).await
+    }
+
+    /// True while it runs.
+    pub(crate) fn is_running(&self) -> bool {
+        self.process.status().is_none()
+    }
+
+    /// Whether a line of the log contains `text`.
+    pub(crate) fn logs_contain(&self, text: &str) -> bool {
+        self.process.said(text)
+    }
+
+    /// The log's lines so far.
+    pub(crate) fn logs(&self) -> Vec<String> {
+        self.process.stderr()
+    }
+
+    /// The lines of standard output so far. The daemon has nothing to say there.
+    pub(crate) fn stdout(&self) -> Vec<String> {
+        self.process.stdout()
+    }
+}
+
+fn variable(setting: &str) -> String {
+    format!("ANTISPOOFD__{}", setting.to_uppercase().replace('.', "__"))
+}

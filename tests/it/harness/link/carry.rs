@@ -1,0 +1,180 @@
+//! What a link does with one connection.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::select;
+use tokio::sync::watch;
+
+use super::{Direction, Ending, Flow, Fuse, Mode};
+
+/// Small enough that a freeze in the middle of a body holds most of it.
+const BUFFER: usize = 16 * 1024;
+
+/// What a link and its connections know in common.
+pub(super) struct Shared {
+    target: String,
+    pub(super) mode: watch::Sender<Mode>,
+    pub(super) accepted: AtomicU64,
+    pub(super) open: AtomicU64,
+    to_service: Flow,
+    to_daemon: Flow,
+}
+
+impl Shared {
+    pub(super) fn new(target: String) -> Self {
+        Self {
+            target,
+            mode: watch::Sender::new(Mode::Open),
+            accepted: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+            to_service: Flow::default(),
+            to_daemon: Flow::default(),
+        }
+    }
+
+    pub(super) fn flow(&self, direction: Direction) -> &Flow {
+        match direction {
+            Direction::ToService => &self.to_service,
+            Direction::ToDaemon => &self.to_daemon,
+        }
+    }
+
+    pub(super) fn arm(&self, direction: Direction, left: u64, ending: Ending) {
+        *self.flow(direction).fuse() = Some(Fuse { left, ending });
+    }
+
+    pub(super) fn disarm(&self, direction: Direction) -> bool {
+        self.flow(direction).fuse().take().is_some()
+    }
+}
+
+impl Flow {
+    fn fuse(&self) -> MutexGuard<'_, Option<Fuse>> {
+        self.fuse.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes leave to pass `len` bytes on: how many may pass, and how the connection ends after them if it does.
+    fn take_leave(&self, len: usize) -> (usize, Option<Ending>) {
+        let mut fuse = self.fuse();
+        let Some(Fuse { left, ending }) = *fuse else {
+            return (len, None);
+        };
+        let wanted = len as u64;
+        if wanted < left {
+            *fuse = Some(Fuse {
+                left: left - wanted,
+                ending,
+            });
+            return (len, None);
+        }
+        *fuse = None;
+        (
+            usize::try_from(left).expect("not above the length of a buffer"),
+            Some(ending),
+        )
+    }
+}
+
+/// Counts a connection for as long as its task lives.
+pub(super) struct Guard(Arc<Shared>);
+
+impl Guard {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        shared.accepted.fetch_add(1, Ordering::SeqCst);
+        shared.open.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Carries bytes both ways until both sides are done, one of them fails, a fuse burns or the link is cut.
+pub(super) async fn carry(guard: Guard, mut client: TcpStream) {
+    let shared = &guard.0;
+    let mut mode = shared.mode.subscribe();
+    let server = select! {
+        biased;
+        _ = mode.wait_for(|mode| *mode == Mode::Cut) => None,
+        server = reach(shared) => server,
+    };
+    let Some(mut server) = server else {
+        return reset(&client);
+    };
+    // A proxy that waits for full segments would turn every small frame into a delay.
+    let prompt = client.set_nodelay(true).is_ok() && server.set_nodelay(true).is_ok();
+
+    let ending = if prompt {
+        let (client_reads, client_writes) = client.split();
+        let (server_reads, server_writes) = server.split();
+        let both = async {
+            tokio::try_join!(
+                pump(shared, Direction::ToService, client_reads, server_writes),
+                pump(shared, Direction::ToDaemon, server_reads, client_writes),
+            )
+        };
+        select! {
+            biased;
+            _ = mode.wait_for(|mode| *mode == Mode::Cut) => Ending::Reset,
+            done = both => done.err().unwrap_or(Ending::Close),
+        }
+    } else {
+        Ending::Reset
+    };
+    if ending == Ending::Reset {
+        reset(&client);
+        reset(&server);
+    }
+}
+
+/// A connection to the service, once the link is not frozen. None when the service refuses.
+async fn reach(shared: &Shared) -> Option<TcpStream> {
+    thawed(&mut shared.mode.subscribe()).await;
+    TcpStream::connect(&shared.target).await.ok()
+}
+
+/// Passes bytes one way. Ok at the end of the stream, which is passed on too.
+async fn pump(
+    shared: &Shared,
+    direction: Direction,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+) -> Result<(), Ending> {
+    let flow = shared.flow(direction);
+    let mut mode = shared.mode.subscribe();
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let len = from.read(&mut buffer).await.map_err(|_| Ending::Reset)?;
+        // Looked at after the read: what arrives while the link is frozen must not pass, the end of the stream included.
+        thawed(&mut mode).await;
+        if len == 0 {
+            return to.shutdown().await.map_err(|_| Ending::Reset);
+        }
+        let (len, ending) = flow.take_leave(len);
+        to.write_all(&buffer[..len])
+            .await
+            .map_err(|_| Ending::Reset)?;
+        flow.bytes.fetch_add(len as u64, Ordering::SeqCst);
+        if let Some(ending) = ending {
+            return Err(ending);
+        }
+    }
+}
+
+async fn thawed(mode: &mut watch::Receiver<Mode>) {
+    // The sender lives in what the caller borrows, so this cannot fail; a cut ends the caller from outside.
+    let _open = mode.wait_for(|mode| *mode != Mode::Frozen).await;
+}
+
+/// Makes the kernel send a reset when the stream is dropped.
+fn reset(stream: &TcpStream) {
+    // Fails on a stream that is closed already, which is what was wanted.
+    stream.set_zero_linger().ok();
+}
