@@ -2,10 +2,7 @@
 //!
 //! The manifest has, for each file, its name, what kind it is, what is expected of it (`verdict` or a failure code), width and
 //! height in pixels and EXIF orientation (null where the file has none), and the SHA-256 of its bytes.
-#![expect(
-    clippy::print_stdout,
-    reason = "an example is a command; what it wrote is its output"
-)]
+#![expect(clippy::print_stdout, reason = "an example is a command; what it wrote is its output")]
 
 #[path = "../tests/it/images.rs"]
 #[expect(dead_code, reason = "what only the tests use of it")]

@@ -113,18 +113,8 @@ impl Simulator {
     pub async fn bind(address: SocketAddr, options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let state = state::State::new(
-            options.config.clone(),
-            options.seed,
-            options.max_body,
-            options.body_idle,
-        );
-        Ok(Self {
-            listener,
-            address,
-            options,
-            state: Arc::new(state),
-        })
+        let state = state::State::new(options.config.clone(), options.seed, options.max_body, options.body_idle);
+        Ok(Self { listener, address, options, state: Arc::new(state) })
     }
 
     /// The address it has, with the port that was chosen.
@@ -144,19 +134,13 @@ impl Simulator {
 
     /// Can be had before and used after it runs.
     pub fn handle(&self) -> Handle {
-        Handle {
-            state: Arc::clone(&self.state),
-        }
+        Handle { state: Arc::clone(&self.state) }
     }
 
     /// Serves until `stop` is cancelled, then finishes what is in flight, for at most [`Options::drain`]. Calls that hang on
     /// purpose are let go at once.
     pub async fn run(self, stop: CancellationToken) {
-        let Options {
-            header_timeout,
-            drain,
-            ..
-        } = self.options;
+        let Options { header_timeout, drain, .. } = self.options;
         server::serve(self.listener, self.state, header_timeout, drain, stop).await;
     }
 }

@@ -26,7 +26,7 @@ pub struct Opened<S> {
 /// Where the images are.
 pub trait ImageStore: Send + Sync {
     /// The body of an object. Each wait for a chunk is bounded; an item that is an error is the last.
-    type Stream: Stream<Item = Result<Bytes, Failure>> + Send + Unpin + 'static;
+    type Stream: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static;
 
     /// Asks for the object, pinned by version and `ETag` where the reference has them. Checks the announced length against the limit.
     /// Does not retry.
@@ -74,11 +74,13 @@ pub struct CallFailure {
 
 /// Who judges.
 pub trait Detector: Send + Sync {
+    /// Waits for this process's turn under the rate limit, and while the vendor has asked everybody to slow down. Cancel safe.
+    fn turn(&self) -> impl Future<Output = ()> + Send;
     /// Streams the image into one call. Completes the request only after the image has ended cleanly; otherwise the call is broken off,
     /// the failure is the image's and nothing was paid for. Does not retry. Bounded by its own timeout.
     fn detect<S>(&self, image: Inspected<S>) -> impl Future<Output = Result<Answer, CallFailure>> + Send
     where
-        S: Stream<Item = Result<Bytes, Failure>> + Send + Unpin + 'static;
+        S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static;
 }
 
 /// What the ledger knows of a job.
@@ -184,4 +186,6 @@ pub trait Broker: Send + Sync {
     fn give_back(&self, lease: Self::Lease) -> impl Future<Output = ()> + Send;
     /// True while a publish may be expected to go through: connected, and not blocked by an alarm.
     fn can_publish(&self) -> bool;
+    /// Ends when that is so. Cancel safe.
+    fn until_publishable(&self) -> impl Future<Output = ()> + Send;
 }

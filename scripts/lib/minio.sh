@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # The object store: MinIO built from its module, or s3s-fs where MinIO cannot be had.
 #
-# MinIO publishes no binaries and no images since October 2025; this is its last release, which has the fix of
-# GHSA-jjjj-jwhf-8rgr. RELEASE... tags are no versions to Go, so the pin is the commit's pseudo-version.
-readonly MINIO_RELEASE=RELEASE.2025-10-15T17-29-55Z
-readonly MINIO_MODULE=github.com/minio/minio@v0.0.0-20251015172955-9e49d5e7a648
+# MinIO publishes no binaries and no images since October 2025. This is the release of its last image, the one in docker-compose.yml, so
+# that both ways test the same store. RELEASE... tags are no versions to Go, so the pin is the commit's pseudo-version.
+readonly MINIO_RELEASE=RELEASE.2025-09-07T16-13-09Z
+readonly MINIO_MODULE=github.com/minio/minio@v0.0.0-20250907161309-07c3a429bfed
 readonly S3S_FS_VERSION=0.14.1
 
 readonly MINIO_START_LIMIT=60

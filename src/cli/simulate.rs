@@ -13,8 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::simulator::{
-    Auth, Config, Faults, Latency, Options, RateLimit, RetryAfterForm, Simulator, Stats,
-    VerdictRule, parse_wait,
+    Auth, Config, Faults, Latency, Options, RateLimit, RetryAfterForm, Simulator, Stats, VerdictRule, parse_wait,
 };
 
 /// Run a local stand-in for the vendor's detect-spoof endpoint
@@ -45,12 +44,7 @@ pub struct SimulateArgs {
     /// Faults: KIND=5% of the requests, KIND=x3 for the next three; comma-separated
     ///
     /// Kinds: a status from 400 to 599, reset-before, reset-after, hang, slow, garbage, garbage-json, empty, truncated.
-    #[arg(
-        long,
-        value_name = "LIST",
-        default_value = "",
-        hide_default_value = true
-    )]
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     pub faults: Faults,
     /// What to answer: by-digest (about one image in five is a spoof), live or spoof
     #[arg(long, value_name = "RULE", default_value = "by-digest")]
@@ -83,16 +77,11 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
         signal(SignalKind::interrupt()).context("listen for SIGINT")?,
     );
     let listen = args.listen;
-    let simulator = Simulator::bind(listen, args.into_options())
-        .await
-        .with_context(|| format!("listen on {listen}"))?;
+    let simulator =
+        Simulator::bind(listen, args.into_options()).await.with_context(|| format!("listen on {listen}"))?;
     let handle = simulator.handle();
     announce(&simulator.base_url()).context("write to stdout")?;
-    eprintln!(
-        "endpoint {}; counters {}/_sim/stats",
-        simulator.url(),
-        simulator.base_url()
-    );
+    eprintln!("endpoint {}; counters {}/_sim/stats", simulator.url(), simulator.base_url());
 
     let stop = CancellationToken::new();
     let serving = simulator.run(stop.clone());
@@ -123,9 +112,7 @@ fn summary(stats: &Stats) -> String {
 }
 
 fn parse_rate(text: &str) -> Result<RateLimit, String> {
-    let rate: f64 = text
-        .parse()
-        .map_err(|_| format!("read the number `{text}`"))?;
+    let rate: f64 = text.parse().map_err(|_| format!("read the number `{text}`"))?;
     RateLimit::per_second(rate).map_err(|error| error.to_string())
 }
 
@@ -150,12 +137,7 @@ impl SimulateArgs {
             slow_interval: self.slow_interval,
             ..Config::new(auth)
         };
-        Options {
-            config,
-            seed: self.seed,
-            max_body: self.max_body.as_u64(),
-            ..Options::new(Auth::Open)
-        }
+        Options { config, seed: self.seed, max_body: self.max_body.as_u64(), ..Options::new(Auth::Open) }
     }
 }
 
@@ -177,18 +159,9 @@ mod tests {
 
     #[test]
     fn who_may_call_must_be_said_once() {
-        assert!(matches!(
-            parse("sim --no-auth").unwrap().config.auth,
-            Auth::Open
-        ));
-        assert!(matches!(
-            parse("sim --token t").unwrap().config.auth,
-            Auth::Token(_)
-        ));
-        assert!(matches!(
-            parse("sim --api-key k --secret s").unwrap().config.auth,
-            Auth::Keys { .. }
-        ));
+        assert!(matches!(parse("sim --no-auth").unwrap().config.auth, Auth::Open));
+        assert!(matches!(parse("sim --token t").unwrap().config.auth, Auth::Token(_)));
+        assert!(matches!(parse("sim --api-key k --secret s").unwrap().config.auth, Auth::Keys { .. }));
         for line in [
             "sim",
             "sim --api-key k",

@@ -18,12 +18,7 @@ pub(super) const PREFIX: &str = "/_sim/";
 const MAX_CHANGE: usize = 64 * 1024;
 
 pub(super) async fn serve(state: &State, request: Request<Incoming>) -> Response<Reply> {
-    let path = request
-        .uri()
-        .path()
-        .strip_prefix(PREFIX)
-        .unwrap_or_default()
-        .to_owned();
+    let path = request.uri().path().strip_prefix(PREFIX).unwrap_or_default().to_owned();
     match (path.as_str(), request.method()) {
         ("health", &Method::GET) => reply::json(StatusCode::OK, &json!({ "status": "ok" })),
         ("stats", &Method::GET) => stats(state, request.uri().query()),
@@ -36,10 +31,7 @@ pub(super) async fn serve(state: &State, request: Request<Incoming>) -> Response
         ("health" | "stats", _) => reply::method_not_allowed("GET"),
         ("reset", _) => reply::method_not_allowed("POST"),
         ("config", _) => reply::method_not_allowed("GET, PUT"),
-        _ => reply::message(
-            StatusCode::NOT_FOUND,
-            "known are health, stats, reset and config",
-        ),
+        _ => reply::message(StatusCode::NOT_FOUND, "known are health, stats, reset and config"),
     }
 }
 
@@ -48,10 +40,7 @@ fn stats(state: &State, query: Option<&str>) -> Response<Reply> {
         None | Some("images=true") => true,
         Some("images=false") => false,
         Some(_) => {
-            return reply::message(
-                StatusCode::BAD_REQUEST,
-                "the query must be images=true or images=false",
-            );
+            return reply::message(StatusCode::BAD_REQUEST, "the query must be images=true or images=false");
         }
     };
     reply::json(StatusCode::OK, &state.books.stats(images))
@@ -59,10 +48,7 @@ fn stats(state: &State, query: Option<&str>) -> Response<Reply> {
 
 async fn configure(state: &State, body: Incoming) -> Response<Reply> {
     let Ok(body) = Limited::new(body, MAX_CHANGE).collect().await else {
-        return reply::message(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "a change has at most 64 KiB and must be sent whole",
-        );
+        return reply::message(StatusCode::PAYLOAD_TOO_LARGE, "a change has at most 64 KiB and must be sent whole");
     };
     match serde_json::from_slice::<Change>(&body.to_bytes()) {
         Ok(change) => {

@@ -68,11 +68,7 @@ impl Verifier {
                 validation.validate_exp = false;
                 validation.validate_aud = false;
                 let key = DecodingKey::from_secret(secret.expose_secret().as_bytes());
-                Self::Keys(Box::new(Keys {
-                    api_key: api_key.clone(),
-                    key,
-                    validation,
-                }))
+                Self::Keys(Box::new(Keys { api_key: api_key.clone(), key, validation }))
             }
         }
     }
@@ -85,9 +81,7 @@ impl Verifier {
         match self {
             Self::Open => Ok(()),
             Self::Token(expected) if expected.expose_secret() == token => Ok(()),
-            Self::Token(_) => Err(unauthorized(
-                "Token is invalid: it is not the one that was configured",
-            )),
+            Self::Token(_) => Err(unauthorized("Token is invalid: it is not the one that was configured")),
             Self::Keys(keys) => check_claims(&decode(token, keys)?, &keys.api_key, now),
         }
     }
@@ -95,30 +89,18 @@ impl Verifier {
 
 fn raw_token(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values
-        .next()
-        .ok_or_else(|| unauthorized("Token is missing: there is no Authorization header"))?;
+    let value = values.next().ok_or_else(|| unauthorized("Token is missing: there is no Authorization header"))?;
     if values.next().is_some() {
-        return Err(unauthorized(
-            "Token is invalid: there are several Authorization headers",
-        ));
+        return Err(unauthorized("Token is invalid: there are several Authorization headers"));
     }
-    let token = value
-        .to_str()
-        .map_err(|_| unauthorized("Token is invalid: it is not ASCII text"))?;
+    let token = value.to_str().map_err(|_| unauthorized("Token is invalid: it is not ASCII text"))?;
     if token.is_empty() {
-        return Err(unauthorized(
-            "Token is missing: the Authorization header is empty",
-        ));
+        return Err(unauthorized("Token is missing: the Authorization header is empty"));
     }
     let scheme = token.split_once(' ').map(|(scheme, _)| scheme);
     match scheme {
-        Some(scheme)
-            if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("basic") =>
-        {
-            Err(unauthorized(
-                "Token is invalid: it must stand by itself, without `Bearer ` or `Basic ` before it",
-            ))
+        Some(scheme) if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("basic") => {
+            Err(unauthorized("Token is invalid: it must stand by itself, without `Bearer ` or `Basic ` before it"))
         }
         Some(_) => Err(unauthorized("Token is invalid: it must stand by itself")),
         None => Ok(token),
@@ -127,60 +109,40 @@ fn raw_token(headers: &HeaderMap) -> Result<&str, Refusal> {
 
 fn decode(token: &str, keys: &Keys) -> Result<Claims, Refusal> {
     use jsonwebtoken::errors::ErrorKind;
-    jsonwebtoken::decode(token, &keys.key, &keys.validation)
-        .map(|data| data.claims)
-        .map_err(|error| {
-            unauthorized(match error.kind() {
-                ErrorKind::InvalidSignature => {
-                    "Token is invalid: its signature was not made with the secret"
-                }
-                ErrorKind::InvalidAlgorithm => "Token is invalid: its algorithm is not HS256",
-                _ => "Token is invalid: it is not a JWT signed with HS256",
-            })
+    jsonwebtoken::decode(token, &keys.key, &keys.validation).map(|data| data.claims).map_err(|error| {
+        unauthorized(match error.kind() {
+            ErrorKind::InvalidSignature => "Token is invalid: its signature was not made with the secret",
+            ErrorKind::InvalidAlgorithm => "Token is invalid: its algorithm is not HS256",
+            _ => "Token is invalid: it is not a JWT signed with HS256",
         })
+    })
 }
 
 fn check_claims(claims: &Claims, api_key: &str, now: SystemTime) -> Result<(), Refusal> {
     if claims.apikey.as_str() != Some(api_key) {
-        return Err(unauthorized(
-            "Token is invalid: its apikey is missing or not the configured key",
-        ));
+        return Err(unauthorized("Token is invalid: its apikey is missing or not the configured key"));
     }
-    let exp = claims.exp.as_u64().ok_or_else(|| {
-        unauthorized("Token is invalid: its exp is not a whole number of seconds")
-    })?;
+    let exp = claims
+        .exp
+        .as_u64()
+        .ok_or_else(|| unauthorized("Token is invalid: its exp is not a whole number of seconds"))?;
     if exp >= FIRST_MILLISECONDS {
-        return Err(unauthorized(
-            "Token is invalid: its exp is in milliseconds, not in seconds",
-        ));
+        return Err(unauthorized("Token is invalid: its exp is in milliseconds, not in seconds"));
     }
-    let now = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if exp <= now {
         return Err(unauthorized("Token is expired"));
     }
     if claims.version.as_u64() != Some(2) {
-        return Err(forbidden(
-            "Token is not for this API: its version is not the number 2",
-        ));
+        return Err(forbidden("Token is not for this API: its version is not the number 2"));
     }
     let roles = claims.roles.as_array().map_or(&[][..], Vec::as_slice);
-    let has = |name: &str| {
-        roles
-            .iter()
-            .filter_map(Value::as_str)
-            .any(|role| role.eq_ignore_ascii_case(name))
-    };
+    let has = |name: &str| roles.iter().filter_map(Value::as_str).any(|role| role.eq_ignore_ascii_case(name));
     if has("rtc") {
-        return Err(forbidden(
-            "Token is not for this API: the role rtc is for joining rooms",
-        ));
+        return Err(forbidden("Token is not for this API: the role rtc is for joining rooms"));
     }
     if !has("crawler") {
-        return Err(forbidden(
-            "Token is not for this API: the role crawler is missing",
-        ));
+        return Err(forbidden("Token is not for this API: the role crawler is missing"));
     }
     Ok(())
 }

@@ -62,9 +62,7 @@ impl Scanner {
             let taken = match self.at {
                 At::Failed(_) => return,
                 At::Image if self.held == 0 && chunk.len() >= 4 => self.block(chunk),
-                At::Image | At::Prefix(_) | At::Padded | At::Suffix(_) | At::End => {
-                    self.byte(chunk[0])
-                }
+                At::Image | At::Prefix(_) | At::Padded | At::Suffix(_) | At::End => self.byte(chunk[0]),
             };
             self.offset += taken as u64;
             chunk = &chunk[taken..];
@@ -79,17 +77,11 @@ impl Scanner {
             At::Failed(reason) => return Err(bad(reason)),
             At::Prefix(0) => return Err(bad("the body is empty".to_owned())),
             At::Prefix(_) | At::Image | At::Padded | At::Suffix(_) => {
-                return Err(bad(format!(
-                    "the body ends early, after {} bytes",
-                    self.offset
-                )));
+                return Err(bad(format!("the body ends early, after {} bytes", self.offset)));
             }
         }
         self.walk.finish().map_err(|reason| {
-            Refusal::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                format!("image could not be decoded: {reason}"),
-            )
+            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, format!("image could not be decoded: {reason}"))
         })?;
         Ok(self.digest.finalize().into())
     }
@@ -128,17 +120,13 @@ impl Scanner {
             At::Prefix(seen) => At::Prefix(seen + 1),
             At::Image => self.character(byte),
             At::Padded if byte == b'"' => At::Suffix(1),
-            At::Padded => At::Failed(format!(
-                "at byte {offset}: the base64 text goes on after its padding"
-            )),
-            At::Suffix(seen) if byte != SUFFIX[seen] => At::Failed(format!(
-                "at byte {offset}: the body must end with \"}} and have no other field"
-            )),
+            At::Padded => At::Failed(format!("at byte {offset}: the base64 text goes on after its padding")),
+            At::Suffix(seen) if byte != SUFFIX[seen] => {
+                At::Failed(format!("at byte {offset}: the body must end with \"}} and have no other field"))
+            }
             At::Suffix(seen) if seen + 1 == SUFFIX.len() => At::End,
             At::Suffix(seen) => At::Suffix(seen + 1),
-            At::End => At::Failed(format!(
-                "at byte {offset}: there is something after the closing brace"
-            )),
+            At::End => At::Failed(format!("at byte {offset}: there is something after the closing brace")),
             At::Failed(_) => return 1,
         };
         1
@@ -150,9 +138,7 @@ impl Scanner {
         match byte {
             b'"' if self.held == 0 => return At::Suffix(1),
             b'"' => {
-                return At::Failed(format!(
-                    "at byte {offset}: the base64 text is not padded to groups of four"
-                ));
+                return At::Failed(format!("at byte {offset}: the base64 text is not padded to groups of four"));
             }
             b' ' | b'\t' | b'\r' | b'\n' | b'\\' => {
                 return At::Failed(format!(
@@ -160,9 +146,7 @@ impl Scanner {
                 ));
             }
             b'-' | b'_' => {
-                return At::Failed(format!(
-                    "at byte {offset}: base64 of the URL-safe kind; it must be standard"
-                ));
+                return At::Failed(format!("at byte {offset}: base64 of the URL-safe kind; it must be standard"));
             }
             b'=' => {}
             byte if !is_base64(byte) => {
@@ -177,9 +161,7 @@ impl Scanner {
         }
         self.held = 0;
         let Ok(decoded) = STANDARD.decode(&self.quad, self.block.as_mut_slice().as_out()) else {
-            return At::Failed(format!(
-                "at byte {offset}: base64 padding in the wrong place, or left-over bits"
-            ));
+            return At::Failed(format!("at byte {offset}: base64 padding in the wrong place, or left-over bits"));
         };
         self.digest.update(&*decoded);
         self.walk.push(decoded);
@@ -202,9 +184,7 @@ mod tests {
     fn scan<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Result<ImageDigest, (u16, String)> {
         let mut scanner = Scanner::new();
         chunks.into_iter().for_each(|chunk| scanner.push(chunk));
-        scanner
-            .finish()
-            .map_err(|refusal| (refusal.status.as_u16(), refusal.message.into_owned()))
+        scanner.finish().map_err(|refusal| (refusal.status.as_u16(), refusal.message.into_owned()))
     }
 
     fn body(image: &[u8]) -> Vec<u8> {
@@ -213,9 +193,7 @@ mod tests {
 
     /// A JPEG as small as the walk accepts, `extra` bytes longer, so that every padding occurs.
     fn tiny(extra: usize) -> Vec<u8> {
-        let mut image = vec![
-            0xff, 0xd8, 0xff, 0xc0, 0, 8, 8, 0, 1, 0, 1, 0, 0xff, 0xda, 0, 2,
-        ];
+        let mut image = vec![0xff, 0xd8, 0xff, 0xc0, 0, 8, 8, 0, 1, 0, 1, 0, 0xff, 0xda, 0, 2];
         image.resize(image.len() + extra, 0x55);
         image.extend([0xff, 0xd9]);
         image
@@ -224,10 +202,7 @@ mod tests {
     #[test]
     fn a_body_in_one_piece_gives_the_digest_of_the_image() {
         for image in [PHOTO.to_vec(), tiny(0), tiny(1), tiny(2)] {
-            assert_eq!(
-                scan([body(&image).as_slice()]),
-                Ok(Sha256::digest(&image).into())
-            );
+            assert_eq!(scan([body(&image).as_slice()]), Ok(Sha256::digest(&image).into()));
         }
     }
 
@@ -253,11 +228,7 @@ mod tests {
     fn every_truncation_is_a_wrong_body() {
         let body = body(&tiny(1));
         for end in 0..body.len() {
-            assert_eq!(
-                scan([&body[..end]]).unwrap_err().0,
-                400,
-                "cut after {end} bytes"
-            );
+            assert_eq!(scan([&body[..end]]).unwrap_err().0, 400, "cut after {end} bytes");
         }
     }
 
@@ -266,74 +237,22 @@ mod tests {
         let around = |text: &str| format!("{{\"img\":\"data:image/jpeg;base64,{text}\"}}");
         for (body, status, message) in [
             (String::new(), 400, "the body is empty"),
-            (
-                "{\"img\": \"data".to_owned(),
-                400,
-                "at byte 7: the body must begin",
-            ),
-            (
-                "{\"img\":\"data:image/png;base64,AAAA\"}".to_owned(),
-                400,
-                "at byte 19: the body must begin",
-            ),
+            ("{\"img\": \"data".to_owned(), 400, "at byte 7: the body must begin"),
+            ("{\"img\":\"data:image/png;base64,AAAA\"}".to_owned(), 400, "at byte 19: the body must begin"),
             ("[]".to_owned(), 400, "at byte 0: the body must begin"),
-            (
-                around("/9j/4A"),
-                400,
-                "at byte 37: the base64 text is not padded",
-            ),
+            (around("/9j/4A"), 400, "at byte 37: the base64 text is not padded"),
             (around("/9j/\n4AA="), 400, "at byte 35: a line break"),
             (around("/9j/4A\\/="), 400, "at byte 37: a line break"),
-            (
-                around("_9j_"),
-                400,
-                "at byte 31: base64 of the URL-safe kind",
-            ),
-            (
-                around("/9j/4A!A"),
-                400,
-                "at byte 37: not a base64 character",
-            ),
-            (
-                around("A==="),
-                400,
-                "at byte 34: base64 padding in the wrong place",
-            ),
-            (
-                around("AA=A"),
-                400,
-                "at byte 34: base64 padding in the wrong place",
-            ),
-            (
-                around("AB=="),
-                400,
-                "at byte 34: base64 padding in the wrong place, or left-over bits",
-            ),
-            (
-                around("AA==AAAA"),
-                400,
-                "at byte 35: the base64 text goes on",
-            ),
-            (
-                around("AAAA").replace('}', ",\"x\":1}"),
-                400,
-                "at byte 36: the body must end",
-            ),
-            (
-                around("AAAA") + "\n",
-                400,
-                "at byte 37: there is something after",
-            ),
-            (
-                around(""),
-                422,
-                "image could not be decoded: it has no bytes",
-            ),
-            (
-                around("AAAA"),
-                422,
-                "image could not be decoded: it does not begin",
-            ),
+            (around("_9j_"), 400, "at byte 31: base64 of the URL-safe kind"),
+            (around("/9j/4A!A"), 400, "at byte 37: not a base64 character"),
+            (around("A==="), 400, "at byte 34: base64 padding in the wrong place"),
+            (around("AA=A"), 400, "at byte 34: base64 padding in the wrong place"),
+            (around("AB=="), 400, "at byte 34: base64 padding in the wrong place, or left-over bits"),
+            (around("AA==AAAA"), 400, "at byte 35: the base64 text goes on"),
+            (around("AAAA").replace('}', ",\"x\":1}"), 400, "at byte 36: the body must end"),
+            (around("AAAA") + "\n", 400, "at byte 37: there is something after"),
+            (around(""), 422, "image could not be decoded: it has no bytes"),
+            (around("AAAA"), 422, "image could not be decoded: it does not begin"),
         ] {
             let (got, text) = scan([body.as_bytes()]).unwrap_err();
             assert_eq!(got, status, "{body}");

@@ -100,37 +100,16 @@ impl Books {
     /// The counters as they are; `images` copies the map.
     pub(super) fn stats(&self, images: bool) -> Stats {
         let counts = self.lock();
-        let images = images.then(|| {
-            counts
-                .images
-                .iter()
-                .map(|(digest, count)| (hex(digest), *count))
-                .collect()
-        });
-        Stats {
-            images,
-            ..counts.stats.clone()
-        }
+        let images = images.then(|| counts.images.iter().map(|(digest, count)| (hex(digest), *count)).collect());
+        Stats { images, ..counts.stats.clone() }
     }
 
     /// Everything back to zero, but for what is open or in flight right now.
     pub(super) fn reset(&self) {
         let mut counts = self.lock();
-        let Stats {
-            in_flight,
-            open_connections,
-            ..
-        } = counts.stats;
-        let stats = Stats {
-            in_flight,
-            max_in_flight: in_flight,
-            open_connections,
-            ..Stats::default()
-        };
-        *counts = Counts {
-            stats,
-            images: HashMap::new(),
-        };
+        let Stats { in_flight, open_connections, .. } = counts.stats;
+        let stats = Stats { in_flight, max_in_flight: in_flight, open_connections, ..Stats::default() };
+        *counts = Counts { stats, images: HashMap::new() };
         drop(counts);
         self.changed.notify_waiters();
     }
@@ -154,10 +133,7 @@ impl Books {
             stats.in_flight += 1;
             stats.max_in_flight = stats.max_in_flight.max(stats.in_flight);
         });
-        Ticket {
-            books: Arc::clone(self),
-            phase: Phase::Arriving,
-        }
+        Ticket { books: Arc::clone(self), phase: Phase::Arriving }
     }
 
     pub(super) fn connect(self: &Arc<Self>) -> Line {
@@ -165,9 +141,7 @@ impl Books {
             stats.connections += 1;
             stats.open_connections += 1;
         });
-        Line {
-            books: Arc::clone(self),
-        }
+        Line { books: Arc::clone(self) }
     }
 
     fn change(&self, change: impl FnOnce(&mut Counts)) {
@@ -262,9 +236,5 @@ impl Drop for Line {
 
 fn hex(digest: &ImageDigest) -> String {
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16);
-    digest
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .flatten()
-        .collect()
+    digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).flatten().collect()
 }

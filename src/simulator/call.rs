@@ -93,38 +93,23 @@ pub(super) async fn detect(
 /// Answers a request for anything else with 404.
 pub(super) fn unknown_path(state: &Arc<State>, request: Request<Incoming>) -> Response<Reply> {
     let refusal = Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path");
-    refuse(
-        state,
-        state.books.arrive(),
-        &refusal,
-        Some(request.into_body()),
-    )
+    refuse(state, state.books.arrive(), &refusal, Some(request.into_body()))
 }
 
 /// The checks that need no body, in the order in which a gateway and a framework would make them.
 fn admit(state: &State, parts: &Parts, body: &Incoming) -> Result<(), Refusal> {
     if parts.method != Method::POST {
-        return Err(Refusal::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "the method must be POST",
-        ));
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "the method must be POST"));
     }
     state.verifier().check(&parts.headers, SystemTime::now())?;
     check_content(&parts.headers)?;
     // Lower bound and not exact value: a body without Content-Length has a lower bound of zero.
-    if body.size_hint().lower() > state.max_body {
-        Err(too_large(state))
-    } else {
-        Ok(())
-    }
+    if body.size_hint().lower() > state.max_body { Err(too_large(state)) } else { Ok(()) }
 }
 
 fn check_content(headers: &HeaderMap) -> Result<(), Refusal> {
     let unsupported = |message| Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
         return unsupported("the Content-Type must be application/json");
@@ -140,10 +125,7 @@ async fn read(state: &State, mut body: Incoming) -> Result<ImageDigest, Unread> 
     let mut length = 0_u64;
     loop {
         let Ok(frame) = tokio::time::timeout(state.body_idle, body.frame()).await else {
-            return Err(Unread::Refused(
-                Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body stopped coming"),
-                body,
-            ));
+            return Err(Unread::Refused(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body stopped coming"), body));
         };
         match frame {
             None => return scanner.finish().map_err(Unread::Wrong),
@@ -163,18 +145,10 @@ async fn read(state: &State, mut body: Incoming) -> Result<ImageDigest, Unread> 
 }
 
 fn too_large(state: &State) -> Refusal {
-    Refusal::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        format!("the body is larger than {} bytes", state.max_body),
-    )
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {} bytes", state.max_body))
 }
 
-fn refuse(
-    state: &Arc<State>,
-    mut ticket: Ticket,
-    refusal: &Refusal,
-    rest: Option<Incoming>,
-) -> Response<Reply> {
+fn refuse(state: &Arc<State>, mut ticket: Ticket, refusal: &Refusal, rest: Option<Incoming>) -> Response<Reply> {
     ticket.reject(refusal.status);
     if let Some(rest) = rest.filter(|rest| !rest.is_end_stream()) {
         tokio::spawn(throw_away(Arc::clone(state), rest));
@@ -184,10 +158,7 @@ fn refuse(
     } else {
         reply::message(refusal.status, &refusal.message)
     };
-    reply::with_ticket(
-        reply::with_request_id(response, &state.request_id()),
-        ticket,
-    )
+    reply::with_ticket(reply::with_request_id(response, &state.request_id()), ticket)
 }
 
 /// Reads on, up to twice the limit of a body, so that the connection stays usable for a client of good will.
@@ -225,10 +196,7 @@ fn answer(plan: &Plan, digest: &ImageDigest) -> Answer {
         Course::Fault(Fault::Status(StatusCode::TOO_MANY_REQUESTS)) => limited(plan.retry_after),
         Course::Fault(Fault::Status(status)) => {
             let reason = status.canonical_reason().unwrap_or("error");
-            reply::message(
-                status,
-                &format!("{} (injected)", reason.to_ascii_lowercase()),
-            )
+            reply::message(status, &format!("{} (injected)", reason.to_ascii_lowercase()))
         }
         Course::Fault(Fault::Slow) => reply::drip(verdict(), plan.slow_interval),
         Course::Fault(Fault::Garbage) => reply::garbage(),
@@ -243,8 +211,5 @@ fn answer(plan: &Plan, digest: &ImageDigest) -> Answer {
 
 fn send(state: &State, mut ticket: Ticket, response: Response<Reply>) -> Response<Reply> {
     ticket.answer(response.status());
-    reply::with_ticket(
-        reply::with_request_id(response, &state.request_id()),
-        ticket,
-    )
+    reply::with_ticket(reply::with_request_id(response, &state.request_id()), ticket)
 }

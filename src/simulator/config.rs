@@ -119,16 +119,8 @@ impl Config {
     }
 
     pub(super) fn apply(&mut self, change: Change) {
-        let Change {
-            auth,
-            latency,
-            faults,
-            verdict,
-            rate_limit,
-            retry_after,
-            retry_after_form,
-            slow_interval,
-        } = change;
+        let Change { auth, latency, faults, verdict, rate_limit, retry_after, retry_after_form, slow_interval } =
+            change;
         put(&mut self.auth, auth);
         put(&mut self.latency, latency);
         put(&mut self.faults, faults);
@@ -193,10 +185,7 @@ pub fn parse_wait(text: &str) -> Result<Duration, WaitError> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration <= LONGEST_WAIT => Ok(duration),
         Ok(_) => Err(WaitError::TooLong(text.to_owned())),
-        Err(source) => Err(WaitError::Shape {
-            text: text.to_owned(),
-            source,
-        }),
+        Err(source) => Err(WaitError::Shape { text: text.to_owned(), source }),
     }
 }
 
@@ -216,30 +205,18 @@ fn auth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Auth>, D::E
     Ok(Some(match AuthText::deserialize(deserializer)? {
         AuthText::Open {} => Auth::Open,
         AuthText::Token { token } => Auth::Token(SecretString::from(token)),
-        AuthText::Keys { api_key, secret } => Auth::Keys {
-            api_key,
-            secret: SecretString::from(secret),
-        },
+        AuthText::Keys { api_key, secret } => Auth::Keys { api_key, secret: SecretString::from(secret) },
     }))
 }
 
-fn text<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    String::deserialize(deserializer)?
-        .parse()
-        .map(Some)
-        .map_err(de::Error::custom)
+fn text<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(de::Error::custom)
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    parse_wait(&String::deserialize(deserializer)?)
-        .map(Some)
-        .map_err(de::Error::custom)
+    parse_wait(&String::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
 }
 
 fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RateLimit>, D::Error> {
-    RateLimit::per_second(f64::deserialize(deserializer)?)
-        .map(Some)
-        .map_err(de::Error::custom)
+    RateLimit::per_second(f64::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
 }

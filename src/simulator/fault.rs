@@ -182,14 +182,8 @@ impl FromStr for Faults {
 
     fn from_str(text: &str) -> Result<Self, FaultsError> {
         let mut faults = Self::default();
-        for item in text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-        {
-            let (kind, amount) = item
-                .split_once('=')
-                .ok_or_else(|| FaultsError::Shape(item.to_owned()))?;
+        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let (kind, amount) = item.split_once('=').ok_or_else(|| FaultsError::Shape(item.to_owned()))?;
             let fault: Fault = kind.trim().parse()?;
             let wrong = || FaultsError::Amount(item.to_owned());
             let amount = amount.trim();
@@ -199,10 +193,8 @@ impl FromStr for Faults {
                     faults.next.push_back((fault, count));
                 }
             } else {
-                let percent: f64 = amount
-                    .strip_suffix('%')
-                    .and_then(|number| number.trim().parse().ok())
-                    .ok_or_else(wrong)?;
+                let percent: f64 =
+                    amount.strip_suffix('%').and_then(|number| number.trim().parse().ok()).ok_or_else(wrong)?;
                 if !(0.0..=100.0).contains(&percent) {
                     return Err(wrong());
                 }
@@ -210,13 +202,7 @@ impl FromStr for Faults {
             }
         }
         // A hair of room: 0.1 added ten times is a little more than 1 in binary.
-        if faults
-            .shares
-            .iter()
-            .map(|(_, percent)| percent)
-            .sum::<f64>()
-            > 100.0 + 1e-9
-        {
+        if faults.shares.iter().map(|(_, percent)| percent).sum::<f64>() > 100.0 + 1e-9 {
             return Err(FaultsError::Sum);
         }
         Ok(faults)
@@ -225,14 +211,8 @@ impl FromStr for Faults {
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counted = self
-            .next
-            .iter()
-            .map(|(fault, left)| format!("{fault}=x{left}"));
-        let shares = self
-            .shares
-            .iter()
-            .map(|(fault, percent)| format!("{fault}={percent}%"));
+        let counted = self.next.iter().map(|(fault, left)| format!("{fault}=x{left}"));
+        let shares = self.shares.iter().map(|(fault, percent)| format!("{fault}={percent}%"));
         f.write_str(&counted.chain(shares).collect::<Vec<_>>().join(","))
     }
 }
@@ -252,13 +232,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Faults>().unwrap().to_string(), text);
         }
-        assert_eq!(
-            " 503 = x2 , hang = 1% "
-                .parse::<Faults>()
-                .unwrap()
-                .to_string(),
-            "503=x2,hang=1%"
-        );
+        assert_eq!(" 503 = x2 , hang = 1% ".parse::<Faults>().unwrap().to_string(), "503=x2,hang=1%");
     }
 
     #[test]
@@ -293,19 +267,13 @@ mod tests {
 
     #[test]
     fn counted_faults_go_first_and_run_out() {
-        let mut faults: Faults = "reset-before=x1,503=x2,reset-before=x1,hang=100%"
-            .parse()
-            .unwrap();
+        let mut faults: Faults = "reset-before=x1,503=x2,reset-before=x1,hang=100%".parse().unwrap();
         let unavailable = Some(Fault::Status(StatusCode::SERVICE_UNAVAILABLE));
         assert_eq!(faults.at_headers(50.0), Arrival::Reset);
         assert_eq!(faults.at_headers(50.0), Arrival::Proceed(None));
         assert_eq!(faults.at_body(None), unavailable);
         assert_eq!(faults.at_body(None), unavailable);
-        assert_eq!(
-            faults.at_body(None),
-            None,
-            "a reset before the body is not spent on a request whose body is in"
-        );
+        assert_eq!(faults.at_body(None), None, "a reset before the body is not spent on a request whose body is in");
         assert_eq!(faults.at_headers(50.0), Arrival::Reset);
         assert_eq!(faults.at_headers(50.0), Arrival::Proceed(Some(Fault::Hang)));
         assert_eq!(faults.to_string(), "hang=100%");
@@ -313,15 +281,7 @@ mod tests {
 
     #[test]
     fn only_the_vendor_s_work_is_billed() {
-        for text in [
-            "reset-after",
-            "hang",
-            "slow",
-            "garbage",
-            "garbage-json",
-            "empty",
-            "truncated",
-        ] {
+        for text in ["reset-after", "hang", "slow", "garbage", "garbage-json", "empty", "truncated"] {
             assert!(text.parse::<Fault>().unwrap().is_billed(), "{text}");
         }
         for text in ["400", "429", "503", "599", "reset-before"] {

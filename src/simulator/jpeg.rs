@@ -45,11 +45,7 @@ const SOS: u8 = 0xda;
 
 impl Walk {
     pub(super) fn new() -> Self {
-        Self {
-            at: At::Start(0),
-            frame_seen: false,
-            last_two: [0; 2],
-        }
+        Self { at: At::Start(0), frame_seen: false, last_two: [0; 2] }
     }
 
     pub(super) fn push(&mut self, mut bytes: &[u8]) {
@@ -60,9 +56,7 @@ impl Walk {
                     return;
                 }
                 At::Failed(_) => return,
-                At::Segment {
-                    left, head, held, ..
-                } => {
+                At::Segment { left, head, held, .. } => {
                     let taken = bytes.len().min(*left);
                     let wanted = (head.len() - *held).min(taken);
                     head[*held..*held + wanted].copy_from_slice(&bytes[..wanted]);
@@ -76,13 +70,7 @@ impl Walk {
                 }
             };
             bytes = &bytes[taken..];
-            if let At::Segment {
-                code,
-                left: 0,
-                head,
-                held,
-            } = self.at
-            {
+            if let At::Segment { code, left: 0, head, held } = self.at {
                 self.at = self.end_segment(code, head, held);
             }
         }
@@ -103,9 +91,7 @@ impl Walk {
 
     fn step(&self, byte: u8) -> At {
         match self.at {
-            At::Start(seen) if byte != SOI[seen] => {
-                At::Failed("it does not begin with the JPEG start marker")
-            }
+            At::Start(seen) if byte != SOI[seen] => At::Failed("it does not begin with the JPEG start marker"),
             At::Start(0) => At::Start(1),
             At::Start(_) => At::Prefix,
             At::Prefix if byte == 0xff => At::Code,
@@ -115,30 +101,15 @@ impl Walk {
                 0x01 => At::Prefix,
                 0x00 | 0xd0..=0xd8 => At::Failed("a marker stands where it must not"),
                 0xd9 => At::Failed("it ends before the first scan"),
-                SOS if !self.frame_seen => {
-                    At::Failed("no frame header comes before the first scan")
-                }
+                SOS if !self.frame_seen => At::Failed("no frame header comes before the first scan"),
                 code => At::Length { code, first: None },
             },
-            At::Length { code, first: None } => At::Length {
-                code,
-                first: Some(byte),
-            },
-            At::Length {
-                code,
-                first: Some(first),
-            } => match usize::from(u16::from_be_bytes([first, byte])) {
+            At::Length { code, first: None } => At::Length { code, first: Some(byte) },
+            At::Length { code, first: Some(first) } => match usize::from(u16::from_be_bytes([first, byte])) {
                 0 | 1 => At::Failed("a segment is shorter than its own length field"),
-                length => At::Segment {
-                    code,
-                    left: length - 2,
-                    head: [0; 5],
-                    held: 0,
-                },
+                length => At::Segment { code, left: length - 2, head: [0; 5], held: 0 },
             },
-            At::Segment { .. } | At::Scan | At::Failed(_) => {
-                At::Failed("a marker stands where it must not")
-            }
+            At::Segment { .. } | At::Scan | At::Failed(_) => At::Failed("a marker stands where it must not"),
         }
     }
 
@@ -199,47 +170,19 @@ mod tests {
         let join = |parts: &[&[u8]]| parts.concat();
         for (bytes, reason) in [
             (join(&[]), "it has no bytes"),
-            (
-                join(&[b"\x89PNG"]),
-                "it does not begin with the JPEG start marker",
-            ),
-            (
-                join(&[&SOI, &[0xfe]]),
-                "a segment does not begin with a marker",
-            ),
+            (join(&[b"\x89PNG"]), "it does not begin with the JPEG start marker"),
+            (join(&[&SOI, &[0xfe]]), "a segment does not begin with a marker"),
             (join(&[&SOI, &SOI]), "a marker stands where it must not"),
             (join(&[&SOI, &EOI]), "it ends before the first scan"),
-            (
-                join(&[&SOI, &[0xff, 0xe0, 0, 1]]),
-                "a segment is shorter than its own length field",
-            ),
-            (
-                join(&[&SOI, &scan, &EOI]),
-                "no frame header comes before the first scan",
-            ),
-            (
-                join(&[&SOI, &[0xff, 0xc0, 0, 8, 8, 0, 0, 0, 1, 0]]),
-                "the frame header has no dimensions",
-            ),
-            (
-                join(&[&SOI, &[0xff, 0xc0, 0, 4, 8, 0]]),
-                "the frame header has no dimensions",
-            ),
-            (
-                join(&[&SOI, &frame, &scan]),
-                "it does not end with the JPEG end marker",
-            ),
-            (
-                join(&[&SOI, &frame, &scan, &EOI, b"\n"]),
-                "it does not end with the JPEG end marker",
-            ),
+            (join(&[&SOI, &[0xff, 0xe0, 0, 1]]), "a segment is shorter than its own length field"),
+            (join(&[&SOI, &scan, &EOI]), "no frame header comes before the first scan"),
+            (join(&[&SOI, &[0xff, 0xc0, 0, 8, 8, 0, 0, 0, 1, 0]]), "the frame header has no dimensions"),
+            (join(&[&SOI, &[0xff, 0xc0, 0, 4, 8, 0]]), "the frame header has no dimensions"),
+            (join(&[&SOI, &frame, &scan]), "it does not end with the JPEG end marker"),
+            (join(&[&SOI, &frame, &scan, &EOI, b"\n"]), "it does not end with the JPEG end marker"),
         ] {
             assert_eq!(walk(&bytes, 1), Err(reason), "{bytes:02x?}");
         }
-        assert_eq!(
-            walk(&join(&[&SOI, &[0xff, 0xff], &frame[1..], &scan, &EOI]), 1),
-            Ok(()),
-            "filling is allowed"
-        );
+        assert_eq!(walk(&join(&[&SOI, &[0xff, 0xff], &frame[1..], &scan, &EOI]), 1), Ok(()), "filling is allowed");
     }
 }

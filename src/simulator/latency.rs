@@ -26,9 +26,7 @@ enum Shape {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LatencyError {
     /// Neither a duration nor a known distribution.
-    #[error(
-        "read the latency `{0}`: write `50ms`, `uniform:50ms..150ms` or `lognormal:p50=200ms,p99=2s`"
-    )]
+    #[error("read the latency `{0}`: write `50ms`, `uniform:50ms..150ms` or `lognormal:p50=200ms,p99=2s`")]
     Shape(String),
     /// The bounds are the wrong way round, or a median of zero.
     #[error("use the latency `{0}`: its bounds must rise, and a lognormal median be above zero")]
@@ -55,8 +53,7 @@ impl Latency {
                 let sigma = (p99.as_secs_f64() / p50.as_secs_f64()).ln() / Z99;
                 let factor = (sigma * standard_normal(rng)).exp();
                 let limit = p99.mul_f64(TAIL);
-                Duration::try_from_secs_f64(p50.as_secs_f64() * factor)
-                    .map_or(limit, |drawn| drawn.min(limit))
+                Duration::try_from_secs_f64(p50.as_secs_f64() * factor).map_or(limit, |drawn| drawn.min(limit))
             }
         }
     }
@@ -76,34 +73,22 @@ impl FromStr for Latency {
         let wrong = || LatencyError::Shape(text.to_owned());
         let duration = |part: &str| {
             let read = humantime::parse_duration(part.trim()).map_err(|_| wrong())?;
-            if read > Duration::from_hours(1) {
-                Err(LatencyError::TooLong(text.to_owned()))
-            } else {
-                Ok(read)
-            }
+            if read > Duration::from_hours(1) { Err(LatencyError::TooLong(text.to_owned())) } else { Ok(read) }
         };
         let shape = if let Some(range) = text.strip_prefix("uniform:") {
             let (low, high) = range.split_once("..").ok_or_else(wrong)?;
-            Shape::Uniform {
-                low: duration(low)?,
-                high: duration(high)?,
-            }
+            Shape::Uniform { low: duration(low)?, high: duration(high)? }
         } else if let Some(points) = text.strip_prefix("lognormal:") {
             let (p50, p99) = points.split_once(',').ok_or_else(wrong)?;
             let p50 = p50.trim().strip_prefix("p50=").ok_or_else(wrong)?;
             let p99 = p99.trim().strip_prefix("p99=").ok_or_else(wrong)?;
-            Shape::LogNormal {
-                p50: duration(p50)?,
-                p99: duration(p99)?,
-            }
+            Shape::LogNormal { p50: duration(p50)?, p99: duration(p99)? }
         } else {
             Shape::Fixed(duration(text)?)
         };
         match shape {
             Shape::Uniform { low, high } if low > high => Err(LatencyError::Order(text.to_owned())),
-            Shape::LogNormal { p50, p99 } if p50.is_zero() || p50 > p99 => {
-                Err(LatencyError::Order(text.to_owned()))
-            }
+            Shape::LogNormal { p50, p99 } if p50.is_zero() || p50 > p99 => Err(LatencyError::Order(text.to_owned())),
             shape => Ok(Self(shape)),
         }
     }
@@ -128,45 +113,20 @@ mod tests {
 
     #[test]
     fn the_three_forms_read_and_print_back() {
-        for text in [
-            "0s",
-            "50ms",
-            "uniform:50ms..150ms",
-            "lognormal:p50=200ms,p99=2s",
-        ] {
+        for text in ["0s", "50ms", "uniform:50ms..150ms", "lognormal:p50=200ms,p99=2s"] {
             assert_eq!(text.parse::<Latency>().unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn a_wrong_form_is_refused() {
-        for text in [
-            "",
-            "50",
-            "fast",
-            "uniform:50ms",
-            "lognormal:50ms,2s",
-            "lognormal:p99=2s,p50=1s",
-        ] {
-            assert_eq!(
-                text.parse::<Latency>(),
-                Err(LatencyError::Shape(text.to_owned()))
-            );
+        for text in ["", "50", "fast", "uniform:50ms", "lognormal:50ms,2s", "lognormal:p99=2s,p50=1s"] {
+            assert_eq!(text.parse::<Latency>(), Err(LatencyError::Shape(text.to_owned())));
         }
-        for text in [
-            "uniform:2s..1s",
-            "lognormal:p50=0s,p99=1s",
-            "lognormal:p50=3s,p99=2s",
-        ] {
-            assert_eq!(
-                text.parse::<Latency>(),
-                Err(LatencyError::Order(text.to_owned()))
-            );
+        for text in ["uniform:2s..1s", "lognormal:p50=0s,p99=1s", "lognormal:p50=3s,p99=2s"] {
+            assert_eq!(text.parse::<Latency>(), Err(LatencyError::Order(text.to_owned())));
         }
-        assert_eq!(
-            "2h".parse::<Latency>(),
-            Err(LatencyError::TooLong("2h".to_owned()))
-        );
+        assert_eq!("2h".parse::<Latency>(), Err(LatencyError::TooLong("2h".to_owned())));
     }
 
     #[test]
@@ -175,10 +135,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(1);
         for _ in 0..1000 {
             let drawn = latency.sample(&mut rng);
-            assert!(
-                drawn >= Duration::from_millis(50) && drawn <= Duration::from_millis(150),
-                "{drawn:?}"
-            );
+            assert!(drawn >= Duration::from_millis(50) && drawn <= Duration::from_millis(150), "{drawn:?}");
         }
     }
 
@@ -186,20 +143,10 @@ mod tests {
     fn a_lognormal_draw_has_the_percentiles_asked_for() {
         let latency: Latency = "lognormal:p50=200ms,p99=2s".parse().unwrap();
         let mut rng = fastrand::Rng::with_seed(1);
-        let mut drawn: Vec<_> = (0..20_000)
-            .map(|_| latency.sample(&mut rng).as_secs_f64())
-            .collect();
+        let mut drawn: Vec<_> = (0..20_000).map(|_| latency.sample(&mut rng).as_secs_f64()).collect();
         drawn.sort_by(f64::total_cmp);
-        assert!(
-            (drawn[10_000] - 0.2).abs() < 0.02,
-            "median {}",
-            drawn[10_000]
-        );
-        assert!(
-            (drawn[19_800] - 2.0).abs() < 0.3,
-            "99th percentile {}",
-            drawn[19_800]
-        );
+        assert!((drawn[10_000] - 0.2).abs() < 0.02, "median {}", drawn[10_000]);
+        assert!((drawn[19_800] - 2.0).abs() < 0.3, "99th percentile {}", drawn[19_800]);
         assert!(drawn[19_999] <= 20.0);
     }
 }

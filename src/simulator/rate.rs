@@ -8,9 +8,7 @@ pub struct RateLimit(f64);
 
 /// A number that is no rate.
 #[derive(Debug, thiserror::Error, PartialEq)]
-#[error(
-    "use the rate limit {0}: it must be 0 (off) or a number of calls a second from 0.001 to 1000000"
-)]
+#[error("use the rate limit {0}: it must be 0 (off) or a number of calls a second from 0.001 to 1000000")]
 pub struct RateLimitError(f64);
 
 /// A token bucket that holds one second's worth, at least one call, and starts full.
@@ -29,11 +27,7 @@ impl RateLimit {
 
     /// So many calls a second; 0 is [`OFF`](Self::OFF).
     pub fn per_second(rate: f64) -> Result<Self, RateLimitError> {
-        if rate == 0.0 || (0.001..=1e6).contains(&rate) {
-            Ok(Self(rate))
-        } else {
-            Err(RateLimitError(rate))
-        }
+        if rate == 0.0 || (0.001..=1e6).contains(&rate) { Ok(Self(rate)) } else { Err(RateLimitError(rate)) }
     }
 
     /// Calls a second; 0 is no limit.
@@ -46,11 +40,7 @@ impl RateLimit {
 
 impl Bucket {
     pub(super) fn new(rate: RateLimit, now: Instant) -> Self {
-        Self {
-            rate,
-            tokens: rate.0.max(1.0),
-            at: now,
-        }
+        Self { rate, tokens: rate.0.max(1.0), at: now }
     }
 
     /// Takes one call's worth, or says how long until there will be one.
@@ -84,10 +74,7 @@ mod tests {
         assert!(bucket.take(start + Duration::from_millis(600)).is_err());
         let later = start + Duration::from_mins(1);
         assert_eq!([bucket.take(later), bucket.take(later)], [Ok(()), Ok(())]);
-        assert!(
-            bucket.take(later).is_err(),
-            "an idle minute does not save up more than a second's worth"
-        );
+        assert!(bucket.take(later).is_err(), "an idle minute does not save up more than a second's worth");
     }
 
     #[test]

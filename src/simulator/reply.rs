@@ -62,9 +62,7 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response<Reply>
     // Every type that comes here is made of strings, numbers and maps with text keys, which always serialize.
     let text = serde_json::to_vec(body).unwrap_or_default();
     let mut response = bare(status, Bytes::from(text));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -77,31 +75,21 @@ pub(super) fn message(status: StatusCode, message: &str) -> Response<Reply> {
 }
 
 pub(super) fn method_not_allowed(allowed: &'static str) -> Response<Reply> {
-    let mut response = message(
-        StatusCode::METHOD_NOT_ALLOWED,
-        &format!("the method must be {allowed}"),
-    );
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allowed));
+    let mut response = message(StatusCode::METHOD_NOT_ALLOWED, &format!("the method must be {allowed}"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
 pub(super) fn garbage() -> Response<Reply> {
     let mut response = bare(StatusCode::OK, Bytes::from_static(PAGE.as_bytes()));
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/html; charset=utf-8"),
-    );
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     response
 }
 
 pub(super) fn garbage_json(variant: usize) -> Response<Reply> {
     let text = NOT_VERDICTS[variant % NOT_VERDICTS.len()];
     let mut response = bare(StatusCode::OK, Bytes::from_static(text.as_bytes()));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -111,18 +99,13 @@ pub(super) fn empty() -> Response<Reply> {
 
 /// Makes `response` come a byte at a time.
 pub(super) fn drip(response: Response<Reply>, interval: Duration) -> Response<Reply> {
-    response.map(|reply| Reply {
-        manner: Manner::Drip(interval, None),
-        ..reply
-    })
+    response.map(|reply| Reply { manner: Manner::Drip(interval, None), ..reply })
 }
 
 /// Makes `response` announce its whole length, send the first half and break.
 pub(super) fn truncate(mut response: Response<Reply>) -> Response<Reply> {
     let whole = response.body().rest.len();
-    response
-        .headers_mut()
-        .insert(CONTENT_LENGTH, HeaderValue::from(whole));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(whole));
     response.map(|reply| Reply {
         rest: reply.rest.slice(..whole / 2),
         manner: Manner::Break(Breaking::Sending),
@@ -139,14 +122,9 @@ pub(super) fn with_retry_after(
     let value = match form {
         RetryAfterForm::Seconds => HeaderValue::from(whole_seconds(after)),
         RetryAfterForm::Date => {
-            let then = now
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or_default()
-                .saturating_add(after);
+            let then = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_add(after);
             // A date has whole seconds; rounding down would invite the client back too early.
-            let then = SystemTime::UNIX_EPOCH
-                .checked_add(Duration::from_secs(whole_seconds(then)))
-                .unwrap_or(now);
+            let then = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(whole_seconds(then))).unwrap_or(now);
             let Ok(value) = HeaderValue::from_str(&http_date(then.into())) else {
                 return response;
             };
@@ -165,18 +143,11 @@ pub(super) fn with_request_id(mut response: Response<Reply>, id: &str) -> Respon
 }
 
 pub(super) fn with_ticket(response: Response<Reply>, ticket: Ticket) -> Response<Reply> {
-    response.map(|reply| Reply {
-        _ticket: Some(ticket),
-        ..reply
-    })
+    response.map(|reply| Reply { _ticket: Some(ticket), ..reply })
 }
 
 fn bare(status: StatusCode, rest: Bytes) -> Response<Reply> {
-    let mut response = Response::new(Reply {
-        rest,
-        manner: Manner::AtOnce,
-        _ticket: None,
-    });
+    let mut response = Response::new(Reply { rest, manner: Manner::AtOnce, _ticket: None });
     *response.status_mut() = status;
     response
 }
@@ -206,10 +177,7 @@ impl Body for Reply {
     type Data = Bytes;
     type Error = BrokenOff;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let this = self.get_mut();
         match &mut this.manner {
             Manner::AtOnce | Manner::Drip(..) if this.rest.is_empty() => Poll::Ready(None),
@@ -260,12 +228,7 @@ mod tests {
     #[test]
     fn retry_after_is_never_too_early() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(784_111_777_400);
-        let seconds = with_retry_after(
-            empty(),
-            Duration::from_millis(1500),
-            RetryAfterForm::Seconds,
-            now,
-        );
+        let seconds = with_retry_after(empty(), Duration::from_millis(1500), RetryAfterForm::Seconds, now);
         assert_eq!(seconds.headers()[RETRY_AFTER], "2");
         let date = with_retry_after(empty(), Duration::from_secs(2), RetryAfterForm::Date, now);
         assert_eq!(date.headers()[RETRY_AFTER], "Sun, 06 Nov 1994 08:49:40 GMT");
@@ -281,10 +244,7 @@ mod tests {
         }
         for text in NOT_VERDICTS {
             let value: serde_json::Value = serde_json::from_str(text).unwrap();
-            assert!(
-                !value.is_object() || serde_json::from_value::<Verdict>(value).is_err(),
-                "{text}"
-            );
+            assert!(!value.is_object() || serde_json::from_value::<Verdict>(value).is_err(), "{text}");
         }
     }
 }

@@ -56,10 +56,7 @@ pub(super) async fn serve(
     state.stopping.cancel();
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(drain, all_ended).await.is_err() {
-        tracing::warn!(
-            left = connections.len(),
-            "connections cut off at the end of the drain time"
-        );
+        tracing::warn!(left = connections.len(), "connections cut off at the end of the drain time");
         connections.shutdown().await;
     }
 }
@@ -67,18 +64,10 @@ pub(super) async fn serve(
 /// Whether a failed accept concerns only the connection that was to be accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-async fn connection(
-    stream: TcpStream,
-    state: Arc<State>,
-    header_timeout: Duration,
-    stop: CancellationToken,
-) {
+async fn connection(stream: TcpStream, state: Arc<State>, header_timeout: Duration, stop: CancellationToken) {
     let _line = state.books.connect();
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY not set");
@@ -93,10 +82,7 @@ async fn connection(
         })
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
     builder.http2().timer(TokioTimer::new());
     let serving = builder.serve_connection(TokioIo::new(Wire::new(stream, fuse)), service);
     let mut serving = std::pin::pin!(serving);
@@ -127,11 +113,7 @@ async fn connection(
     }
 }
 
-async fn route(
-    state: Arc<State>,
-    fuse: Arc<Fuse>,
-    request: Request<Incoming>,
-) -> Result<Response<Reply>, CutOff> {
+async fn route(state: Arc<State>, fuse: Arc<Fuse>, request: Request<Incoming>) -> Result<Response<Reply>, CutOff> {
     match request.uri().path() {
         DETECT_SPOOF => call::detect(state, fuse, request).await,
         path if path.starts_with(admin::PREFIX) => Ok(admin::serve(&state, request).await),

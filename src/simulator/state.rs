@@ -88,18 +88,10 @@ impl State {
 
     /// Decides about a call whose body is in. The rate limit comes first, as a gateway would have it, and spends no fault.
     pub(super) fn plan(&self, share: Option<Fault>, now: Instant) -> Plan {
-        let Control {
-            config,
-            bucket,
-            rng,
-            ..
-        } = &mut *self.lock();
+        let Control { config, bucket, rng, .. } = &mut *self.lock();
         let course = match bucket.take(now) {
             Err(wait) => Course::Limited(wait),
-            Ok(()) => config
-                .faults
-                .at_body(share)
-                .map_or(Course::Verdict, Course::Fault),
+            Ok(()) => config.faults.at_body(share).map_or(Course::Verdict, Course::Fault),
         };
         Plan {
             course,

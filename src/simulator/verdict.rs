@@ -34,18 +34,14 @@ pub(super) struct Verdict {
 
 impl Verdict {
     pub(super) fn of(digest: &ImageDigest, rule: VerdictRule) -> Self {
-        let part =
-            |start: usize| u32::from_be_bytes(std::array::from_fn(|place| digest[start + place]));
+        let part = |start: usize| u32::from_be_bytes(std::array::from_fn(|place| digest[start + place]));
         let spoof_detected = match rule {
             VerdictRule::ByDigest => part(0).is_multiple_of(5),
             VerdictRule::Live => false,
             VerdictRule::Spoof => true,
         };
         let fraction = f64::from(part(4)) / (f64::from(u32::MAX) + 1.0);
-        Self {
-            spoof_detected,
-            accuracy: 0.5 + fraction / 2.0,
-        }
+        Self { spoof_detected, accuracy: 0.5 + fraction / 2.0 }
     }
 }
 
@@ -96,15 +92,9 @@ mod tests {
     #[test]
     fn a_forced_verdict_keeps_the_accuracy() {
         let digest = Sha256::digest(b"x").into();
-        let (live, spoof) = (
-            Verdict::of(&digest, VerdictRule::Live),
-            Verdict::of(&digest, VerdictRule::Spoof),
-        );
+        let (live, spoof) = (Verdict::of(&digest, VerdictRule::Live), Verdict::of(&digest, VerdictRule::Spoof));
         assert!(!live.spoof_detected && spoof.spoof_detected);
-        assert_eq!(
-            serde_json::to_value(live).unwrap()["accuracy"],
-            serde_json::to_value(spoof).unwrap()["accuracy"]
-        );
+        assert_eq!(serde_json::to_value(live).unwrap()["accuracy"], serde_json::to_value(spoof).unwrap()["accuracy"]);
     }
 
     #[test]

@@ -65,19 +65,15 @@ pub(crate) fn sample(name: &str) -> Sample {
     catalogue()
         .into_iter()
         .find(|sample| sample.name == name)
-        .unwrap_or_else(|| {
-            panic!("no sample is called {name:?}; tests/it/images/catalogue.rs lists them")
-        })
+        .unwrap_or_else(|| panic!("no sample is called {name:?}; tests/it/images/catalogue.rs lists them"))
 }
 
 /// The lowercase hex SHA-256 of `bytes`, as it stands in a manifest, in the simulator's statistics and, after `sha256:`, in an event.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
 
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
-            hex
-        })
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
+        hex
+    })
 }

@@ -8,24 +8,12 @@ use serde_json::{Value, json};
 use crate::client::{API_KEY, PHOTO, SECRET, Sim, body, digest, json_of, token};
 
 async fn get(sim: &Sim, path: &str) -> Value {
-    json_of(
-        sim.http
-            .get(format!("{}/_sim/{path}", sim.base))
-            .send()
-            .await
-            .expect("ask"),
-    )
-    .await
+    json_of(sim.http.get(format!("{}/_sim/{path}", sim.base)).send().await.expect("ask")).await
 }
 
 async fn put_config(sim: &Sim, change: &Value) -> (u16, Value) {
-    let response = sim
-        .http
-        .put(format!("{}/_sim/config", sim.base))
-        .body(change.to_string())
-        .send()
-        .await
-        .expect("ask");
+    let response =
+        sim.http.put(format!("{}/_sim/config", sim.base)).body(change.to_string()).send().await.expect("ask");
     (response.status().as_u16(), json_of(response).await)
 }
 
@@ -35,35 +23,16 @@ async fn the_counters_can_be_read_and_reset() {
     sim.post(PHOTO).await.unwrap();
     let stats: Stats = serde_json::from_value(get(&sim, "stats").await).unwrap();
     assert_eq!(stats, sim.handle.stats());
-    assert_eq!(
-        (stats.calls, stats.max_in_flight, stats.in_flight),
-        (1, 1, 0)
-    );
+    assert_eq!((stats.calls, stats.max_in_flight, stats.in_flight), (1, 1, 0));
     let json = get(&sim, "stats").await;
     assert_eq!(json["by_status"], json!({ "200": 1 }));
-    assert_eq!(
-        json["images"][digest(PHOTO)],
-        json!({ "calls": 1, "billed": 1 })
-    );
+    assert_eq!(json["images"][digest(PHOTO)], json!({ "calls": 1, "billed": 1 }));
     assert_eq!(get(&sim, "stats?images=false").await.get("images"), None);
 
-    let reset = sim
-        .http
-        .post(format!("{}/_sim/reset", sim.base))
-        .send()
-        .await
-        .unwrap();
+    let reset = sim.http.post(format!("{}/_sim/reset", sim.base)).send().await.unwrap();
     assert_eq!(reset.status(), 200);
     let stats = sim.handle.stats();
-    assert_eq!(
-        (
-            stats.calls,
-            stats.billed,
-            stats.by_status.len(),
-            stats.images.unwrap().len()
-        ),
-        (0, 0, 0, 0)
-    );
+    assert_eq!((stats.calls, stats.billed, stats.by_status.len(), stats.images.unwrap().len()), (0, 0, 0, 0));
     assert_eq!(get(&sim, "health").await, json!({ "status": "ok" }));
 }
 
@@ -78,12 +47,7 @@ async fn what_the_admin_endpoints_do_not_know_they_refuse() {
         ("GET", "stats?image=1", 400),
     ] {
         let method = method.parse().unwrap();
-        let response = sim
-            .http
-            .request(method, format!("{}/_sim/{path}", sim.base))
-            .send()
-            .await
-            .unwrap();
+        let response = sim.http.request(method, format!("{}/_sim/{path}", sim.base)).send().await.unwrap();
         assert_eq!(response.status(), status, "{path}");
     }
     assert_eq!(sim.handle.totals().rejected, 0);
@@ -95,40 +59,19 @@ async fn the_settings_change_at_run_time_as_a_whole_or_not_at_all() {
     let before = get(&sim, "config").await;
     for (change, named) in [
         (json!({ "verdict": "spoof", "latancy": "1s" }), "latancy"),
-        (
-            json!({ "verdict": "spoof", "faults": "503=200%" }),
-            "503=200%",
-        ),
+        (json!({ "verdict": "spoof", "faults": "503=200%" }), "503=200%"),
         (json!({ "verdict": "spoof", "latency": 5 }), "invalid type"),
-        (
-            json!({ "verdict": "spoof", "rate_limit": -1 }),
-            "rate limit",
-        ),
-        (
-            json!({ "verdict": "spoof", "retry_after": "3 days" }),
-            "more than a day",
-        ),
-        (
-            json!({ "verdict": "spoof", "auth": { "type": "keys", "api_key": "k" } }),
-            "secret",
-        ),
-        (
-            json!({ "verdict": "spoof", "auth": { "type": "open", "token": "t" } }),
-            "token",
-        ),
+        (json!({ "verdict": "spoof", "rate_limit": -1 }), "rate limit"),
+        (json!({ "verdict": "spoof", "retry_after": "3 days" }), "more than a day"),
+        (json!({ "verdict": "spoof", "auth": { "type": "keys", "api_key": "k" } }), "secret"),
+        (json!({ "verdict": "spoof", "auth": { "type": "open", "token": "t" } }), "token"),
     ] {
         let (status, answer) = put_config(&sim, &change).await;
         assert_eq!(status, 400, "{change}");
-        assert!(
-            answer["message"].as_str().unwrap().contains(named),
-            "{answer}"
-        );
+        assert!(answer["message"].as_str().unwrap().contains(named), "{answer}");
         assert_eq!(get(&sim, "config").await, before);
     }
-    assert_eq!(
-        put_config(&sim, &Value::from("x".repeat(70_000))).await.0,
-        413
-    );
+    assert_eq!(put_config(&sim, &Value::from("x".repeat(70_000))).await.0, 413);
 
     let change = json!({
         "auth": { "type": "keys", "api_key": API_KEY, "secret": SECRET },
@@ -143,20 +86,13 @@ async fn the_settings_change_at_run_time_as_a_whole_or_not_at_all() {
     assert!(!after.to_string().contains(SECRET));
 
     assert_eq!(sim.post(PHOTO).await.unwrap().status(), 401);
-    let send = || {
-        sim.request(body(PHOTO))
-            .header("authorization", token())
-            .send()
-    };
+    let send = || sim.request(body(PHOTO)).header("authorization", token()).send();
     assert_eq!(send().await.unwrap().status(), 503);
     assert_eq!(get(&sim, "config").await["faults"], "hang=0.5%");
     assert_eq!(put_config(&sim, &json!({ "faults": "" })).await.0, 200);
     assert_eq!(json_of(send().await.unwrap()).await["spoof_detected"], true);
     assert_eq!(put_config(&sim, &json!({ "verdict": "live" })).await.0, 200);
-    assert_eq!(
-        json_of(send().await.unwrap()).await["spoof_detected"],
-        false
-    );
+    assert_eq!(json_of(send().await.unwrap()).await["spoof_detected"], false);
 }
 
 #[tokio::test]
@@ -167,11 +103,7 @@ async fn above_the_rate_calls_are_turned_away_unbilled_and_spend_no_fault() {
     sim.change(json!({ "faults": "500=x1" }));
     let response = sim.post(PHOTO).await.unwrap();
     assert_eq!(response.status(), 429);
-    let wait: u64 = response.headers()["retry-after"]
-        .to_str()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let wait: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((80..=100).contains(&wait), "{wait}");
     let stats = sim.handle.totals();
     assert_eq!((stats.calls, stats.billed), (2, 1));
@@ -190,14 +122,11 @@ async fn the_latency_is_waited_and_a_client_that_leaves_meanwhile_is_billed() {
 
     sim.change(json!({ "latency": "1h" }));
     let mut raw = sim.raw().await;
-    raw.send_head(&format!("content-length: {}\r\n", body(PHOTO).len()))
-        .await;
+    raw.send_head(&format!("content-length: {}\r\n", body(PHOTO).len())).await;
     raw.send(body(PHOTO)).await;
     sim.until("the second call", |stats| stats.calls == 2).await;
     drop(raw);
-    let stats = sim
-        .until("the client's leaving", |stats| stats.abandoned == 1)
-        .await;
+    let stats = sim.until("the client's leaving", |stats| stats.abandoned == 1).await;
     assert_eq!((stats.billed, stats.in_flight), (2, 0));
     assert_eq!(stats.by_status, [(200, 1)].into());
 }

@@ -22,9 +22,7 @@ pub(crate) const SECRET: &str = "test-secret";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
 }
 
 pub(crate) struct Sim {
@@ -42,11 +40,7 @@ impl Sim {
     }
 
     pub(crate) async fn with_keys() -> Self {
-        Self::start(Options::new(Auth::Keys {
-            api_key: API_KEY.to_owned(),
-            secret: SECRET.to_owned().into(),
-        }))
-        .await
+        Self::start(Options::new(Auth::Keys { api_key: API_KEY.to_owned(), secret: SECRET.to_owned().into() })).await
     }
 
     /// A simulator without authentication and with these faults.
@@ -57,30 +51,16 @@ impl Sim {
     }
 
     pub(crate) async fn start(options: Options) -> Self {
-        let simulator = Simulator::bind(([127, 0, 0, 1], 0).into(), options)
-            .await
-            .expect("bind");
+        let simulator = Simulator::bind(([127, 0, 0, 1], 0).into(), options).await.expect("bind");
         let (url, base, handle) = (simulator.url(), simulator.base_url(), simulator.handle());
         let stop = CancellationToken::new();
         let task = tokio::spawn(simulator.run(stop.clone()));
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(PATIENCE)
-            .build()
-            .expect("build a client");
-        Self {
-            url,
-            base,
-            handle,
-            stop,
-            task,
-            http,
-        }
+        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("build a client");
+        Self { url, base, handle, stop, task, http }
     }
 
     pub(crate) fn change(&self, change: Value) {
-        self.handle
-            .configure(serde_json::from_value::<Change>(change).expect("read the change"));
+        self.handle.configure(serde_json::from_value::<Change>(change).expect("read the change"));
     }
 
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Stats) -> bool) -> Stats {
@@ -88,10 +68,7 @@ impl Sim {
     }
 
     pub(crate) fn request(&self, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
-        self.http
-            .post(&self.url)
-            .header("content-type", "application/json")
-            .body(body)
+        self.http.post(&self.url).header("content-type", "application/json").body(body)
     }
 
     /// Sends an image as the vendor documents it.
@@ -114,10 +91,7 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream
-            .write_all(bytes.as_ref())
-            .await
-            .expect("write to the simulator");
+        self.stream.write_all(bytes.as_ref()).await.expect("write to the simulator");
     }
 
     /// The head of a POST for the endpoint, with these further header lines.
@@ -132,11 +106,7 @@ impl Raw {
     /// Everything until the simulator closes, or the error with which the connection ends.
     pub(crate) async fn read_to_end(&mut self) -> std::io::Result<String> {
         let mut bytes = Vec::new();
-        within(
-            "the end of the connection",
-            self.stream.read_to_end(&mut bytes),
-        )
-        .await?;
+        within("the end of the connection", self.stream.read_to_end(&mut bytes)).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -144,37 +114,26 @@ impl Raw {
     pub(crate) async fn read_head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            head.push(
-                within("the head of the answer", self.stream.read_u8())
-                    .await
-                    .expect("read the head"),
-            );
+            head.push(within("the head of the answer", self.stream.read_u8()).await.expect("read the head"));
         }
         String::from_utf8(head).expect("a head in ASCII")
     }
 }
 
 pub(crate) fn body(image: &[u8]) -> String {
-    format!(
-        "{{\"img\":\"data:image/jpeg;base64,{}\"}}",
-        STANDARD.encode(image)
-    )
+    format!("{{\"img\":\"data:image/jpeg;base64,{}\"}}", STANDARD.encode(image))
 }
 
 pub(crate) fn digest(image: &[u8]) -> String {
     use std::fmt::Write;
-    Sha256::digest(image)
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("write to a string");
-            text
-        })
+    Sha256::digest(image).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("write to a string");
+        text
+    })
 }
 
 pub(crate) fn in_an_hour() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .expect("a clock after 1970");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock after 1970");
     now.as_secs() + 3600
 }
 
@@ -204,12 +163,8 @@ pub(crate) async fn refusal(response: reqwest::Response) -> (u16, String) {
     let status = response.status().as_u16();
     assert_eq!(response.headers()["content-type"], "application/json");
     assert!(response.headers().contains_key("x-request-id"));
-    let body: Value =
-        serde_json::from_slice(&response.bytes().await.expect("read the answer")).expect("JSON");
-    (
-        status,
-        body["message"].as_str().expect("a message").to_owned(),
-    )
+    let body: Value = serde_json::from_slice(&response.bytes().await.expect("read the answer")).expect("JSON");
+    (status, body["message"].as_str().expect("a message").to_owned())
 }
 
 pub(crate) async fn json_of(response: reqwest::Response) -> Value {

@@ -12,18 +12,12 @@ use crate::client::{PHOTO, Sim, body, digest, json_of, refusal};
 fn assert_one(stats: &Stats, billed: u64, fault: &str) {
     assert_eq!((stats.calls, stats.billed), (1, billed), "{fault}");
     assert_eq!(stats.by_fault, [(fault.to_owned(), 1)].into());
-    assert_eq!(
-        stats.images.as_ref().expect("images")[&digest(PHOTO)],
-        ImageCount { calls: 1, billed },
-        "{fault}"
-    );
+    assert_eq!(stats.images.as_ref().expect("images")[&digest(PHOTO)], ImageCount { calls: 1, billed }, "{fault}");
 }
 
 #[tokio::test]
 async fn a_status_is_answered_and_not_billed() {
-    for status in [
-        400, 401, 402, 403, 404, 406, 408, 413, 422, 429, 500, 502, 503, 599,
-    ] {
+    for status in [400, 401, 402, 403, 404, 406, 408, 413, 422, 429, 500, 502, 503, 599] {
         let sim = Sim::failing(&format!("{status}=100%")).await;
         assert_eq!(refusal(sim.post(PHOTO).await.unwrap()).await.0, status);
         let stats = sim.handle.stats();
@@ -44,9 +38,7 @@ async fn too_many_says_when_to_come_back_in_either_form() {
     let text = response.headers()["retry-after"].to_str().unwrap();
     assert!(text.ends_with(" GMT"), "{text}");
     let format = time::format_description::well_known::Rfc2822;
-    let then: SystemTime = time::OffsetDateTime::parse(&text.replace("GMT", "+0000"), &format)
-        .unwrap()
-        .into();
+    let then: SystemTime = time::OffsetDateTime::parse(&text.replace("GMT", "+0000"), &format).unwrap().into();
     let ahead = then.duration_since(before).unwrap();
     assert!((90..=95).contains(&ahead.as_secs()), "{ahead:?}");
 }
@@ -56,22 +48,9 @@ async fn a_reset_before_the_body_is_no_call() {
     let sim = Sim::failing("reset-before=100%").await;
     let mut raw = sim.raw().await;
     raw.send_head("content-length: 1000\r\n").await;
-    assert_eq!(
-        raw.read_to_end().await.unwrap_err().kind(),
-        ErrorKind::ConnectionReset
-    );
-    let stats = sim
-        .until("nothing in flight", |stats| stats.in_flight == 0)
-        .await;
-    assert_eq!(
-        (
-            stats.calls,
-            stats.billed,
-            stats.aborted_bodies,
-            stats.rejected
-        ),
-        (0, 0, 0, 0)
-    );
+    assert_eq!(raw.read_to_end().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    let stats = sim.until("nothing in flight", |stats| stats.in_flight == 0).await;
+    assert_eq!((stats.calls, stats.billed, stats.aborted_bodies, stats.rejected), (0, 0, 0, 0));
     assert_eq!(stats.by_fault, [("reset-before".to_owned(), 1)].into());
 }
 
@@ -79,15 +58,10 @@ async fn a_reset_before_the_body_is_no_call() {
 async fn a_reset_after_the_body_is_billed() {
     let sim = Sim::failing("reset-after=100%").await;
     let mut raw = sim.raw().await;
-    raw.send_head(&format!("content-length: {}\r\n", body(PHOTO).len()))
-        .await;
+    raw.send_head(&format!("content-length: {}\r\n", body(PHOTO).len())).await;
     raw.send(body(PHOTO)).await;
-    assert_eq!(
-        raw.read_to_end().await.unwrap_err().kind(),
-        ErrorKind::ConnectionReset
-    );
-    sim.until("nothing in flight", |stats| stats.in_flight == 0)
-        .await;
+    assert_eq!(raw.read_to_end().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    sim.until("nothing in flight", |stats| stats.in_flight == 0).await;
     let stats = sim.handle.stats();
     assert_one(&stats, 1, "reset-after");
     assert_eq!((stats.abandoned, stats.by_status.len()), (0, 0));
@@ -97,16 +71,12 @@ async fn a_reset_after_the_body_is_billed() {
 async fn a_hang_is_billed_and_released_when_the_client_leaves() {
     let sim = Sim::failing("hang=100%").await;
     let mut raw = sim.raw().await;
-    raw.send_head(&format!("content-length: {}\r\n", body(PHOTO).len()))
-        .await;
+    raw.send_head(&format!("content-length: {}\r\n", body(PHOTO).len())).await;
     raw.send(body(PHOTO)).await;
     let stats = sim.until("the call", |stats| stats.calls == 1).await;
     assert_eq!((stats.in_flight, stats.open_connections), (1, 1));
     drop(raw);
-    sim.until("the release", |stats| {
-        stats.in_flight == 0 && stats.open_connections == 0
-    })
-    .await;
+    sim.until("the release", |stats| stats.in_flight == 0 && stats.open_connections == 0).await;
     let stats = sim.handle.stats();
     assert_one(&stats, 1, "hang");
     assert_eq!(stats.abandoned, 1);
@@ -132,33 +102,18 @@ async fn garbage_is_200_and_no_verdict() {
     let sim = Sim::failing("garbage=100%").await;
     let response = sim.post(PHOTO).await.unwrap();
     assert_eq!(response.status(), 200);
-    assert_eq!(
-        response.headers()["content-type"],
-        "text/html; charset=utf-8"
-    );
-    assert!(
-        response
-            .text()
-            .await
-            .unwrap()
-            .starts_with("<!DOCTYPE html>")
-    );
+    assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
+    assert!(response.text().await.unwrap().starts_with("<!DOCTYPE html>"));
     assert_one(&sim.handle.stats(), 1, "garbage");
 
     let sim = Sim::failing("garbage-json=100%").await;
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..60 {
         let value: Value = json_of(sim.post(PHOTO).await.unwrap()).await;
-        assert!(
-            !(value["spoof_detected"].is_boolean() && value["accuracy"].is_number()),
-            "{value}"
-        );
+        assert!(!(value["spoof_detected"].is_boolean() && value["accuracy"].is_number()), "{value}");
         seen.insert(value.to_string());
     }
-    assert!(
-        seen.contains(r#"{"accuracy":0.98,"spoof_detected":"false"}"#) && seen.len() > 4,
-        "{seen:?}"
-    );
+    assert!(seen.contains(r#"{"accuracy":0.98,"spoof_detected":"false"}"#) && seen.len() > 4, "{seen:?}");
 
     let sim = Sim::failing("empty=100%").await;
     let response = sim.post(PHOTO).await.unwrap();
@@ -171,20 +126,13 @@ async fn garbage_is_200_and_no_verdict() {
 async fn a_truncated_answer_is_shorter_than_announced() {
     let sim = Sim::failing("truncated=100%").await;
     let mut raw = sim.raw().await;
-    raw.send_head(&format!("content-length: {}\r\n", body(PHOTO).len()))
-        .await;
+    raw.send_head(&format!("content-length: {}\r\n", body(PHOTO).len())).await;
     raw.send(body(PHOTO)).await;
     let answer = raw.read_to_end().await.unwrap();
     let (head, rest) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    let announced = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .unwrap();
-    assert!(
-        rest.starts_with("{\"spoof") && rest.len() < announced.parse().unwrap(),
-        "{announced}: {rest}"
-    );
+    let announced = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    assert!(rest.starts_with("{\"spoof") && rest.len() < announced.parse().unwrap(), "{announced}: {rest}");
     let error = sim.post(PHOTO).await.unwrap().bytes().await.unwrap_err();
     assert!(error.is_body() || error.is_decode(), "{error:?}");
     assert_eq!(sim.handle.totals().billed, 2);
@@ -223,6 +171,4 @@ async fn shares_come_out_as_asked_and_the_same_for_the_same_seed() {
 }
 
 /// A JPEG of one pixel, as far as markers go.
-const TINY: [u8; 18] = [
-    0xff, 0xd8, 0xff, 0xc0, 0, 8, 8, 0, 1, 0, 1, 0, 0xff, 0xda, 0, 2, 0xff, 0xd9,
-];
+const TINY: [u8; 18] = [0xff, 0xd8, 0xff, 0xc0, 0, 8, 8, 0, 1, 0, 1, 0, 0xff, 0xda, 0, 2, 0xff, 0xd9];

@@ -7,14 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lapin::message::BasicGetMessage;
 use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
-    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
+    QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind,
-    ExchangeKind,
-};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind, ExchangeKind};
 
 use self::management::Management;
 pub(crate) use self::message::Message;
@@ -88,24 +85,12 @@ impl Broker {
         const PERSISTENT: u8 = 2;
 
         let channel = self.channel().await;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .expect("confirms can be had");
-        let options = BasicPublishOptions {
-            mandatory: true,
-            immediate: false,
-        };
+        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms can be had");
+        let options = BasicPublishOptions { mandatory: true, immediate: false };
         let mut confirms = Vec::new();
         for (body, properties) in messages {
             let properties = properties.with_delivery_mode(PERSISTENT);
-            let confirm = channel.basic_publish(
-                exchange.into(),
-                routing_key.into(),
-                options,
-                &body,
-                properties,
-            );
+            let confirm = channel.basic_publish(exchange.into(), routing_key.into(), options, &body, properties);
             confirms.push(confirm.await.expect("a message can be published"));
         }
         for confirm in confirms {
@@ -148,16 +133,10 @@ impl Broker {
     /// Messages of `queue` that are ready to be delivered, counted now. None when there is no such queue. A broker that is down is
     /// waited for.
     pub(crate) async fn depth(&self, queue: &str) -> Option<u32> {
-        let passive = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         eventually(&format!("{queue} to be counted"), EVENTUALLY, async || {
             let channel = self.channel().await;
-            match channel
-                .queue_declare(queue.into(), passive, FieldTable::default())
-                .await
-            {
+            match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
                 Ok(declared) => {
                     close(&channel).await;
                     Ok(Some(declared.message_count()))
@@ -174,10 +153,7 @@ impl Broker {
     pub(crate) async fn sampled(&self, queue: &str) -> Sampled {
         let described = self.management.queue(&self.vhost, queue).await;
         let figure = |name: &str| described[name].as_u64().unwrap_or(0);
-        Sampled {
-            ready: figure("messages_ready"),
-            unacked: figure("messages_unacknowledged"),
-        }
+        Sampled { ready: figure("messages_ready"), unacked: figure("messages_unacknowledged") }
     }
 
     /// The names of all queues but the harness's own.
@@ -189,9 +165,7 @@ impl Broker {
 
     /// Gives the user these permissions (regular expressions) in place of the present ones. Connections that are open feel it, too.
     pub(crate) async fn set_permissions(&self, configure: &str, write: &str, read: &str) {
-        self.management
-            .set_permissions(&self.vhost, configure, write, read)
-            .await;
+        self.management.set_permissions(&self.vhost, configure, write, read).await;
     }
 
     /// Closes all connections of the virtual host but the harness's own, from the broker's side, as an operator does. Returns how many; waits until
@@ -204,11 +178,7 @@ impl Broker {
                     closed += 1;
                 }
             }
-            if closed > 0 {
-                Ok(closed)
-            } else {
-                Err("none but the harness's own".to_owned())
-            }
+            if closed > 0 { Ok(closed) } else { Err("none but the harness's own".to_owned()) }
         })
         .await
     }
@@ -216,59 +186,32 @@ impl Broker {
     /// Deletes a queue with its messages.
     pub(crate) async fn delete_queue(&self, queue: &str) {
         let channel = self.channel().await;
-        let deleted =
-            channel.queue_delete(queue.into(), lapin::options::QueueDeleteOptions::default());
-        deleted
-            .await
-            .unwrap_or_else(|problem| panic!("failed to delete {queue}: {problem}"));
+        let deleted = channel.queue_delete(queue.into(), lapin::options::QueueDeleteOptions::default());
+        deleted.await.unwrap_or_else(|problem| panic!("failed to delete {queue}: {problem}"));
         close(&channel).await;
     }
 
     /// A fresh channel of the harness's own connection, which is opened again when the broker has closed it. For what this module has no method for.
     pub(crate) async fn channel(&self) -> Channel {
         let mut connection = self.connection.lock().await;
-        eventually(
-            &format!("a connection to the broker ({HINT})"),
-            EVENTUALLY,
-            async || {
-                if connection
-                    .as_ref()
-                    .is_none_or(|open| !open.status().connected())
-                {
-                    let properties = ConnectionProperties::default()
-                        .with_connection_name(CONNECTION_NAME.into());
-                    let opened = Connection::connect(&self.url, properties).await;
-                    *connection = Some(opened.map_err(|problem| problem.to_string())?);
-                }
-                let open = connection.as_ref().expect("it was opened above");
-                open.create_channel()
-                    .await
-                    .map_err(|problem| problem.to_string())
-            },
-        )
+        eventually(&format!("a connection to the broker ({HINT})"), EVENTUALLY, async || {
+            if connection.as_ref().is_none_or(|open| !open.status().connected()) {
+                let properties = ConnectionProperties::default().with_connection_name(CONNECTION_NAME.into());
+                let opened = Connection::connect(&self.url, properties).await;
+                *connection = Some(opened.map_err(|problem| problem.to_string())?);
+            }
+            let open = connection.as_ref().expect("it was opened above");
+            open.create_channel().await.map_err(|problem| problem.to_string())
+        })
         .await
     }
 
     async fn collect_results(&self) {
         let channel = self.channel().await;
-        let durable = ExchangeDeclareOptions {
-            durable: true,
-            ..ExchangeDeclareOptions::default()
-        };
-        let declared = channel.exchange_declare(
-            RESULTS.into(),
-            ExchangeKind::Topic,
-            durable,
-            FieldTable::default(),
-        );
-        declared
-            .await
-            .expect("the results exchange can be declared");
-        let queue = channel.queue_declare(
-            COLLECTED.into(),
-            QueueDeclareOptions::durable(),
-            FieldTable::default(),
-        );
+        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let declared = channel.exchange_declare(RESULTS.into(), ExchangeKind::Topic, durable, FieldTable::default());
+        declared.await.expect("the results exchange can be declared");
+        let queue = channel.queue_declare(COLLECTED.into(), QueueDeclareOptions::durable(), FieldTable::default());
         queue.await.expect("a queue can be declared");
         let bound = channel.queue_bind(
             COLLECTED.into(),
@@ -284,16 +227,12 @@ impl Broker {
     /// Moves what lies in the collecting queue to `collected`.
     async fn collect(&self) -> Result<(), lapin::Error> {
         let channel = self.channel().await;
-        while let Some(got) = channel
-            .basic_get(COLLECTED.into(), BasicGetOptions { no_ack: false })
-            .await?
-        {
+        while let Some(got) = channel.basic_get(COLLECTED.into(), BasicGetOptions { no_ack: false }).await? {
             let acker = got.delivery.acker.clone();
             let message = Message::from(got.delivery);
             {
                 let mut collected = self.collected();
-                let known =
-                    message.redelivered && collected.iter().any(|old| old.is_same_as(&message));
+                let known = message.redelivered && collected.iter().any(|old| old.is_same_as(&message));
                 if !known {
                     collected.push(message);
                 }
@@ -306,9 +245,7 @@ impl Broker {
     }
 
     fn collected(&self) -> MutexGuard<'_, Vec<Message>> {
-        self.collected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.collected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -319,9 +256,7 @@ impl Drop for Broker {
 }
 
 async fn read(channel: &Channel, queue: &str) -> Option<BasicGetMessage> {
-    let got = channel
-        .basic_get(queue.into(), BasicGetOptions { no_ack: false })
-        .await;
+    let got = channel.basic_get(queue.into(), BasicGetOptions { no_ack: false }).await;
     got.unwrap_or_else(|problem| panic!("failed to read {queue}: {problem}"))
 }
 

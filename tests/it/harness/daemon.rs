@@ -72,18 +72,9 @@ impl Daemon {
     pub(crate) fn start(builder: DaemonBuilder) -> Self {
         let admin = ports::reserve();
         let builder = builder.set("admin.listen", admin.to_string());
-        let arguments = ["run"]
-            .into_iter()
-            .chain(builder.arguments.iter().map(String::as_str));
-        let environment = builder
-            .environment
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        Self {
-            process: Process::antispoofd("antispoofd run", arguments, environment),
-            admin,
-            http: http::client(),
-        }
+        let arguments = ["run"].into_iter().chain(builder.arguments.iter().map(String::as_str));
+        let environment = builder.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Self { process: Process::antispoofd("antispoofd run", arguments, environment), admin, http: http::client() }
     }
 
     /// Where the admin port listens.
@@ -127,10 +118,7 @@ impl Daemon {
     ///
     /// When `/metrics` does not answer.
     pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
-        let (status, page) = self
-            .get("/metrics")
-            .await
-            .unwrap_or_else(|problem| panic!("no metrics: {problem}"));
+        let (status, page) = self.get("/metrics").await.unwrap_or_else(|problem| panic!("no metrics: {problem}"));
         assert_eq!(status, StatusCode::OK, "the metrics page: {page}");
         metrics::sum(&page, series)
     }

@@ -30,16 +30,12 @@ pub(crate) async fn send(
     url: &str,
     body: &Value,
 ) -> Result<(StatusCode, String), String> {
-    let request = client
-        .request(method, url)
-        .header("content-type", "application/json");
+    let request = client.request(method, url).header("content-type", "application/json");
     answer(request.body(body.to_string())).await
 }
 
 /// Sends `request` and reads the whole answer.
-pub(crate) async fn answer(
-    request: reqwest::RequestBuilder,
-) -> Result<(StatusCode, String), String> {
+pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Result<(StatusCode, String), String> {
     let response = request.send().await.map_err(chain)?;
     let status = response.status();
     let body = response.text().await.map_err(chain)?;

@@ -56,12 +56,7 @@ impl Link {
         let shared = Arc::new(Shared::new(target.into()));
         let (tell, listening) = watch::channel(false);
         let acceptor = tokio::spawn(accept(addr, Arc::clone(&shared), tell));
-        let link = Self {
-            addr,
-            shared,
-            listening,
-            acceptor,
-        };
+        let link = Self { addr, shared, listening, acceptor };
         link.wait_listening(true).await;
         link
     }
@@ -75,13 +70,7 @@ impl Link {
     pub(crate) async fn cut(&self) {
         self.shared.mode.send_replace(Mode::Cut);
         self.wait_listening(false).await;
-        eventually_equals(
-            "the connections of a cut link to be gone",
-            SOON,
-            0,
-            async || self.open(),
-        )
-        .await;
+        eventually_equals("the connections of a cut link to be gone", SOON, 0, async || self.open()).await;
     }
 
     /// Accepts connections again, on the same address. On return it does.
@@ -134,17 +123,9 @@ impl Link {
 
     async fn wait_listening(&self, expected: bool) {
         let mut listening = self.listening.clone();
-        eventually(
-            &format!("the link's listener to be {expected}"),
-            SOON,
-            async || {
-                listening
-                    .wait_for(|now| *now == expected)
-                    .await
-                    .map(|_| ())
-                    .map_err(|gone| gone.to_string())
-            },
-        )
+        eventually(&format!("the link's listener to be {expected}"), SOON, async || {
+            listening.wait_for(|now| *now == expected).await.map(|_| ()).map_err(|gone| gone.to_string())
+        })
         .await;
     }
 }
@@ -164,8 +145,7 @@ async fn accept(addr: SocketAddr, shared: Arc<Shared>, tell: watch::Sender<bool>
         if mode.wait_for(|mode| *mode != Mode::Cut).await.is_err() {
             return;
         }
-        let listener = listen(addr)
-            .unwrap_or_else(|problem| panic!("a link cannot listen on {addr}: {problem}"));
+        let listener = listen(addr).unwrap_or_else(|problem| panic!("a link cannot listen on {addr}: {problem}"));
         tell.send_replace(true);
         loop {
             select! {

@@ -40,10 +40,6 @@ impl<'a> Series<'a> {
     }
 
     fn covers(&self, wanted: &Series<'_>) -> bool {
-        self.name == wanted.name
-            && wanted
-                .labels
-                .iter()
-                .all(|(label, value)| self.labels.get(label) == Some(value))
+        self.name == wanted.name && wanted.labels.iter().all(|(label, value)| self.labels.get(label) == Some(value))
     }
 }

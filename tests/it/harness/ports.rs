@@ -16,13 +16,10 @@ pub(crate) fn reserve() -> SocketAddr {
 
     // Two test processes at a time start far apart from each other.
     let start = process::id().wrapping_mul(797) % u32::from(COUNT);
-    let next =
-        NEXT.get_or_init(|| AtomicU16::new(u16::try_from(start).expect("a remainder of a u16")));
+    let next = NEXT.get_or_init(|| AtomicU16::new(u16::try_from(start).expect("a remainder of a u16")));
     (0..COUNT)
         .map(|_| {
-            let offset = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
-                Some((n + 1) % COUNT)
-            });
+            let offset = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some((n + 1) % COUNT));
             let offset = offset.expect("the update always has a value");
             SocketAddr::from((Ipv4Addr::LOCALHOST, FIRST + offset))
         })

@@ -1,8 +1,5 @@
 //! A program under test: started, signalled, watched, and ended with the test.
-#![expect(
-    clippy::print_stderr,
-    reason = "the output of a program is printed when its test fails"
-)]
+#![expect(clippy::print_stderr, reason = "the output of a program is printed when its test fails")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -33,32 +30,19 @@ impl Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_antispoofd"));
         command.args(arguments);
         command.env_clear();
-        command.envs(
-            ["PATH", "HOME"]
-                .into_iter()
-                .filter_map(|name| Some((name, env::var_os(name)?))),
-        );
+        command.envs(["PATH", "HOME"].into_iter().filter_map(|name| Some((name, env::var_os(name)?))));
         command.envs(environment);
         Self::start(name, command)
     }
 
     /// Starts `command` with its output captured and no input.
     pub(crate) fn start(name: &str, mut command: Command) -> Self {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|problem| panic!("failed to start {name} ({command:?}): {problem}"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            command.spawn().unwrap_or_else(|problem| panic!("failed to start {name} ({command:?}): {problem}"));
         let stdout = keep_lines(child.stdout.take().expect("stdout is piped"));
         let stderr = keep_lines(child.stderr.take().expect("stderr is piped"));
-        Self {
-            name: name.to_owned(),
-            child: Mutex::new(child),
-            stdout,
-            stderr,
-        }
+        Self { name: name.to_owned(), child: Mutex::new(child), stdout, stderr }
     }
 
     /// Sends a signal.
@@ -69,14 +53,10 @@ impl Process {
     pub(crate) fn signal(&self, signal: Signal) {
         let mut child = self.child();
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
-            panic!(
-                "{} cannot be sent {signal:?}: it has ended with {status}",
-                self.name
-            );
+            panic!("{} cannot be sent {signal:?}: it has ended with {status}", self.name);
         }
-        kill_process(Pid::from_child(&child), signal).unwrap_or_else(|problem| {
-            panic!("failed to send {signal:?} to {}: {problem}", self.name)
-        });
+        kill_process(Pid::from_child(&child), signal)
+            .unwrap_or_else(|problem| panic!("failed to send {signal:?} to {}: {problem}", self.name));
     }
 
     /// How it ended. None while it runs.
@@ -91,8 +71,7 @@ impl Process {
     /// When it still runs after `limit`.
     pub(crate) async fn wait_exit(&self, limit: Duration) -> ExitStatus {
         eventually(&format!("{} to end", self.name), limit, async || {
-            self.status()
-                .ok_or_else(|| format!("it runs; its last words: {:?}", self.last_words()))
+            self.status().ok_or_else(|| format!("it runs; its last words: {:?}", self.last_words()))
         })
         .await
     }
@@ -109,8 +88,7 @@ impl Process {
 
     /// Whether a line of either output contains `text`.
     pub(crate) fn said(&self, text: &str) -> bool {
-        let within =
-            |lines: &Mutex<Vec<String>>| lock(lines).iter().any(|line| line.contains(text));
+        let within = |lines: &Mutex<Vec<String>>| lock(lines).iter().any(|line| line.contains(text));
         within(&self.stdout) || within(&self.stderr)
     }
 
@@ -135,10 +113,7 @@ impl Drop for Process {
         let ended = child.wait();
         drop(child);
         if thread::panicking() {
-            eprintln!(
-                "---- {} ended with {ended:?}; its output, then its log:",
-                self.name
-            );
+            eprintln!("---- {} ended with {ended:?}; its output, then its log:", self.name);
             for line in self.stdout().iter().chain(&self.stderr()) {
                 eprintln!("{line}");
             }

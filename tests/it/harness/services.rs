@@ -36,19 +36,15 @@ impl Services {
     /// The services named by `lookup`, or a message that names what is missing and how to come by it.
     pub(crate) fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let require = |name: &str| {
-            lookup(name)
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| format!("{name} is not set; {HINT}"))
+            lookup(name).filter(|value| !value.is_empty()).ok_or_else(|| format!("{name} is not set; {HINT}"))
         };
         let amqp = require("ANTISPOOF_TEST_AMQP_URL")?;
         Ok(Self {
-            amqp: amqp.parse().map_err(|problem| {
-                format!("ANTISPOOF_TEST_AMQP_URL is not an AMQP URL ({problem}); {HINT}")
-            })?,
+            amqp: amqp
+                .parse()
+                .map_err(|problem| format!("ANTISPOOF_TEST_AMQP_URL is not an AMQP URL ({problem}); {HINT}"))?,
             management: without_user(require("ANTISPOOF_TEST_MGMT_URL")?.trim_end_matches('/')),
-            s3_endpoint: require("ANTISPOOF_TEST_S3_ENDPOINT")?
-                .trim_end_matches('/')
-                .to_owned(),
+            s3_endpoint: require("ANTISPOOF_TEST_S3_ENDPOINT")?.trim_end_matches('/').to_owned(),
             s3_access_key: require("ANTISPOOF_TEST_S3_ACCESS_KEY")?,
             s3_secret_key: require("ANTISPOOF_TEST_S3_SECRET_KEY")?,
             redis: require("ANTISPOOF_TEST_REDIS_URL")?,
@@ -115,10 +111,7 @@ pub(crate) fn percent_encoded(text: &str) -> String {
 fn host_and_port(url: &str) -> String {
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = after_scheme.split('/').next().unwrap_or_default();
-    authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host)
-        .to_owned()
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host).to_owned()
 }
 
 fn without_user(url: &str) -> String {

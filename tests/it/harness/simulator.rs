@@ -21,33 +21,18 @@ pub(crate) struct Simulator {
 impl Simulator {
     /// Starts one on a port of its own choice, with further arguments, and waits until it listens.
     pub(crate) async fn start(arguments: &[&str]) -> Self {
-        let arguments = ["simulate", "--listen", "127.0.0.1:0"]
-            .into_iter()
-            .chain(arguments.iter().copied());
+        let arguments = ["simulate", "--listen", "127.0.0.1:0"].into_iter().chain(arguments.iter().copied());
         let process = Process::antispoofd("antispoofd simulate", arguments, []);
-        let address = eventually(
-            "the simulator to say where it listens",
-            STARTED,
-            async || {
-                if let Some(status) = process.status() {
-                    panic!(
-                        "the simulator ended with {status}: {:?}",
-                        process.last_words()
-                    );
-                }
-                let stdout = process.stdout();
-                let address = stdout.iter().find_map(|line| line.split_once(GREETING));
-                address
-                    .map(|(_, rest)| rest.trim().to_owned())
-                    .ok_or_else(|| format!("{stdout:?}"))
-            },
-        )
+        let address = eventually("the simulator to say where it listens", STARTED, async || {
+            if let Some(status) = process.status() {
+                panic!("the simulator ended with {status}: {:?}", process.last_words());
+            }
+            let stdout = process.stdout();
+            let address = stdout.iter().find_map(|line| line.split_once(GREETING));
+            address.map(|(_, rest)| rest.trim().to_owned()).ok_or_else(|| format!("{stdout:?}"))
+        })
         .await;
-        Self {
-            process,
-            address,
-            http: http::client(),
-        }
+        Self { process, address, http: http::client() }
     }
 
     /// `host:port`, for a link in front of it.
@@ -63,45 +48,31 @@ impl Simulator {
     /// What it has seen so far: `calls`, `billed`, `rejected`, `aborted_bodies`, `in_flight`, `max_in_flight`, `images` by digest.
     pub(crate) async fn stats(&self) -> Value {
         let (status, body) = self.ask(Method::GET, "/_sim/stats", &Value::Null).await;
-        assert!(
-            status.is_success(),
-            "the simulator's statistics: {status} {body}"
-        );
-        serde_json::from_str(&body)
-            .unwrap_or_else(|problem| panic!("statistics are JSON ({problem}): {body}"))
+        assert!(status.is_success(), "the simulator's statistics: {status} {body}");
+        serde_json::from_str(&body).unwrap_or_else(|problem| panic!("statistics are JSON ({problem}): {body}"))
     }
 
     /// One figure of the statistics.
     pub(crate) async fn count(&self, name: &str) -> u64 {
         let stats = self.stats().await;
-        stats[name]
-            .as_u64()
-            .unwrap_or_else(|| panic!("the statistics have no number {name:?}: {stats}"))
+        stats[name].as_u64().unwrap_or_else(|| panic!("the statistics have no number {name:?}: {stats}"))
     }
 
     /// How often the image with this SHA-256 (lowercase hex) was billed.
     pub(crate) async fn billed(&self, sha256: &str) -> u64 {
-        self.stats().await["images"][sha256]["billed"]
-            .as_u64()
-            .unwrap_or(0)
+        self.stats().await["images"][sha256]["billed"].as_u64().unwrap_or(0)
     }
 
     /// Changes its behaviour from the next call on: `{"faults": "503=x3", "latency": "2s", "verdict": "by-digest"}`.
     pub(crate) async fn configure(&self, changes: Value) {
         let (status, body) = self.ask(Method::PUT, "/_sim/config", &changes).await;
-        assert!(
-            status.is_success(),
-            "the simulator refused {changes}: {status} {body}"
-        );
+        assert!(status.is_success(), "the simulator refused {changes}: {status} {body}");
     }
 
     /// Forgets its statistics.
     pub(crate) async fn reset(&self) {
         let (status, body) = self.ask(Method::POST, "/_sim/reset", &Value::Null).await;
-        assert!(
-            status.is_success(),
-            "the simulator did not forget: {status} {body}"
-        );
+        assert!(status.is_success(), "the simulator did not forget: {status} {body}");
     }
 
     /// Whether a line of its output contains `text`.
@@ -110,13 +81,8 @@ impl Simulator {
     }
 
     async fn ask(&self, method: Method, path: &str, body: &Value) -> (StatusCode, String) {
-        http::send(
-            &self.http,
-            method,
-            &format!("http://{}{path}", self.address),
-            body,
-        )
-        .await
-        .unwrap_or_else(|problem| panic!("the simulator does not answer {path}: {problem}"))
+        http::send(&self.http, method, &format!("http://{}{path}", self.address), body)
+            .await
+            .unwrap_or_else(|problem| panic!("the simulator does not answer {path}: {problem}"))
     }
 }

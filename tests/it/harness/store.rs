@@ -40,11 +40,7 @@ impl Store {
     /// Opens the store with `prefix`, which ends in a slash, in front of every key, and makes the bucket where it is missing.
     pub(crate) async fn new(services: &Services, prefix: String) -> Self {
         let client = Self::client(services);
-        let store = Self {
-            services: services.clone(),
-            client,
-            prefix,
-        };
+        let store = Self { services: services.clone(), client, prefix };
         store.make_bucket(BUCKET).await;
         store
     }
@@ -59,13 +55,7 @@ impl Store {
             .force_path_style(true)
             // A test sees what the store answers, and at once when it does not.
             .retry_config(RetryConfig::disabled())
-            .credentials_provider(Credentials::new(
-                access,
-                secret,
-                None,
-                None,
-                "the tests' environment",
-            ))
+            .credentials_provider(Credentials::new(access, secret, None, None, "the tests' environment"))
             .build();
         Client::from_conf(config)
     }
@@ -87,94 +77,43 @@ impl Store {
     /// When the store has no versioning.
     pub(crate) async fn put_version(&self, name: &str, bytes: impl Into<Vec<u8>>) -> Stored {
         self.make_bucket(VERSIONED_BUCKET).await;
-        let enabled = VersioningConfiguration::builder()
-            .status(BucketVersioningStatus::Enabled)
-            .build();
+        let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
         let request = self.client.put_bucket_versioning().bucket(VERSIONED_BUCKET);
         let answer = request.versioning_configuration(enabled).send().await;
-        answer.unwrap_or_else(|problem| {
-            panic!(
-                "the store has no versioning: {}",
-                DisplayErrorContext(problem)
-            )
-        });
+        answer.unwrap_or_else(|problem| panic!("the store has no versioning: {}", DisplayErrorContext(problem)));
         self.put_in(VERSIONED_BUCKET, name, bytes.into()).await
     }
 
     /// Reads an object back. None when it is not there.
     pub(crate) async fn get(&self, name: &str) -> Option<Vec<u8>> {
-        let object = match self
-            .client
-            .get_object()
-            .bucket(BUCKET)
-            .key(self.key(name))
-            .send()
-            .await
-        {
+        let object = match self.client.get_object().bucket(BUCKET).key(self.key(name)).send().await {
             Ok(object) => object,
-            Err(problem)
-                if problem
-                    .as_service_error()
-                    .is_some_and(GetObjectError::is_no_such_key) =>
-            {
+            Err(problem) if problem.as_service_error().is_some_and(GetObjectError::is_no_such_key) => {
                 return None;
             }
             Err(problem) => panic!("failed to get {name}: {}", DisplayErrorContext(problem)),
         };
-        Some(
-            object
-                .body
-                .collect()
-                .await
-                .expect("the object can be read")
-                .to_vec(),
-        )
+        Some(object.body.collect().await.expect("the object can be read").to_vec())
     }
 
     /// Deletes an object.
     pub(crate) async fn delete(&self, name: &str) {
-        let deleted = self
-            .client
-            .delete_object()
-            .bucket(BUCKET)
-            .key(self.key(name))
-            .send()
-            .await;
-        deleted.unwrap_or_else(|problem| {
-            panic!("failed to delete {name}: {}", DisplayErrorContext(problem))
-        });
+        let deleted = self.client.delete_object().bucket(BUCKET).key(self.key(name)).send().await;
+        deleted.unwrap_or_else(|problem| panic!("failed to delete {name}: {}", DisplayErrorContext(problem)));
     }
 
     /// The keys of this test's objects, in the order of S3.
     pub(crate) async fn list(&self) -> Vec<String> {
-        let request = self
-            .client
-            .list_objects_v2()
-            .bucket(BUCKET)
-            .prefix(&self.prefix);
+        let request = self.client.list_objects_v2().bucket(BUCKET).prefix(&self.prefix);
         let listed = request.send().await;
-        let listed = listed
-            .unwrap_or_else(|problem| panic!("failed to list: {}", DisplayErrorContext(problem)));
-        listed
-            .contents()
-            .iter()
-            .filter_map(|object| Some(object.key()?.to_owned()))
-            .collect()
+        let listed = listed.unwrap_or_else(|problem| panic!("failed to list: {}", DisplayErrorContext(problem)));
+        listed.contents().iter().filter_map(|object| Some(object.key()?.to_owned())).collect()
     }
 
     async fn put_in(&self, bucket: &'static str, name: &str, bytes: Vec<u8>) -> Stored {
         let key = self.key(name);
-        let put = self
-            .client
-            .put_object()
-            .bucket(bucket)
-            .key(&key)
-            .body(bytes.into())
-            .send()
-            .await;
-        let put = put.unwrap_or_else(|problem| {
-            panic!("failed to put {key}: {}", DisplayErrorContext(problem))
-        });
+        let put = self.client.put_object().bucket(bucket).key(&key).body(bytes.into()).send().await;
+        let put = put.unwrap_or_else(|problem| panic!("failed to put {key}: {}", DisplayErrorContext(problem)));
         Stored {
             bucket,
             key,
@@ -190,16 +129,9 @@ impl Store {
         };
         let there = matches!(
             problem.as_service_error(),
-            Some(
-                CreateBucketError::BucketAlreadyOwnedByYou(_)
-                    | CreateBucketError::BucketAlreadyExists(_)
-            )
+            Some(CreateBucketError::BucketAlreadyOwnedByYou(_) | CreateBucketError::BucketAlreadyExists(_))
         );
-        assert!(
-            there,
-            "failed to make {bucket}: {}; {HINT}",
-            DisplayErrorContext(problem)
-        );
+        assert!(there, "failed to make {bucket}: {}; {HINT}", DisplayErrorContext(problem));
     }
 }
 
@@ -207,13 +139,9 @@ impl Drop for Store {
     fn drop(&mut self) {
         let (services, prefix) = (self.services.clone(), self.prefix.clone());
         let deleting = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             // A client of its own: the connections of the other one belong to the test's runtime, which waits for this thread.
-            runtime
-                .expect("a runtime can be built")
-                .block_on(delete_all(&Store::client(&services), &prefix));
+            runtime.expect("a runtime can be built").block_on(delete_all(&Store::client(&services), &prefix));
         });
         // Objects that could not be deleted are litter in a store that is thrown away, and no reason to fail.
         drop(deleting.join());
@@ -224,11 +152,7 @@ impl Drop for Store {
 async fn delete_all(client: &Client, prefix: &str) {
     for bucket in [BUCKET, VERSIONED_BUCKET] {
         for (key, version) in objects(client, bucket, prefix).await {
-            let request = client
-                .delete_object()
-                .bucket(bucket)
-                .key(key)
-                .set_version_id(version);
+            let request = client.delete_object().bucket(bucket).key(key).set_version_id(version);
             if request.send().await.is_err() {
                 return;
             }
@@ -238,34 +162,13 @@ async fn delete_all(client: &Client, prefix: &str) {
 
 /// A page of what lies under `prefix`; what a load test leaves beyond that goes with the store.
 async fn objects(client: &Client, bucket: &str, prefix: &str) -> Vec<(String, Option<String>)> {
-    if let Ok(listed) = client
-        .list_object_versions()
-        .bucket(bucket)
-        .prefix(prefix)
-        .send()
-        .await
-    {
+    if let Ok(listed) = client.list_object_versions().bucket(bucket).prefix(prefix).send().await {
         let versions = listed.versions().iter();
-        let named = versions.filter_map(|one| {
-            Some((
-                one.key()?.to_owned(),
-                one.version_id().map(ToOwned::to_owned),
-            ))
-        });
+        let named = versions.filter_map(|one| Some((one.key()?.to_owned(), one.version_id().map(ToOwned::to_owned))));
         return named.collect();
     }
-    match client
-        .list_objects_v2()
-        .bucket(bucket)
-        .prefix(prefix)
-        .send()
-        .await
-    {
-        Ok(listed) => listed
-            .contents()
-            .iter()
-            .filter_map(|one| Some((one.key()?.to_owned(), None)))
-            .collect(),
+    match client.list_objects_v2().bucket(bucket).prefix(prefix).send().await {
+        Ok(listed) => listed.contents().iter().filter_map(|one| Some((one.key()?.to_owned(), None))).collect(),
         Err(_) => Vec::new(),
     }
 }

@@ -21,11 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// # Panics
 ///
 /// When `limit` has passed, with what was awaited and what was seen last. A look that hangs is cut off by the same limit.
-pub(crate) async fn eventually<T>(
-    what: &str,
-    limit: Duration,
-    mut look: impl AsyncFnMut() -> Result<T, String>,
-) -> T {
+pub(crate) async fn eventually<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + limit;
     let mut pause = FIRST_PAUSE;
     let mut last = None;
@@ -57,11 +53,7 @@ pub(crate) async fn eventually_equals<T: PartialEq + Debug>(
 ) {
     eventually(what, limit, async || {
         let seen = look().await;
-        if seen == expected {
-            Ok(())
-        } else {
-            Err(format!("{seen:?}, expected {expected:?}"))
-        }
+        if seen == expected { Ok(()) } else { Err(format!("{seen:?}, expected {expected:?}")) }
     })
     .await;
 }
@@ -73,11 +65,7 @@ pub(crate) async fn eventually_equals<T: PartialEq + Debug>(
 /// # Panics
 ///
 /// As soon as `look` answers `Err`, with what it says.
-pub(crate) async fn holds(
-    what: &str,
-    during: Duration,
-    mut look: impl AsyncFnMut() -> Result<(), String>,
-) {
+pub(crate) async fn holds(what: &str, during: Duration, mut look: impl AsyncFnMut() -> Result<(), String>) {
     let end = Instant::now() + during;
     while Instant::now() < end {
         match timeout_at(end, look()).await {

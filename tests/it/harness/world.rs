@@ -64,11 +64,7 @@ impl World {
     /// the log, the ledger in memory; everything else is the program's default.
     pub(crate) fn daemon(&self) -> DaemonBuilder {
         DaemonBuilder::default()
-            .set(
-                "amqp.url",
-                self.services
-                    .amqp_url(&self.amqp_link.addr().to_string(), self.broker.vhost()),
-            )
+            .set("amqp.url", self.services.amqp_url(&self.amqp_link.addr().to_string(), self.broker.vhost()))
             .set("s3.region", REGION)
             .set("s3.endpoint_url", format!("http://{}", self.s3_link.addr()))
             .set("s3.path_style", "true")
@@ -92,9 +88,7 @@ impl World {
     /// own, but bytes that two tests upload are the same.
     pub(crate) fn daemon_with_redis(&self) -> DaemonBuilder {
         let url = self.services.redis_url(&self.redis_link.addr().to_string());
-        self.daemon()
-            .set("ledger.backend", "redis")
-            .set("ledger.url", url)
+        self.daemon().set("ledger.backend", "redis").set("ledger.url", url)
     }
 
     /// Stores an image under `name`. The key in the answer is for `submit`.
@@ -115,13 +109,8 @@ impl World {
     }
 
     /// Publishes a job for each key, all on one channel, and returns their ids in the same order.
-    pub(crate) async fn submit_all<'a>(
-        &self,
-        keys: impl IntoIterator<Item = &'a str>,
-    ) -> Vec<String> {
-        let jobs = keys
-            .into_iter()
-            .map(|key| self.complete(json!({ "key": key })));
+    pub(crate) async fn submit_all<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        let jobs = keys.into_iter().map(|key| self.complete(json!({ "key": key })));
         let (ids, bodies): (Vec<_>, Vec<_>) = jobs.unzip();
         let messages = bodies.into_iter().map(|body| (body, job_properties()));
         self.broker.publish("", super::broker::JOBS, messages).await;
@@ -142,41 +131,25 @@ impl World {
 
     /// Waits for the first terminal event of a job.
     pub(crate) async fn event_for(&self, job: &str) -> Message {
-        eventually(
-            &format!("the terminal event of job {job}"),
-            EVENTUALLY,
-            async || {
-                let events = self.events().await;
-                let found = events.iter().find(|event| event.job_id() == Some(job));
-                found.cloned().ok_or_else(|| {
-                    let others: Vec<_> = events.iter().map(Message::job_id).collect();
-                    format!("{} events, of the jobs {others:?}", events.len())
-                })
-            },
-        )
+        eventually(&format!("the terminal event of job {job}"), EVENTUALLY, async || {
+            let events = self.events().await;
+            let found = events.iter().find(|event| event.job_id() == Some(job));
+            found.cloned().ok_or_else(|| {
+                let others: Vec<_> = events.iter().map(Message::job_id).collect();
+                format!("{} events, of the jobs {others:?}", events.len())
+            })
+        })
         .await
     }
 
     /// Waits until every one of `jobs` has a terminal event, and returns all events so far.
     pub(crate) async fn events_for_all(&self, jobs: &[String]) -> Vec<Message> {
-        eventually(
-            &format!("the terminal events of {} jobs", jobs.len()),
-            EVENTUALLY,
-            async || {
-                let events = self.events().await;
-                let done: std::collections::HashSet<_> =
-                    events.iter().filter_map(Message::job_id).collect();
-                let missing = jobs
-                    .iter()
-                    .filter(|job| !done.contains(job.as_str()))
-                    .count();
-                if missing == 0 {
-                    Ok(events)
-                } else {
-                    Err(format!("{missing} without one"))
-                }
-            },
-        )
+        eventually(&format!("the terminal events of {} jobs", jobs.len()), EVENTUALLY, async || {
+            let events = self.events().await;
+            let done: std::collections::HashSet<_> = events.iter().filter_map(Message::job_id).collect();
+            let missing = jobs.iter().filter(|job| !done.contains(job.as_str())).count();
+            if missing == 0 { Ok(events) } else { Err(format!("{missing} without one")) }
+        })
         .await
     }
 
@@ -193,10 +166,7 @@ impl World {
         eventually("the work queues to be empty", EVENTUALLY, async || {
             let mut queues = self.broker.queues().await;
             queues.retain(|queue| queue.starts_with("antispoof.") && queue != PARKED);
-            assert!(
-                !queues.is_empty(),
-                "there is no work queue; nobody declared the topology"
-            );
+            assert!(!queues.is_empty(), "there is no work queue; nobody declared the topology");
             let mut left = Vec::new();
             for queue in queues {
                 let ready = self.broker.depth(&queue).await.unwrap_or(0);
@@ -205,11 +175,7 @@ impl World {
                     left.push(format!("{queue}: {ready} ready, {unacked} unacknowledged"));
                 }
             }
-            if left.is_empty() {
-                Ok(())
-            } else {
-                Err(left.join("; "))
-            }
+            if left.is_empty() { Ok(()) } else { Err(left.join("; ")) }
         })
         .await;
     }
@@ -218,9 +184,7 @@ impl World {
         let number = self.jobs.fetch_add(1, Ordering::Relaxed);
         let fields = job.as_object_mut().expect("a job is a JSON object");
         fields.entry("bucket").or_insert_with(|| json!(BUCKET));
-        let id = fields
-            .entry("id")
-            .or_insert_with(|| json!(format!("{}-job-{number}", self.name)));
+        let id = fields.entry("id").or_insert_with(|| json!(format!("{}-job-{number}", self.name)));
         let id = id.as_str().expect("a job's id is a string").to_owned();
         (id, job.to_string().into_bytes())
     }
@@ -230,11 +194,7 @@ impl World {
 pub(crate) fn unique(test: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
 
-    format!(
-        "it-{}-{}-{test}",
-        process::id(),
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("it-{}-{}-{test}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn job_properties() -> BasicProperties {

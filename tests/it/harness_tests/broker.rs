@@ -18,16 +18,9 @@ async fn what_is_published_can_be_read_and_stays() {
     declare_jobs(&broker).await;
     let mut headers = FieldTable::default();
     headers.insert("as-attempt".into(), AMQPValue::LongInt(2));
-    headers.insert(
-        "as-code".into(),
-        AMQPValue::LongString("object_not_found".into()),
-    );
-    let properties = BasicProperties::default()
-        .with_message_id("m-1".into())
-        .with_headers(headers);
-    broker
-        .publish_job(br#"{"key":"face.jpg"}"#, properties)
-        .await;
+    headers.insert("as-code".into(), AMQPValue::LongString("object_not_found".into()));
+    let properties = BasicProperties::default().with_message_id("m-1".into()).with_headers(headers);
+    broker.publish_job(br#"{"key":"face.jpg"}"#, properties).await;
 
     for _ in 0..2 {
         let messages = broker.peek(JOBS).await;
@@ -37,19 +30,10 @@ async fn what_is_published_can_be_read_and_stays() {
         assert_eq!(messages[0].headers["as-attempt"], json!(2));
         assert_eq!(messages[0].headers["as-code"], json!("object_not_found"));
     }
-    eventually_equals("the message to be back", SOON, Some(1), async || {
-        broker.depth(JOBS).await
-    })
-    .await;
+    eventually_equals("the message to be back", SOON, Some(1), async || broker.depth(JOBS).await).await;
     assert_eq!(broker.queues().await, [JOBS]);
-    let sampled = Sampled {
-        ready: 1,
-        unacked: 0,
-    };
-    eventually_equals("the sample to be taken", EVENTUALLY, sampled, async || {
-        broker.sampled(JOBS).await
-    })
-    .await;
+    let sampled = Sampled { ready: 1, unacked: 0 };
+    eventually_equals("the sample to be taken", EVENTUALLY, sampled, async || broker.sampled(JOBS).await).await;
 
     broker.delete_queue(JOBS).await;
     assert_eq!(broker.depth(JOBS).await, None);
@@ -68,45 +52,22 @@ async fn tests_do_not_see_each_others_messages() {
 #[tokio::test]
 async fn events_are_collected_from_the_first_on_and_kept() {
     let broker = open("events_are_collected").await;
-    let event = |job: &str| {
-        json!({ "data": { "job_id": job, "outcome": "live" } })
-            .to_string()
-            .into_bytes()
-    };
-    let message = |job: &str| {
-        (
-            event(job),
-            BasicProperties::default().with_message_id(job.into()),
-        )
-    };
-    broker
-        .publish(RESULTS, "verdict.live", [message("a"), message("b")])
-        .await;
+    let event = |job: &str| json!({ "data": { "job_id": job, "outcome": "live" } }).to_string().into_bytes();
+    let message = |job: &str| (event(job), BasicProperties::default().with_message_id(job.into()));
+    broker.publish(RESULTS, "verdict.live", [message("a"), message("b")]).await;
     assert_eq!(broker.events().await.len(), 2);
-    broker
-        .publish(RESULTS, "verdict.live", [message("c")])
-        .await;
+    broker.publish(RESULTS, "verdict.live", [message("c")]).await;
 
     let events = broker.events().await;
-    let jobs: Vec<_> = events
-        .iter()
-        .map(|event| event.job_id().expect("an event has a job"))
-        .collect();
+    let jobs: Vec<_> = events.iter().map(|event| event.job_id().expect("an event has a job")).collect();
     assert_eq!(jobs, ["a", "b", "c"]);
-    assert!(
-        events
-            .iter()
-            .all(|event| event.routing_key == "verdict.live" && event.outcome() == Some("live"))
-    );
+    assert!(events.iter().all(|event| event.routing_key == "verdict.live" && event.outcome() == Some("live")));
 }
 
 #[tokio::test]
 #[should_panic(expected = "no queue took a message for \"\" \"antispoof.jobs\"")]
 async fn a_job_that_no_queue_takes_fails_the_test() {
-    open("no_queue_takes")
-        .await
-        .publish_job(b"{}", BasicProperties::default())
-        .await;
+    open("no_queue_takes").await.publish_job(b"{}", BasicProperties::default()).await;
 }
 
 #[tokio::test]
@@ -122,23 +83,13 @@ async fn permissions_can_be_taken_away_and_given_back() {
     let broker = open("permissions").await;
     let declare = async |name: &str| {
         let channel = broker.channel().await;
-        channel
-            .queue_declare(
-                name.into(),
-                QueueDeclareOptions::durable(),
-                FieldTable::default(),
-            )
-            .await
+        channel.queue_declare(name.into(), QueueDeclareOptions::durable(), FieldTable::default()).await
     };
     broker.set_permissions("^$", ".*", ".*").await;
-    let refused = declare("refused")
-        .await
-        .expect_err("nothing may be declared");
+    let refused = declare("refused").await.expect_err("nothing may be declared");
     assert!(refused.to_string().contains("ACCESS_REFUSED"), "{refused}");
     broker.set_permissions(".*", ".*", ".*").await;
-    declare("allowed")
-        .await
-        .expect("everything may be declared");
+    declare("allowed").await.expect("everything may be declared");
 }
 
 #[tokio::test]
@@ -149,10 +100,7 @@ async fn the_brokers_side_can_close_connections_but_not_the_harness_own() {
     let victim = connect(&url).await;
     let own = broker.channel().await;
     assert_eq!(broker.close_connections().await, 1);
-    eventually_equals("the connection to be closed", SOON, false, async || {
-        victim.status().connected()
-    })
-    .await;
+    eventually_equals("the connection to be closed", SOON, false, async || victim.status().connected()).await;
     assert!(own.status().connected());
 }
 
@@ -167,15 +115,8 @@ async fn a_link_cuts_a_connection_to_the_broker() {
     assert!(link.bytes(Direction::ToService) > 0);
 
     link.cut().await;
-    eventually_equals("the connection to be lost", SOON, false, async || {
-        connection.status().connected()
-    })
-    .await;
-    assert!(
-        Connection::connect(&url, ConnectionProperties::default())
-            .await
-            .is_err()
-    );
+    eventually_equals("the connection to be lost", SOON, false, async || connection.status().connected()).await;
+    assert!(Connection::connect(&url, ConnectionProperties::default()).await.is_err());
     link.restore().await;
     connect(&url).await;
 }
@@ -187,9 +128,7 @@ async fn nothing_is_left_of_a_dropped_virtual_host() {
     let url = services.amqp_url(&services.amqp_address(), broker.vhost());
     connect(&url).await;
     drop(broker);
-    let problem = Connection::connect(&url, ConnectionProperties::default())
-        .await
-        .expect_err("it is gone");
+    let problem = Connection::connect(&url, ConnectionProperties::default()).await.expect_err("it is gone");
     assert!(problem.to_string().contains("not found"), "{problem}");
 }
 
@@ -199,10 +138,7 @@ async fn open(test: &str) -> Broker {
 
 pub(super) async fn declare_jobs(broker: &Broker) {
     let mut arguments = FieldTable::default();
-    arguments.insert(
-        "x-queue-type".into(),
-        AMQPValue::LongString("quorum".into()),
-    );
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     let channel = broker.channel().await;
     channel
         .queue_declare(JOBS.into(), QueueDeclareOptions::durable(), arguments)
@@ -211,7 +147,5 @@ pub(super) async fn declare_jobs(broker: &Broker) {
 }
 
 async fn connect(url: &str) -> Connection {
-    Connection::connect(url, ConnectionProperties::default())
-        .await
-        .expect("the broker is reached")
+    Connection::connect(url, ConnectionProperties::default()).await.expect("the broker is reached")
 }

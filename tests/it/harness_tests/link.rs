@@ -21,21 +21,10 @@ async fn it_carries_both_ways_and_counts() {
     let mut stream = connect(&link).await;
     assert_eq!(say(&mut stream, b"hello").await, b"hello");
     assert_eq!((link.connections(), link.open()), (1, 1));
-    assert_eq!(
-        (
-            link.bytes(Direction::ToService),
-            link.bytes(Direction::ToDaemon)
-        ),
-        (5, 5)
-    );
+    assert_eq!((link.bytes(Direction::ToService), link.bytes(Direction::ToDaemon)), (5, 5));
 
     stream.shutdown().await.expect("our side can be closed");
-    assert_eq!(
-        read_all(&mut stream)
-            .await
-            .expect("the other side closes as well"),
-        b""
-    );
+    assert_eq!(read_all(&mut stream).await.expect("the other side closes as well"), b"");
     eventually_equals("the connection to be gone", SOON, 0, async || link.open()).await;
 }
 
@@ -47,16 +36,8 @@ async fn a_cut_resets_and_refuses_until_restored() {
 
     link.cut().await;
     assert_eq!(link.open(), 0);
-    assert_eq!(
-        read_all(&mut stream)
-            .await
-            .expect_err("it was reset")
-            .kind(),
-        ErrorKind::ConnectionReset
-    );
-    let refused = TcpStream::connect(link.addr())
-        .await
-        .expect_err("nobody listens");
+    assert_eq!(read_all(&mut stream).await.expect_err("it was reset").kind(), ErrorKind::ConnectionReset);
+    let refused = TcpStream::connect(link.addr()).await.expect_err("nobody listens");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
 
     link.restore().await;
@@ -74,18 +55,10 @@ async fn a_frozen_link_holds_what_is_sent_and_loses_nothing() {
     let mut new = connect(&link).await;
     old.write_all(b"old").await.expect("the kernel takes it");
     new.write_all(b"new").await.expect("the kernel takes it");
-    let before = (
-        link.bytes(Direction::ToService),
-        link.bytes(Direction::ToDaemon),
-    );
-    holds("the freeze", QUIET, async || {
-        match (
-            link.bytes(Direction::ToService),
-            link.bytes(Direction::ToDaemon),
-        ) {
-            now if now == before => Ok(()),
-            now => Err(format!("{before:?} became {now:?}")),
-        }
+    let before = (link.bytes(Direction::ToService), link.bytes(Direction::ToDaemon));
+    holds("the freeze", QUIET, async || match (link.bytes(Direction::ToService), link.bytes(Direction::ToDaemon)) {
+        now if now == before => Ok(()),
+        now => Err(format!("{before:?} became {now:?}")),
     })
     .await;
 
@@ -100,18 +73,9 @@ async fn a_frozen_link_can_be_cut() {
     let mut stream = connect(&link).await;
     say(&mut stream, b"hello").await;
     link.freeze();
-    stream
-        .write_all(b"held")
-        .await
-        .expect("the kernel takes it");
+    stream.write_all(b"held").await.expect("the kernel takes it");
     link.cut().await;
-    assert_eq!(
-        read_all(&mut stream)
-            .await
-            .expect_err("it was reset")
-            .kind(),
-        ErrorKind::ConnectionReset
-    );
+    assert_eq!(read_all(&mut stream).await.expect_err("it was reset").kind(), ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]
@@ -123,13 +87,7 @@ async fn it_breaks_once_after_so_many_bytes() {
     link.drop_after(4, Direction::ToDaemon);
     stream.write_all(b"hello").await.expect("the link is open");
     assert_eq!(hear::<4>(&mut stream).await, *b"hell");
-    assert_eq!(
-        read_all(&mut stream)
-            .await
-            .expect_err("it was reset")
-            .kind(),
-        ErrorKind::ConnectionReset
-    );
+    assert_eq!(read_all(&mut stream).await.expect_err("it was reset").kind(), ErrorKind::ConnectionReset);
 
     let mut stream = connect(&link).await;
     assert_eq!(say(&mut stream, b"hello").await, b"hello");
@@ -166,13 +124,7 @@ async fn bytes_are_counted_over_all_connections_and_can_be_called_off() {
 async fn a_service_that_is_down_looks_like_a_reset() {
     let link = Link::to(ports::reserve().to_string()).await;
     let mut stream = connect(&link).await;
-    assert_eq!(
-        read_all(&mut stream)
-            .await
-            .expect_err("nobody is there")
-            .kind(),
-        ErrorKind::ConnectionReset
-    );
+    assert_eq!(read_all(&mut stream).await.expect_err("nobody is there").kind(), ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]
@@ -181,20 +133,12 @@ async fn a_dropped_link_leaves_nothing_open() {
     let mut stream = connect(&link).await;
     say(&mut stream, b"hello").await;
     drop(link);
-    assert_eq!(
-        read_all(&mut stream)
-            .await
-            .expect_err("it was reset")
-            .kind(),
-        ErrorKind::ConnectionReset
-    );
+    assert_eq!(read_all(&mut stream).await.expect_err("it was reset").kind(), ErrorKind::ConnectionReset);
 }
 
 /// A service that says what it hears, until its runtime ends.
 async fn echo() -> SocketAddr {
-    let listener = TcpListener::bind(ports::reserve())
-        .await
-        .expect("a reserved port is free");
+    let listener = TcpListener::bind(ports::reserve()).await.expect("a reserved port is free");
     let addr = listener.local_addr().expect("a listener has an address");
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -209,34 +153,26 @@ async fn echo() -> SocketAddr {
 }
 
 async fn connect(link: &Link) -> TcpStream {
-    TcpStream::connect(link.addr())
-        .await
-        .expect("the link listens")
+    TcpStream::connect(link.addr()).await.expect("the link listens")
 }
 
 async fn say(stream: &mut TcpStream, words: &[u8]) -> Vec<u8> {
     stream.write_all(words).await.expect("the link is open");
     let mut heard = vec![0; words.len()];
-    let read = timeout(SOON, stream.read_exact(&mut heard))
-        .await
-        .expect("the echo comes in time");
+    let read = timeout(SOON, stream.read_exact(&mut heard)).await.expect("the echo comes in time");
     read.expect("the link is open");
     heard
 }
 
 async fn hear<const N: usize>(stream: &mut TcpStream) -> [u8; N] {
     let mut heard = [0; N];
-    let read = timeout(SOON, stream.read_exact(&mut heard))
-        .await
-        .expect("the bytes come in time");
+    let read = timeout(SOON, stream.read_exact(&mut heard)).await.expect("the bytes come in time");
     read.expect("the link is open");
     heard
 }
 
 async fn read_all(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut heard = Vec::new();
-    timeout(SOON, stream.read_to_end(&mut heard))
-        .await
-        .expect("the stream ends in time")?;
+    timeout(SOON, stream.read_to_end(&mut heard)).await.expect("the stream ends in time")?;
     Ok(heard)
 }

@@ -12,12 +12,9 @@ use crate::harness::wait::{SOON, eventually, eventually_equals};
 async fn output_and_exit_code_are_kept() {
     let process = shell("echo data; echo talk >&2; exit 7");
     assert_eq!(process.wait_exit(SOON).await.code(), Some(7));
-    eventually_equals(
-        "the output",
-        SOON,
-        (vec!["data".to_owned()], vec!["talk".to_owned()]),
-        async || (process.stdout(), process.stderr()),
-    )
+    eventually_equals("the output", SOON, (vec!["data".to_owned()], vec!["talk".to_owned()]), async || {
+        (process.stdout(), process.stderr())
+    })
     .await;
     assert!(process.said("talk") && !process.said("silence"));
 }
@@ -35,19 +32,12 @@ async fn a_signal_can_be_handled() {
 async fn a_stopped_process_goes_on_where_it_was() {
     let process = shell("trap 'exit 0' TERM; echo $$; while :; do :; done");
     let pid = eventually("the shell's number", SOON, async || {
-        process
-            .stdout()
-            .first()
-            .cloned()
-            .ok_or_else(|| "no output".to_owned())
+        process.stdout().first().cloned().ok_or_else(|| "no output".to_owned())
     })
     .await;
 
     process.signal(Signal::STOP);
-    eventually_equals("the shell to be stopped", SOON, Some('T'), async || {
-        state(&pid)
-    })
-    .await;
+    eventually_equals("the shell to be stopped", SOON, Some('T'), async || state(&pid)).await;
     process.signal(Signal::TERM);
     assert_eq!(process.status(), None, "a stopped process handles nothing");
     process.signal(Signal::CONT);
@@ -58,11 +48,7 @@ async fn a_stopped_process_goes_on_where_it_was() {
 async fn it_does_not_outlive_its_handle() {
     let process = shell("echo $$; while :; do :; done");
     let pid = eventually("the shell's number", SOON, async || {
-        process
-            .stdout()
-            .first()
-            .cloned()
-            .ok_or_else(|| "no output".to_owned())
+        process.stdout().first().cloned().ok_or_else(|| "no output".to_owned())
     })
     .await;
     assert!(state(&pid).is_some());
@@ -85,14 +71,8 @@ fn shell(script: &str) -> Process {
 }
 
 async fn wait_said(process: &Process, text: &str) {
-    eventually(text, SOON, async || {
-        if process.said(text) {
-            Ok(())
-        } else {
-            Err(format!("{:?}", process.stdout()))
-        }
-    })
-    .await;
+    eventually(text, SOON, async || if process.said(text) { Ok(()) } else { Err(format!("{:?}", process.stdout())) })
+        .await;
 }
 
 /// The letter the kernel has for what a process is doing. None when there is no such process.

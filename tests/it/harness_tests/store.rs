@@ -13,10 +13,7 @@ use crate::images::jpeg;
 async fn objects_come_back_and_are_listed_and_deleted() {
     let store = open("objects_come_back").await;
     let stored = store.put("a/face.jpg", jpeg::tiny(1)).await;
-    assert_eq!(
-        (stored.bucket, stored.key),
-        (BUCKET, store.key("a/face.jpg"))
-    );
+    assert_eq!((stored.bucket, stored.key), (BUCKET, store.key("a/face.jpg")));
     assert!(!stored.etag.is_empty());
     assert_eq!(store.get("a/face.jpg").await, Some(jpeg::tiny(1)));
     assert_eq!(store.list().await, [store.key("a/face.jpg")]);
@@ -64,43 +61,16 @@ async fn a_link_breaks_a_download_in_its_middle() {
     services.s3_endpoint = format!("http://{}", link.addr());
 
     let client = Store::client(&services);
-    let get = || {
-        client
-            .get_object()
-            .bucket(BUCKET)
-            .key(store.key("large.jpg"))
-            .send()
-    };
-    let whole = get()
-        .await
-        .unwrap_or_else(|problem| panic!("{}", DisplayErrorContext(problem)));
-    assert_eq!(
-        whole
-            .body
-            .collect()
-            .await
-            .expect("the link is open")
-            .to_vec()
-            .len(),
-        LEN
-    );
+    let get = || client.get_object().bucket(BUCKET).key(store.key("large.jpg")).send();
+    let whole = get().await.unwrap_or_else(|problem| panic!("{}", DisplayErrorContext(problem)));
+    assert_eq!(whole.body.collect().await.expect("the link is open").to_vec().len(), LEN);
     assert!(link.bytes(Direction::ToDaemon) > LEN as u64);
 
     for break_after in [Link::drop_after, Link::close_after] {
         break_after(&link, LEN as u64 / 2, Direction::ToDaemon);
-        let begun = get()
-            .await
-            .unwrap_or_else(|problem| panic!("{}", DisplayErrorContext(problem)));
-        assert_eq!(
-            begun.content_length(),
-            Some(1 << 20),
-            "the break comes after the head"
-        );
-        begun
-            .body
-            .collect()
-            .await
-            .expect_err("half of the body is missing");
+        let begun = get().await.unwrap_or_else(|problem| panic!("{}", DisplayErrorContext(problem)));
+        assert_eq!(begun.content_length(), Some(1 << 20), "the break comes after the head");
+        begun.body.collect().await.expect_err("half of the body is missing");
     }
 }
 

@@ -12,11 +12,7 @@ async fn returns_what_it_waited_for() {
     let mut looks = 0;
     let found = eventually("the third look", SOON, async || {
         looks += 1;
-        if looks == 3 {
-            Ok("found")
-        } else {
-            Err(format!("look {looks}"))
-        }
+        if looks == 3 { Ok("found") } else { Err(format!("look {looks}")) }
     })
     .await;
     assert_eq!((found, looks), ("found", 3));
@@ -35,9 +31,7 @@ async fn says_which_value_it_saw_instead() {
 }
 
 #[tokio::test]
-#[should_panic(
-    expected = "waited 60ms for an answer; seen last: nothing: the first look did not return"
-)]
+#[should_panic(expected = "waited 60ms for an answer; seen last: nothing: the first look did not return")]
 async fn a_look_that_hangs_is_cut_off() {
     eventually::<()>("an answer", SHORT, async || pending().await).await;
 }
@@ -48,11 +42,7 @@ async fn what_must_not_change_is_reported_as_soon_as_it_does() {
     let mut looks = 0;
     holds("silence", SOON, async || {
         looks += 1;
-        if looks < 3 {
-            Ok(())
-        } else {
-            Err("a noise".to_owned())
-        }
+        if looks < 3 { Ok(()) } else { Err("a noise".to_owned()) }
     })
     .await;
 }

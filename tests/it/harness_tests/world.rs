@@ -19,13 +19,7 @@ async fn the_simulator_is_reached_through_its_link_and_counts() {
 
     let (status, body) = call().await.expect("the link is open");
     assert_eq!(status, StatusCode::UNAUTHORIZED, "{body}");
-    assert_eq!(
-        (
-            world.simulator.count("rejected").await,
-            world.simulator.count("billed").await
-        ),
-        (1, 0)
-    );
+    assert_eq!((world.simulator.count("rejected").await, world.simulator.count("billed").await), (1, 0));
     assert!(world.api_link.bytes(Direction::ToService) > 0);
 
     world.simulator.reset().await;
@@ -39,14 +33,9 @@ async fn the_simulator_is_reached_through_its_link_and_counts() {
 #[tokio::test]
 async fn the_simulators_behaviour_can_be_changed() {
     let world = World::new("behaviour_can_be_changed").await;
-    world
-        .simulator
-        .configure(json!({ "faults": "503=x3", "latency": "2s", "verdict": "by-digest" }))
-        .await;
+    world.simulator.configure(json!({ "faults": "503=x3", "latency": "2s", "verdict": "by-digest" })).await;
     let config = format!("http://{}/_sim/config", world.simulator.address());
-    let (status, body) = http::get(&http::client(), &config)
-        .await
-        .expect("the simulator answers");
+    let (status, body) = http::get(&http::client(), &config).await.expect("the simulator answers");
     assert_eq!(status, StatusCode::OK);
     let config: Value = serde_json::from_str(&body).expect("the settings are JSON");
     assert_eq!(config["verdict"], json!("by-digest"));
@@ -56,10 +45,7 @@ async fn the_simulators_behaviour_can_be_changed() {
 #[should_panic(expected = "the simulator refused")]
 async fn a_change_that_the_simulator_does_not_know_fails_the_test() {
     let world = World::new("change_not_known").await;
-    world
-        .simulator
-        .configure(json!({ "weather": "rain" }))
-        .await;
+    world.simulator.configure(json!({ "weather": "rain" })).await;
 }
 
 #[tokio::test]
@@ -69,38 +55,20 @@ async fn jobs_carry_their_ids_and_events_find_their_jobs() {
     super::broker::declare_jobs(&world.broker).await;
     let one = world.submit(&stored.key).await;
     let more = world.submit_all([stored.key.as_str(), &stored.key]).await;
-    let named = world
-        .submit_job(json!({ "id": "kyc-1", "key": stored.key, "metadata": { "applicant": "42" } }))
-        .await;
+    let named = world.submit_job(json!({ "id": "kyc-1", "key": stored.key, "metadata": { "applicant": "42" } })).await;
     assert_eq!(named, "kyc-1");
 
     let jobs = world.broker.peek("antispoof.jobs").await;
-    let ids: Vec<_> = jobs
-        .iter()
-        .map(|job| job.json["id"].as_str().expect("a job has an id"))
-        .collect();
+    let ids: Vec<_> = jobs.iter().map(|job| job.json["id"].as_str().expect("a job has an id")).collect();
     assert_eq!(ids, [&one, &more[0], &more[1], &named]);
-    assert!(
-        jobs.iter()
-            .all(|job| job.json["bucket"] == stored.bucket && job.json["key"] == json!(stored.key))
-    );
+    assert!(jobs.iter().all(|job| job.json["bucket"] == stored.bucket && job.json["key"] == json!(stored.key)));
 
-    let event =
-        |job: &str| json!({ "data": { "job_id": job, "failure": { "code": "object_empty" } } });
+    let event = |job: &str| json!({ "data": { "job_id": job, "failure": { "code": "object_empty" } } });
     for id in [&one, &named] {
-        let message = (
-            event(id).to_string().into_bytes(),
-            lapin::BasicProperties::default(),
-        );
-        world
-            .broker
-            .publish(RESULTS, "failure.object_empty", [message])
-            .await;
+        let message = (event(id).to_string().into_bytes(), lapin::BasicProperties::default());
+        world.broker.publish(RESULTS, "failure.object_empty", [message]).await;
     }
-    assert_eq!(
-        world.event_for(&named).await.failure_code(),
-        Some("object_empty")
-    );
+    assert_eq!(world.event_for(&named).await.failure_code(), Some("object_empty"));
     assert_eq!(world.events_for_all(&[one.clone(), named]).await.len(), 2);
     assert_eq!(world.events_for(&one).await.len(), 1);
     assert_eq!(world.events_for(&more[0]).await.len(), 0);
@@ -114,23 +82,13 @@ async fn drained_means_that_nobody_holds_a_job() {
     super::broker::declare_jobs(&world.broker).await;
     world.submit("face.jpg").await;
     let channel = world.broker.channel().await;
-    let held = channel
-        .basic_get("antispoof.jobs".into(), BasicGetOptions { no_ack: false })
-        .await;
-    let held = held
-        .expect("the queue can be read")
-        .expect("there is a job");
+    let held = channel.basic_get("antispoof.jobs".into(), BasicGetOptions { no_ack: false }).await;
+    let held = held.expect("the queue can be read").expect("there is a job");
     let unacked = async || world.broker.sampled("antispoof.jobs").await.unacked;
     eventually_equals("the job to be seen in somebody's hands", SOON, 1, unacked).await;
 
     let ((), ()) = tokio::join!(world.assert_drained(), async {
-        held.acker
-            .ack(BasicAckOptions::default())
-            .await
-            .expect("the job can be acknowledged");
+        held.acker.ack(BasicAckOptions::default()).await.expect("the job can be acknowledged");
     });
-    assert_eq!(
-        (world.broker.depth("antispoof.jobs").await, unacked().await),
-        (Some(0), 0)
-    );
+    assert_eq!((world.broker.depth("antispoof.jobs").await, unacked().await), (Some(0), 0));
 }

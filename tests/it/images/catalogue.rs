@@ -74,13 +74,7 @@ fn dressed() -> Vec<Sample> {
             expected: Expected::Verdict,
             size: Some((800, 600)),
             orientation: Some(6),
-            make: Box::new(move || {
-                encode(
-                    &imageops::rotate270(&upright()),
-                    baseline(80),
-                    &[(1, exif(6, &[]))],
-                )
-            }),
+            make: Box::new(move || encode(&imageops::rotate270(&upright()), baseline(80), &[(1, exif(6, &[]))])),
         },
         Sample {
             name: "face-exif-upside-down-3.jpg",
@@ -88,13 +82,7 @@ fn dressed() -> Vec<Sample> {
             expected: Expected::Verdict,
             size: Some((600, 800)),
             orientation: Some(3),
-            make: Box::new(move || {
-                encode(
-                    &imageops::rotate180(&upright()),
-                    baseline(80),
-                    &[(1, exif(3, &[]))],
-                )
-            }),
+            make: Box::new(move || encode(&imageops::rotate180(&upright()), baseline(80), &[(1, exif(3, &[]))])),
         },
         Sample {
             name: "face-header-beyond-200kb.jpg",
@@ -115,14 +103,7 @@ fn dressed() -> Vec<Sample> {
             size: Some((640, 640)),
             orientation: None,
             make: Box::new(|| {
-                encode(
-                    &picture(Source::Face, 640, 640),
-                    Coding {
-                        progressive: true,
-                        ..baseline(80)
-                    },
-                    &[],
-                )
+                encode(&picture(Source::Face, 640, 640), Coding { progressive: true, ..baseline(80) }, &[])
             }),
         },
         Sample {
@@ -131,16 +112,7 @@ fn dressed() -> Vec<Sample> {
             expected: Expected::Verdict,
             size: Some((480, 480)),
             orientation: None,
-            make: Box::new(|| {
-                encode(
-                    &picture(Source::Face, 480, 480),
-                    Coding {
-                        grey: true,
-                        ..baseline(80)
-                    },
-                    &[],
-                )
-            }),
+            make: Box::new(|| encode(&picture(Source::Face, 480, 480), Coding { grey: true, ..baseline(80) }, &[])),
         },
     ]
 }
@@ -226,9 +198,5 @@ fn other_formats() -> Vec<Sample> {
 }
 
 fn baseline(quality: u8) -> Coding {
-    Coding {
-        quality,
-        progressive: false,
-        grey: false,
-    }
+    Coding { quality, progressive: false, grey: false }
 }

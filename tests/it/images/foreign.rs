@@ -7,9 +7,7 @@ use image::{ImageFormat, RgbImage};
 /// `picture` as a PNG.
 pub(super) fn png(picture: &RgbImage) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
-    picture
-        .write_to(&mut out, ImageFormat::Png)
-        .expect("a picture can be written to memory as PNG");
+    picture.write_to(&mut out, ImageFormat::Png).expect("a picture can be written to memory as PNG");
     out.into_inner()
 }
 

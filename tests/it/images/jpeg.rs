@@ -43,13 +43,8 @@ impl Source {
 pub(super) fn picture(source: Source, width: u32, height: u32) -> RgbImage {
     let whole = source.picture();
     let (w, h) = whole.dimensions();
-    let (crop_w, crop_h) = if w * height > h * width {
-        (h * width / height, h)
-    } else {
-        (w, w * height / width)
-    };
-    let part =
-        imageops::crop_imm(whole, (w - crop_w) / 2, (h - crop_h) / 2, crop_w, crop_h).to_image();
+    let (crop_w, crop_h) = if w * height > h * width { (h * width / height, h) } else { (w, w * height / width) };
+    let part = imageops::crop_imm(whole, (w - crop_w) / 2, (h - crop_h) / 2, crop_w, crop_h).to_image();
     imageops::resize(&part, width, height, FilterType::Triangle)
 }
 
@@ -70,17 +65,10 @@ pub(super) fn encode(picture: &RgbImage, coding: Coding, segments: &[(u8, Vec<u8
     let mut encoder = Encoder::new(&mut out, coding.quality);
     encoder.set_progressive(coding.progressive);
     for (number, content) in segments {
-        encoder
-            .add_app_segment(*number, content.clone())
-            .expect("a segment is below 64 KiB");
+        encoder.add_app_segment(*number, content.clone()).expect("a segment is below 64 KiB");
     }
     if coding.grey {
-        encoder.encode(
-            &imageops::grayscale(picture),
-            width,
-            height,
-            ColorType::Luma,
-        )
+        encoder.encode(&imageops::grayscale(picture), width, height, ColorType::Luma)
     } else {
         encoder.encode(picture, width, height, ColorType::Rgb)
     }
@@ -115,18 +103,11 @@ pub(super) fn icc(len: usize) -> Vec<(u8, Vec<u8>)> {
 
     let mut noise = Noise(0x5eed_0002);
     let mut profile: Vec<u8> = std::iter::repeat_with(|| noise.byte()).take(len).collect();
-    profile[..4].copy_from_slice(
-        &u32::try_from(len)
-            .expect("a profile is below 4 GiB")
-            .to_be_bytes(),
-    );
+    profile[..4].copy_from_slice(&u32::try_from(len).expect("a profile is below 4 GiB").to_be_bytes());
     profile[36..40].copy_from_slice(b"acsp");
     let parts = profile.chunks(MAX_SEGMENT - NAME.len() - 2);
     let count = u8::try_from(parts.len()).expect("a profile has at most 255 parts");
-    parts
-        .zip(1_u8..)
-        .map(|(part, number)| (2, [NAME, &[number, count], part].concat()))
-        .collect()
+    parts.zip(1_u8..).map(|(part, number)| (2, [NAME, &[number, count], part].concat())).collect()
 }
 
 /// A small JPEG that differs from that of every other `seed` in a comment only: made by a copy, so a scenario can have thousands.
@@ -142,16 +123,11 @@ pub(crate) fn tiny(seed: u64) -> Vec<u8> {
 /// When `len` is too small to hold the picture (about 4 KiB).
 pub(crate) fn of_size(len: usize, seed: u64) -> Vec<u8> {
     let base = tiny(seed);
-    let mut missing = len
-        .checked_sub(base.len())
-        .expect("the length holds the picture of a tiny sample");
+    let mut missing = len.checked_sub(base.len()).expect("the length holds the picture of a tiny sample");
     let mut comments = Vec::new();
     while missing > 0 {
         // Marker and length take four bytes, so what is left after a full comment must be nothing or at least those four.
-        assert!(
-            missing >= 4,
-            "a length so near to the picture's own cannot be reached with comments"
-        );
+        assert!(missing >= 4, "a length so near to the picture's own cannot be reached with comments");
         let mut content = (missing - 4).min(MAX_SEGMENT);
         if (1..4).contains(&(missing - 4 - content)) {
             content -= 4;
@@ -176,11 +152,7 @@ fn with_comments(jpeg: &[u8], comments: &[&[u8]]) -> Vec<u8> {
     let mut out = jpeg[..SOI].to_vec();
     for comment in comments {
         out.extend_from_slice(&[0xff, 0xfe]);
-        out.extend_from_slice(
-            &u16::try_from(comment.len() + 2)
-                .expect("a comment fits a segment")
-                .to_be_bytes(),
-        );
+        out.extend_from_slice(&u16::try_from(comment.len() + 2).expect("a comment fits a segment").to_be_bytes());
         out.extend_from_slice(comment);
     }
     out.extend_from_slice(&jpeg[SOI..]);
@@ -192,15 +164,7 @@ fn thumbnail() -> Vec<u8> {
 
     THUMBNAIL
         .get_or_init(|| {
-            encode(
-                &picture(Source::Face, 96, 96),
-                Coding {
-                    quality: 70,
-                    progressive: false,
-                    grey: false,
-                },
-                &[],
-            )
+            encode(&picture(Source::Face, 96, 96), Coding { quality: 70, progressive: false, grey: false }, &[])
         })
         .clone()
 }

@@ -30,52 +30,25 @@ impl Management {
 
     /// Makes a virtual host in which the user may do everything.
     pub(super) async fn create_vhost(&self, vhost: &str) {
-        self.expect(
-            Method::PUT,
-            &format!("vhosts/{}", percent_encoded(vhost)),
-            json!({}),
-        )
-        .await;
+        self.expect(Method::PUT, &format!("vhosts/{}", percent_encoded(vhost)), json!({})).await;
         self.set_permissions(vhost, ".*", ".*", ".*").await;
     }
 
     /// Gives the user these permissions (regular expressions) in place of the present ones.
-    pub(super) async fn set_permissions(
-        &self,
-        vhost: &str,
-        configure: &str,
-        write: &str,
-        read: &str,
-    ) {
-        let path = format!(
-            "permissions/{}/{}",
-            percent_encoded(vhost),
-            percent_encoded(&self.user)
-        );
-        self.expect(
-            Method::PUT,
-            &path,
-            json!({ "configure": configure, "write": write, "read": read }),
-        )
-        .await;
+    pub(super) async fn set_permissions(&self, vhost: &str, configure: &str, write: &str, read: &str) {
+        let path = format!("permissions/{}/{}", percent_encoded(vhost), percent_encoded(&self.user));
+        self.expect(Method::PUT, &path, json!({ "configure": configure, "write": write, "read": read })).await;
     }
 
     /// Names of the virtual host's queues.
     pub(super) async fn queues(&self, vhost: &str) -> Vec<String> {
-        let path = format!(
-            "queues/{}?disable_stats=true&enable_queue_totals=true",
-            percent_encoded(vhost)
-        );
+        let path = format!("queues/{}?disable_stats=true&enable_queue_totals=true", percent_encoded(vhost));
         names(&self.expect(Method::GET, &path, Value::Null).await)
     }
 
     /// Everything the API says about a queue. The figures in it are sampled: up to five seconds old.
     pub(super) async fn queue(&self, vhost: &str, queue: &str) -> Value {
-        let path = format!(
-            "queues/{}/{}",
-            percent_encoded(vhost),
-            percent_encoded(queue)
-        );
+        let path = format!("queues/{}/{}", percent_encoded(vhost), percent_encoded(queue));
         self.expect(Method::GET, &path, Value::Null).await
     }
 
@@ -86,9 +59,7 @@ impl Management {
         let listed = listed.as_array().expect("the API lists connections").iter();
         listed
             .filter_map(|connection| {
-                let given = connection["client_properties"]["connection_name"]
-                    .as_str()
-                    .unwrap_or_default();
+                let given = connection["client_properties"]["connection_name"].as_str().unwrap_or_default();
                 Some((connection["name"].as_str()?.to_owned(), given.to_owned()))
             })
             .collect()
@@ -98,29 +69,19 @@ impl Management {
     pub(super) async fn close_connection(&self, name: &str) -> bool {
         let path = format!("connections/{}", percent_encoded(name));
         let (status, body) = self.ask(Method::DELETE, &path, Value::Null).await;
-        assert!(
-            status.is_success() || status == StatusCode::NOT_FOUND,
-            "DELETE {path}: {status} {body}"
-        );
+        assert!(status.is_success() || status == StatusCode::NOT_FOUND, "DELETE {path}: {status} {body}");
         status.is_success()
     }
 
     /// Deletes a virtual host with all that is in it, from a place that cannot await.
     pub(super) fn delete_vhost_blocking(&self, vhost: &str) {
         // A client of its own: the pooled connections of ours belong to the test's runtime, which waits for this thread.
-        let management = Self {
-            http: http::client(),
-            ..self.clone()
-        };
+        let management = Self { http: http::client(), ..self.clone() };
         let path = format!("vhosts/{}", percent_encoded(vhost));
         let deleting = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let request = management.request(Method::DELETE, &path);
-            runtime
-                .expect("a runtime can be built")
-                .block_on(http::answer(request))
+            runtime.expect("a runtime can be built").block_on(http::answer(request))
         });
         // A virtual host that could not be deleted is litter in a broker that is thrown away, and no reason to fail.
         drop(deleting.join());
@@ -128,44 +89,29 @@ impl Management {
 
     async fn expect(&self, method: Method, path: &str, body: Value) -> Value {
         let (status, text) = self.ask(method.clone(), path, body).await;
-        assert!(
-            status.is_success(),
-            "{method} {path} of the management API: {status} {text}"
-        );
+        assert!(status.is_success(), "{method} {path} of the management API: {status} {text}");
         if text.is_empty() {
             return Value::Null;
         }
-        serde_json::from_str(&text)
-            .unwrap_or_else(|problem| panic!("{path} answers JSON ({problem}): {text}"))
+        serde_json::from_str(&text).unwrap_or_else(|problem| panic!("{path} answers JSON ({problem}): {text}"))
     }
 
     async fn ask(&self, method: Method, path: &str, body: Value) -> (StatusCode, String) {
         let mut request = self.request(method, path);
         if !body.is_null() {
-            request = request
-                .header("content-type", "application/json")
-                .body(body.to_string());
+            request = request.header("content-type", "application/json").body(body.to_string());
         }
-        http::answer(request).await.unwrap_or_else(|problem| {
-            panic!(
-                "the management API does not answer at {} ({problem}); {HINT}",
-                self.base
-            )
-        })
+        http::answer(request)
+            .await
+            .unwrap_or_else(|problem| panic!("the management API does not answer at {} ({problem}); {HINT}", self.base))
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http
-            .request(method, format!("{}/api/{path}", self.base))
-            .basic_auth(&self.user, Some(&self.password))
+        self.http.request(method, format!("{}/api/{path}", self.base)).basic_auth(&self.user, Some(&self.password))
     }
 }
 
 fn names(list: &Value) -> Vec<String> {
-    let list = list
-        .as_array()
-        .expect("the API lists things that have names")
-        .iter();
-    list.filter_map(|thing| Some(thing["name"].as_str()?.to_owned()))
-        .collect()
+    let list = list.as_array().expect("the API lists things that have names").iter();
+    list.filter_map(|thing| Some(thing["name"].as_str()?.to_owned())).collect()
 }

@@ -22,10 +22,7 @@ pub(crate) struct Message {
 impl Message {
     /// The `message_id` property; empty when there is none.
     pub(crate) fn message_id(&self) -> &str {
-        self.properties
-            .message_id()
-            .as_ref()
-            .map_or("", ShortString::as_str)
+        self.properties.message_id().as_ref().map_or("", ShortString::as_str)
     }
 
     /// Whether both are deliveries of one message, as far as can be told.
@@ -51,11 +48,7 @@ impl Message {
 
 impl From<Delivery> for Message {
     fn from(delivery: Delivery) -> Self {
-        let headers = delivery
-            .properties
-            .headers()
-            .as_ref()
-            .map_or_else(|| json!({}), table);
+        let headers = delivery.properties.headers().as_ref().map_or_else(|| json!({}), table);
         Self {
             exchange: delivery.exchange.to_string(),
             routing_key: delivery.routing_key.to_string(),
@@ -69,10 +62,7 @@ impl From<Delivery> for Message {
 }
 
 fn table(table: &FieldTable) -> Value {
-    let entries = table
-        .inner()
-        .iter()
-        .map(|(name, value)| (name.to_string(), value_as_json(value)));
+    let entries = table.inner().iter().map(|(name, value)| (name.to_string(), value_as_json(value)));
     Value::Object(entries.collect::<Map<_, _>>())
 }
 

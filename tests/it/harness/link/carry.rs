@@ -65,17 +65,11 @@ impl Flow {
         };
         let wanted = len as u64;
         if wanted < left {
-            *fuse = Some(Fuse {
-                left: left - wanted,
-                ending,
-            });
+            *fuse = Some(Fuse { left: left - wanted, ending });
             return (len, None);
         }
         *fuse = None;
-        (
-            usize::try_from(left).expect("not above the length of a buffer"),
-            Some(ending),
-        )
+        (usize::try_from(left).expect("not above the length of a buffer"), Some(ending))
     }
 }
 
@@ -158,9 +152,7 @@ async fn pump(
             return to.shutdown().await.map_err(|_| Ending::Reset);
         }
         let (len, ending) = flow.take_leave(len);
-        to.write_all(&buffer[..len])
-            .await
-            .map_err(|_| Ending::Reset)?;
+        to.write_all(&buffer[..len]).await.map_err(|_| Ending::Reset)?;
         flow.bytes.fetch_add(len as u64, Ordering::SeqCst);
         if let Some(ending) = ending {
             return Err(ending);

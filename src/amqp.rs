@@ -1,0 +1,179 @@
+//! The broker's edge: the only place that names lapin.
+//!
+//! ```text
+//!   supervisor ── owns ──> Session { two connections, consumer, outbox }   built, watched, torn down, built again, for ever
+//!        │ leases                      ▲
+//!        ▼                             │ publishes
+//!      Inbox ──> worker ──> Amqp (ports::Broker) ──> outbox
+//! ```
+//!
+//! Two connections, because a broker alarm blocks everything on a connection that publishes, acks included.
+
+mod connect;
+mod headers;
+mod inbox;
+mod outbox;
+mod session;
+mod subscription;
+mod supervisor;
+mod topology;
+mod watchdog;
+
+pub use connect::{ConnectError, Link, Role, connect};
+pub use headers::job_message;
+pub use inbox::{Inbox, JobLease};
+pub use outbox::{Outbox, Receipt};
+pub use session::Demand;
+pub use topology::{Names, TopologyError, declare};
+
+use crate::settings;
+use antispoof_core::event::Event;
+use antispoof_core::failure::Failure;
+use antispoof_core::ports::{Broker, Lease as _, LeaseLost, PublishError};
+use antispoof_core::retry::Attempt;
+use session::Session;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// What the broker's edge tells the rest of the process about itself.
+pub trait Observer: Send + Sync + 'static {
+    /// A session came up (`true`) or went down.
+    fn connected(&self, up: bool);
+    /// A session was lost and is being built again.
+    fn reconnecting(&self, reason: &str);
+    /// A message arrived; `redelivered` as the broker says.
+    fn delivered(&self, redelivered: bool);
+    /// An alarm blocks (`true`) or no longer blocks publishing.
+    fn blocked(&self, blocked: bool);
+    /// The consumer is registered with the broker (`true`) or not.
+    fn consuming(&self, on: bool);
+}
+
+/// The broker, as the pipeline sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Amqp {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: settings::Amqp,
+    names: Names,
+    /// Who writes `as-worker`.
+    worker: String,
+    session: watch::Sender<Option<Arc<Session>>>,
+    demand: watch::Sender<Demand>,
+    /// There is a session and no alarm blocks it.
+    publishable: watch::Sender<bool>,
+}
+
+impl Amqp {
+    /// Starts the supervisor. It connects, and connects again, until `stop`; the returned future ends when everything is closed.
+    pub fn start(
+        settings: settings::Amqp,
+        delays: &[settings::Delay],
+        prefetch: u16,
+        worker: String,
+        observer: Arc<dyn Observer>,
+        stop: CancellationToken,
+    ) -> (Self, Inbox, impl Future<Output = ()> + Send) {
+        let names = Names::new(&settings.prefix, delays);
+        let shared = Arc::new(Shared {
+            settings,
+            names,
+            worker,
+            session: watch::Sender::new(None),
+            demand: watch::Sender::new(Demand::Paused),
+            publishable: watch::Sender::new(false),
+        });
+        // Never more than the prefetch are unsettled, so the supervisor never waits here.
+        let (leases, inbox) = mpsc::channel(usize::from(prefetch) * 2);
+        let supervisor = supervisor::run(shared.clone(), prefetch, leases, observer, stop);
+        (Self { shared }, Inbox::new(inbox), supervisor)
+    }
+
+    /// How much is to be consumed. Takes effect by cancelling and consuming anew: the prefetch of a live consumer cannot be changed.
+    pub fn demand(&self, demand: Demand) {
+        self.shared.demand.send_if_modified(|current| std::mem::replace(current, demand) != demand);
+    }
+
+    /// Waits until there is a session, for as long as `publish_timeout`.
+    async fn session(&self) -> Result<Arc<Session>, PublishError> {
+        let mut sessions = self.shared.session.subscribe();
+        let wait = sessions.wait_for(Option::is_some);
+        match tokio::time::timeout(self.shared.settings.publish_timeout, wait).await {
+            Ok(Ok(session)) => session.as_ref().map(Arc::clone).ok_or_else(not_connected),
+            Ok(Err(_)) | Err(_) => Err(not_connected()),
+        }
+    }
+
+    async fn publish_internal(
+        &self,
+        lease: &JobLease,
+        queue: &str,
+        headers: headers::Notes<'_>,
+    ) -> Result<Receipt, PublishError> {
+        let properties = headers::republished(lease, &headers);
+        let session = self.session().await?;
+        let published = session.outbox.publish(&self.shared.names.internal, queue, lease.body(), properties).await;
+        if let Err(PublishError::Unroutable { .. }) = published {
+            // One of our own queues is gone; a new session declares it again.
+            session.trouble.report(format!("queue {queue} is not bound"));
+        }
+        published
+    }
+}
+
+impl Broker for Amqp {
+    type Lease = JobLease;
+    type Receipt = Receipt;
+
+    async fn announce(&self, event: &Event) -> Result<Receipt, PublishError> {
+        let session = self.session().await?;
+        session
+            .outbox
+            .publish(&self.shared.names.results, &event.routing_key, &event.body, headers::announced(event))
+            .await
+    }
+
+    async fn defer(
+        &self,
+        lease: &JobLease,
+        tier: usize,
+        spent: Attempt,
+        why: Option<&Failure>,
+    ) -> Result<Receipt, PublishError> {
+        let queue = self.shared.names.retry_queue(tier);
+        self.publish_internal(lease, queue, headers::Notes { spent, why, worker: &self.shared.worker, parked: false })
+            .await
+    }
+
+    async fn park(&self, lease: &JobLease, spent: Attempt, why: &Failure) -> Result<Receipt, PublishError> {
+        let notes = headers::Notes { spent, why: Some(why), worker: &self.shared.worker, parked: true };
+        self.publish_internal(lease, &self.shared.names.parked, notes).await
+    }
+
+    async fn complete(&self, lease: JobLease, receipt: Receipt) -> Result<(), LeaseLost> {
+        lease.complete(receipt, self.shared.settings.ack_timeout).await
+    }
+
+    async fn give_back(&self, lease: JobLease) {
+        lease.give_back(self.shared.settings.ack_timeout).await;
+    }
+
+    fn can_publish(&self) -> bool {
+        *self.shared.publishable.borrow() && self.shared.session.borrow().as_ref().is_some_and(|s| s.outbox.open())
+    }
+
+    async fn until_publishable(&self) {
+        let mut publishable = self.shared.publishable.subscribe();
+        if publishable.wait_for(|&publishable| publishable).await.is_err() {
+            // The sender lives as long as this handle.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn not_connected() -> PublishError {
+    PublishError::Unavailable("not connected to the broker".to_owned())
+}

@@ -1,0 +1,161 @@
+//! Messages in hand. The only place that acks.
+
+use super::headers;
+use super::outbox::Receipt;
+use super::session::Trouble;
+use antispoof_core::job::Properties;
+use antispoof_core::ports::{Lease, LeaseLost};
+use antispoof_core::retry::Attempt;
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use lapin::{Acker, BasicProperties};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Where leases arrive. Those of a session that is gone are dropped here: the broker delivers them again.
+#[derive(Debug)]
+pub struct Inbox {
+    leases: mpsc::Receiver<JobLease>,
+}
+
+impl Inbox {
+    pub(super) fn new(leases: mpsc::Receiver<JobLease>) -> Self {
+        Self { leases }
+    }
+
+    /// The next lease that is still ours; `None` when the supervisor has ended. Cancel safe.
+    pub async fn next(&mut self) -> Option<JobLease> {
+        loop {
+            let lease = self.leases.recv().await?;
+            if lease.usable() {
+                return Some(lease);
+            }
+        }
+    }
+
+    /// What has arrived and was not taken: for drain.
+    pub fn waiting(&mut self) -> Option<JobLease> {
+        self.leases.try_recv().ok()
+    }
+}
+
+/// A delivery, not yet settled. Dropped unsettled (a panic), it is handed back to the broker.
+#[derive(Debug)]
+pub struct JobLease {
+    body: Vec<u8>,
+    raw: BasicProperties,
+    properties: Properties,
+    acker: Option<Acker>,
+    trouble: Trouble,
+    _in_hand: Arc<()>,
+}
+
+impl JobLease {
+    pub(super) fn new(delivery: Delivery, trouble: Trouble, in_hand: Arc<()>) -> Self {
+        Self {
+            properties: headers::read(&delivery.properties),
+            body: delivery.data,
+            raw: delivery.properties,
+            acker: Some(delivery.acker),
+            trouble,
+            _in_hand: in_hand,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_test(raw: BasicProperties) -> Self {
+        Self {
+            body: Vec::new(),
+            properties: headers::read(&raw),
+            raw,
+            acker: None,
+            trouble: Trouble::default(),
+            _in_hand: Arc::default(),
+        }
+    }
+
+    pub(super) fn raw(&self) -> &BasicProperties {
+        &self.raw
+    }
+
+    /// When the job was first deferred or, before that, now.
+    pub(super) fn first_seen_ms(&self) -> i64 {
+        headers::number(&self.raw, headers::FIRST_SEEN).unwrap_or_else(headers::now_ms)
+    }
+
+    pub(super) async fn complete(mut self, receipt: Receipt, limit: Duration) -> Result<(), LeaseLost> {
+        let Some(acker) = self.acker.take() else {
+            return Err(LeaseLost);
+        };
+        receipt.redeem();
+        // `Ok(false)` means that the channel is gone or the acker was used: not acked, whatever it sounds like.
+        match tokio::time::timeout(limit, acker.ack(BasicAckOptions::default())).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(LeaseLost),
+            Ok(Err(error)) => {
+                self.trouble.report(format!("ack refused: {error}"));
+                Err(LeaseLost)
+            }
+            Err(_) => {
+                self.trouble.report(format!("ack not written within {limit:?}"));
+                Err(LeaseLost)
+            }
+        }
+    }
+
+    pub(super) async fn give_back(mut self, limit: Duration) {
+        let Some(acker) = self.acker.take() else { return };
+        let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        if !matches!(tokio::time::timeout(limit, acker.nack(options)).await, Ok(Ok(true))) {
+            tracing::debug!("a message could not be handed back; the broker takes it when the channel closes");
+        }
+    }
+
+    fn count(&self, name: &str) -> u32 {
+        let number = headers::number(&self.raw, name).unwrap_or_default().max(0);
+        u32::try_from(number).unwrap_or(u32::MAX)
+    }
+}
+
+impl Lease for JobLease {
+    fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    fn properties(&self) -> &Properties {
+        &self.properties
+    }
+
+    fn attempt(&self) -> Attempt {
+        Attempt::spent(self.count(headers::ATTEMPT))
+    }
+
+    fn replay(&self) -> u32 {
+        self.count(headers::REPLAY)
+    }
+
+    fn deliveries(&self) -> u32 {
+        self.count("x-delivery-count")
+    }
+
+    fn usable(&self) -> bool {
+        !self.trouble.reported() && self.acker.as_ref().is_some_and(Acker::usable)
+    }
+}
+
+impl Drop for JobLease {
+    fn drop(&mut self) {
+        let Some(acker) = self.acker.take() else { return };
+        if acker.usable()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move {
+                let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+                if acker.nack(options).await.is_err() {
+                    tracing::debug!("a dropped message could not be handed back; its channel is closing");
+                }
+            });
+        }
+    }
+}

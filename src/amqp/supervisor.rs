@@ -1,0 +1,226 @@
+//! The one owner of recovery. Any error, any end of a stream, any lost confirm or refused ack ends the session; a new one is built
+//! with jittered backoff, for ever.
+
+use super::connect::{ConnectError, Link, Role, connect};
+use super::inbox::JobLease;
+use super::outbox::Outbox;
+use super::session::{Demand, Session, Trouble};
+use super::subscription::Subscription;
+use super::topology::{self, TopologyError};
+use super::watchdog::{Pulse, watch};
+use super::{Observer, Shared};
+use antispoof_core::retry::Backoff;
+use futures_util::stream::{self, StreamExt as _};
+use futures_util::{Stream, future};
+use lapin::{Channel, Event};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// A session that lived so long was a good one: the next starts again with the shortest pause.
+const GOOD_LIFE: Duration = Duration::from_secs(30);
+/// Bounds the polite closing of connections that may be dead.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+enum BuildError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("open a channel: {0}")]
+    Channel(lapin::Error),
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    #[error("build the session within {0:?}")]
+    Slow(Duration),
+}
+
+struct Parts {
+    consume: Link,
+    publish: Link,
+    channel: Channel,
+    probe: Channel,
+}
+
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    prefetch: u16,
+    leases: mpsc::Sender<JobLease>,
+    observer: Arc<dyn Observer>,
+    stop: CancellationToken,
+) {
+    let Ok(backoff) = Backoff::try_new(FIRST_PAUSE, LONGEST_PAUSE) else { return };
+    let mut failures = 0;
+    while !stop.is_cancelled() {
+        let started = Instant::now();
+        let reason = match stop.run_until_cancelled(build(&shared)).await {
+            None => break,
+            Some(Ok(parts)) => {
+                let reason = live(&shared, prefetch, &parts, &leases, &*observer, &stop).await;
+                shared.session.send_replace(None);
+                shared.publishable.send_replace(false);
+                observer.consuming(false);
+                observer.connected(false);
+                let closing = close(parts);
+                if stop.is_cancelled() {
+                    // The last acks are on their way.
+                    closing.await;
+                    break;
+                }
+                // Saying goodbye to a dead peer must not delay the next session.
+                tokio::spawn(closing);
+                reason
+            }
+            Some(Err(error)) => error.to_string(),
+        };
+        failures = if started.elapsed() > GOOD_LIFE { 0 } else { failures + 1 };
+        let pause = backoff.wait(failures - failures.min(1), fastrand::f64());
+        let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        warn!(reason, pause_ms, "lost the broker, connecting again in {pause_ms} ms: {reason}");
+        observer.reconnecting(&reason);
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            break;
+        }
+    }
+}
+
+async fn build(shared: &Shared) -> Result<Parts, BuildError> {
+    // Creating quorum queues on a loaded cluster takes its time; hanging for ever is not one of the choices.
+    let limit = shared.settings.connect_timeout * 3;
+    let building = async {
+        let (consume, publish) = future::try_join(
+            connect(&shared.settings, &shared.worker, Role::Consume),
+            connect(&shared.settings, &shared.worker, Role::Publish),
+        )
+        .await?;
+        let (channel, probe) =
+            future::try_join(consume.create_channel(), consume.create_channel()).await.map_err(BuildError::Channel)?;
+        topology::declare(&probe, &shared.names, shared.settings.topology).await?;
+        Ok(Parts { consume, publish, channel, probe })
+    };
+    timeout(limit, building).await.unwrap_or(Err(BuildError::Slow(limit)))
+}
+
+/// Runs a session to its end and says why it ended.
+async fn live(
+    shared: &Shared,
+    prefetch: u16,
+    parts: &Parts,
+    leases: &mpsc::Sender<JobLease>,
+    observer: &dyn Observer,
+    stop: &CancellationToken,
+) -> String {
+    let trouble = Trouble::default();
+    let mut events = events(parts);
+    // Two more than the jobs in flight: an operator's command or an event of a message that is no job never waits for a channel.
+    let channels = prefetch.saturating_add(2);
+    let outbox =
+        Outbox::with_trouble(parts.publish.clone(), channels, shared.settings.publish_timeout, trouble.clone());
+    let session = Arc::new(Session { outbox, trouble: trouble.clone() });
+    shared.session.send_replace(Some(session.clone()));
+    shared.publishable.send_replace(true);
+    observer.connected(true);
+
+    let pulse = Pulse::default();
+    let mut bark =
+        pin!(watch(&parts.probe, &parts.publish, &shared.names.jobs, shared.settings.watchdog_interval, &pulse));
+    let mut demand = shared.demand.subscribe();
+    demand.mark_changed();
+    let mut subscription = Subscription::new(&parts.channel, &shared.names.jobs);
+    let reason = loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break "stopping".to_owned(),
+            reason = trouble.wait() => break reason,
+            event = events.next() => {
+                if let Some(reason) = heed(event, shared, &session, observer) { break reason }
+            }
+            changed = demand.changed() => {
+                if changed.is_err() { break "the worker is gone".to_owned() }
+                let wanted = match *demand.borrow_and_update() {
+                    Demand::Paused => 0,
+                    Demand::One => 1,
+                    Demand::Full => prefetch,
+                };
+                pulse.expect(wanted);
+                let left_over = match timeout(shared.settings.connect_timeout, subscription.meet(wanted)).await {
+                    Ok(Ok(left_over)) => left_over,
+                    Ok(Err(error)) => break format!("consume from {}: {error}", shared.names.jobs),
+                    Err(_) => break format!("consume from {}: no answer from the broker", shared.names.jobs),
+                };
+                observer.consuming(wanted > 0);
+                for delivery in left_over {
+                    observer.delivered(delivery.redelivered);
+                    if leases.send(JobLease::new(delivery, trouble.clone(), pulse.in_hand())).await.is_err() {
+                        trouble.report("the worker is gone".to_owned());
+                    }
+                }
+            }
+            delivery = subscription.next() => match delivery {
+                Some(Ok(delivery)) => {
+                    pulse.beat();
+                    observer.delivered(delivery.redelivered);
+                    if leases.send(JobLease::new(delivery, trouble.clone(), pulse.in_hand())).await.is_err() {
+                        break "the worker is gone".to_owned();
+                    }
+                }
+                Some(Err(error)) => break format!("consumer: {error}"),
+                // The queue was deleted, or a job was held for longer than the broker's consumer timeout.
+                None => break "the broker cancelled the consumer".to_owned(),
+            },
+            reason = &mut bark => break reason,
+        }
+    };
+    trouble.report(reason.clone());
+    reason
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Consume,
+    Publish,
+}
+
+fn events(parts: &Parts) -> impl Stream<Item = (Side, Event)> + Unpin + use<> {
+    stream::select(
+        parts.consume.events_listener().map(|event| (Side::Consume, event)).boxed(),
+        parts.publish.events_listener().map(|event| (Side::Publish, event)).boxed(),
+    )
+}
+
+/// Says why the session has to end, if it has to.
+fn heed(event: Option<(Side, Event)>, shared: &Shared, session: &Session, observer: &dyn Observer) -> Option<String> {
+    match event {
+        Some((Side::Publish, Event::ConnectionBlocked(why))) => {
+            warn!(why, "the broker blocks publishing, no new call is made until it has recovered: {why}");
+            session.outbox.set_blocked(true);
+            shared.publishable.send_replace(false);
+            observer.blocked(true);
+            None
+        }
+        Some((Side::Publish, Event::ConnectionUnblocked)) => {
+            info!("the broker takes messages again");
+            session.outbox.set_blocked(false);
+            shared.publishable.send_replace(true);
+            observer.blocked(false);
+            None
+        }
+        Some((side, Event::Error(error))) => Some(format!("{side:?} connection: {error}")),
+        Some(_) => None,
+        None => Some("the connections ended".to_owned()),
+    }
+}
+
+async fn close(parts: Parts) {
+    let goodbye = future::join(parts.consume.close(200, "bye".into()), parts.publish.close(200, "bye".into()));
+    if let Ok((consume, publish)) = timeout(CLOSE_LIMIT, goodbye).await
+        && let Err(error) = consume.and(publish)
+    {
+        tracing::debug!(%error, "a connection did not close politely");
+    }
+}

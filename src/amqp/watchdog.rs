@@ -1,0 +1,85 @@
+//! Finds the connection that is up and the consumer that is not: the worst of all states, because everything looks well.
+
+use super::connect::Link;
+use lapin::Channel;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// A passive declare is one round trip; longer than this is no answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often in a row messages may lie there, with hands free and none arriving, before that is no coincidence.
+const PATIENCE: u8 = 2;
+
+/// Signs of life of the consumer.
+#[derive(Default)]
+pub(super) struct Pulse {
+    deliveries: AtomicU64,
+    wanted: AtomicU16,
+    in_hand: Arc<()>,
+}
+
+impl Pulse {
+    pub(super) fn beat(&self) {
+        self.deliveries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many may be in hand; 0 when nothing is consumed.
+    pub(super) fn expect(&self, wanted: u16) {
+        self.wanted.store(wanted, Ordering::Relaxed);
+    }
+
+    /// A token for a lease: as long as it lives, the lease counts as in hand.
+    pub(super) fn in_hand(&self) -> Arc<()> {
+        self.in_hand.clone()
+    }
+
+    fn hands_free(&self) -> bool {
+        let held = Arc::strong_count(&self.in_hand) - 1;
+        held < usize::from(self.wanted.load(Ordering::Relaxed))
+    }
+}
+
+/// Ends with the reason why the session is not worth keeping.
+pub(super) async fn watch(probe: &Channel, publish: &Link, queue: &str, every: Duration, pulse: &Pulse) -> String {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    let mut seen = 0;
+    let mut idle = 0;
+    loop {
+        ticks.tick().await;
+        if !publish.status().connected() {
+            return "the publishing connection is gone".to_owned();
+        }
+        let (ready, consumers) = match timeout(ANSWER_LIMIT, ask(probe, queue)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return format!("watchdog: {error}"),
+            Err(_) => return format!("watchdog: the broker did not answer within {ANSWER_LIMIT:?}"),
+        };
+        if pulse.wanted.load(Ordering::Relaxed) == 0 {
+            idle = 0;
+            continue;
+        }
+        if consumers == 0 {
+            return format!("watchdog: the broker knows no consumer of {queue}");
+        }
+        let deliveries = pulse.deliveries.load(Ordering::Relaxed);
+        idle = if ready > 0 && deliveries == seen && pulse.hands_free() { idle + 1 } else { 0 };
+        seen = deliveries;
+        if idle >= PATIENCE {
+            return format!("watchdog: {ready} messages wait in {queue} and none arrives");
+        }
+    }
+}
+
+/// Passive declare: depth and consumers without management rights.
+async fn ask(probe: &Channel, queue: &str) -> lapin::Result<(u32, u32)> {
+    let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
+    let answer = probe.queue_declare(queue.into(), options, FieldTable::default()).await?;
+    Ok((answer.message_count(), answer.consumer_count()))
+}

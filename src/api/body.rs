@@ -1,0 +1,226 @@
+//! The request body: S3 socket → base64 → API socket, a chunk at a time.
+
+use antispoof_core::encode::{self, Encoder};
+use antispoof_core::failure::{Code, Failure};
+use antispoof_core::ports::Inspected;
+use antispoof_core::tap::Tap;
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::{Body, Frame, SizeHint};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+/// Most bytes of the image that are encoded at a time: a multiple of three, and small enough that the encoded block (96 KiB) comes from
+/// the allocator's free lists and not from fresh pages.
+const STEP: usize = 72 * 1024;
+
+/// What became of the body, for those who hold only the connection's side of the story.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    failure: OnceLock<Failure>,
+    digest: OnceLock<Option<String>>,
+    sent: AtomicBool,
+}
+
+impl Report {
+    /// Why the image did not come to its end.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.failure.get().cloned()
+    }
+
+    /// The digest of what was sent.
+    pub(super) fn digest(&self) -> Option<String> {
+        self.digest.get().cloned().flatten()
+    }
+
+    /// True once the closing bytes have been handed to the connection. They may not have left the machine; to be on the safe side they count as sent.
+    pub(super) fn sent(&self) -> bool {
+        self.sent.load(Ordering::Acquire)
+    }
+}
+
+/// The body stops with an error: the connection is broken off and the vendor sees an incomplete request.
+#[derive(Debug, thiserror::Error)]
+#[error("the image did not come to its end")]
+pub(super) struct Broken;
+
+enum Stage {
+    Prefix,
+    Image { encoder: Encoder, tap: Tap },
+    Done,
+}
+
+pub(super) struct DetectBody<S> {
+    stage: Stage,
+    chunk: Bytes,
+    rest: S,
+    announced: u64,
+    /// Bytes of the body still to come.
+    left: u64,
+    report: Arc<Report>,
+    tap: Option<Tap>,
+}
+
+impl<S> DetectBody<S> {
+    pub(super) fn new(image: Inspected<S>, tap: Tap, report: Arc<Report>) -> Self {
+        Self {
+            stage: Stage::Prefix,
+            chunk: image.head,
+            rest: image.rest,
+            announced: image.bytes,
+            left: encode::body_len(image.bytes),
+            report,
+            tap: Some(tap),
+        }
+    }
+
+    fn give(&mut self, block: Bytes) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.left = self.left.saturating_sub(block.len() as u64);
+        Poll::Ready(Some(Ok(Frame::data(block))))
+    }
+
+    fn fail(&mut self, failure: Failure) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.stage = Stage::Done;
+        // Only the first failure is the cause.
+        self.report.failure.get_or_init(|| failure);
+        Poll::Ready(Some(Err(Broken)))
+    }
+
+    /// Takes the image's last word. Nothing closes the JSON before the tap has seen the end it was promised.
+    fn finish(&mut self, encoder: Encoder, tap: Tap) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match tap.finish(self.announced) {
+            Ok(digest) => {
+                self.report.digest.get_or_init(|| digest);
+                self.stage = Stage::Done;
+                self.report.sent.store(true, Ordering::Release);
+                self.give(encoder.finish().into())
+            }
+            Err(failure) => self.fail(failure),
+        }
+    }
+}
+
+impl<S> Body for DetectBody<S>
+where
+    S: Stream<Item = Result<Bytes, Failure>> + Unpin,
+{
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = &mut *self;
+        match &mut this.stage {
+            Stage::Done => Poll::Ready(None),
+            Stage::Prefix => {
+                if let Some(tap) = this.tap.take() {
+                    this.stage = Stage::Image { encoder: Encoder::default(), tap };
+                }
+                this.give(Bytes::from_static(encode::PREFIX))
+            }
+            Stage::Image { encoder, tap } => loop {
+                if !this.chunk.is_empty() {
+                    let block = this.chunk.split_to(this.chunk.len().min(STEP));
+                    tap.chunk(&block);
+                    if tap.seen() > this.announced {
+                        let message = format!("the store sends more than the {} bytes it announced", this.announced);
+                        return this.fail(Failure::new(Code::StoreUnavailable, message));
+                    }
+                    let encoded = encoder.push(&block);
+                    if encoded.is_empty() {
+                        continue;
+                    }
+                    return this.give(encoded.into());
+                }
+                match ready!(Pin::new(&mut this.rest).poll_next(cx)) {
+                    Some(Ok(chunk)) => this.chunk = chunk,
+                    Some(Err(failure)) => return this.fail(failure),
+                    None => break this.end(),
+                }
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.stage, Stage::Done)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+impl<S> DetectBody<S> {
+    fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Image { encoder, tap } => self.finish(encoder, tap),
+            Stage::Prefix | Stage::Done => Poll::Ready(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use antispoof_core::image::{Facts, Format};
+    use antispoof_core::tap::DigestKind;
+    use futures_util::stream;
+    use http_body_util::BodyExt as _;
+
+    fn body(
+        announced: u64,
+        head: &[u8],
+        rest: Vec<Result<Bytes, Failure>>,
+    ) -> (DetectBody<impl Stream<Item = Result<Bytes, Failure>> + Unpin>, Arc<Report>) {
+        let report = Arc::new(Report::default());
+        let image = Inspected {
+            head: Bytes::copy_from_slice(head),
+            rest: stream::iter(rest),
+            bytes: announced,
+            facts: Facts { format: Format::Jpeg, width: 1, height: 1, orientation: 1, scan_from: 0 },
+        };
+        (DetectBody::new(image, Tap::new(DigestKind::Sha256, 0), report.clone()), report)
+    }
+
+    #[tokio::test]
+    async fn the_body_is_as_long_as_announced_and_says_when_it_is_sent() {
+        let image: Vec<u8> = [vec![7; 200_000], vec![0xFF, 0xD9]].concat();
+        let rest = image[10..].chunks(1234).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+        let (mut body, report) = body(image.len() as u64, &image[..10], rest);
+        let mut sent = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let data = frame.expect("whole").into_data().expect("data");
+            sent.extend_from_slice(&data);
+            let left = encode::body_len(image.len() as u64) - sent.len() as u64;
+            assert_eq!(body.size_hint().exact(), Some(left));
+            assert_eq!(report.sent(), left == 0, "sent means all of it");
+        }
+        assert!(sent.starts_with(encode::PREFIX) && sent.ends_with(encode::SUFFIX));
+        assert!(report.digest().expect("a digest").starts_with("sha256:"));
+    }
+
+    #[tokio::test]
+    async fn a_broken_download_never_closes_the_json() {
+        let cut = Failure::new(Code::StoreUnavailable, "cut");
+        for (announced, rest, code) in [
+            (100, vec![Ok(Bytes::from_static(&[1; 50])), Err(cut)], Code::StoreUnavailable),
+            (100, vec![Ok(Bytes::from_static(&[1; 50]))], Code::StoreUnavailable),
+            (10, vec![Ok(Bytes::from_static(&[1; 50]))], Code::StoreUnavailable),
+            (54, vec![Ok(Bytes::from_static(&[1; 50]))], Code::ImageCorrupt),
+        ] {
+            let (body, report) = body(announced, &[2; 4], rest);
+            let mut body = Box::pin(body);
+            let mut sent = Vec::new();
+            let broken = loop {
+                match body.frame().await {
+                    Some(Ok(frame)) => sent.extend_from_slice(&frame.into_data().expect("data")),
+                    Some(Err(_)) => break true,
+                    None => break false,
+                }
+            };
+            assert!(broken && !report.sent() && !sent.ends_with(encode::SUFFIX));
+            assert_eq!(report.failure().expect("a cause").code(), code);
+        }
+    }
+}

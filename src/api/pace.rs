@@ -1,0 +1,85 @@
+//! When the next call may start: `api.rate_limit`, and a pause when the vendor asks for one.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// The pause after a 429 that names none.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause for everybody. A job that was asked to wait for longer goes into a delay queue; the others find out for themselves
+/// after this whether the storm is over.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+pub(super) struct Pace {
+    /// Time between two calls; zero is no limit.
+    interval: Duration,
+    next: Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    /// So many calls a second; 0 is no limit.
+    pub(super) fn new(calls_per_second: f64) -> Self {
+        let interval =
+            if calls_per_second > 0.0 { Duration::from_secs_f64(1.0 / calls_per_second) } else { Duration::ZERO };
+        Self { interval, next: Mutex::default() }
+    }
+
+    /// Waits for a slot. A slot given up while waiting is lost, which errs on the slow side.
+    pub(super) async fn turn(&self) {
+        if let Some(at) = self.take(Instant::now()) {
+            sleep_until(at).await;
+        }
+    }
+
+    /// Nobody calls for this long.
+    pub(super) fn hold(&self, wait: Option<Duration>) {
+        let until = Instant::now() + wait.unwrap_or(PAUSE).min(LONGEST_PAUSE);
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        *next = next.max(Some(until));
+    }
+
+    fn take(&self, now: Instant) -> Option<Instant> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = next.filter(|&at| at > now);
+        if self.interval.is_zero() {
+            *next = at;
+        } else {
+            *next = Some(at.unwrap_or(now) + self.interval);
+        }
+        at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_spaced_evenly() {
+        let pace = Pace::new(10.0);
+        let start = Instant::now();
+        for _ in 0..11 {
+            pace.turn().await;
+        }
+        assert_eq!(start.elapsed().as_millis(), 1000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_holds_everybody_and_then_nobody() {
+        let pace = Pace::new(0.0);
+        let start = Instant::now();
+        pace.turn().await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        pace.hold(Some(Duration::from_secs(3)));
+        pace.hold(None);
+        tokio::join!(pace.turn(), pace.turn());
+        assert!(start.elapsed() >= Duration::from_secs(3) && start.elapsed() < Duration::from_millis(3100));
+        let held = Instant::now();
+        pace.turn().await;
+        assert_eq!(held.elapsed(), Duration::ZERO);
+        pace.hold(Some(Duration::from_secs(3600)));
+        pace.turn().await;
+        assert!(held.elapsed() < Duration::from_secs(6), "the job waits in a queue, not everybody here");
+    }
+}

@@ -1,0 +1,133 @@
+//! The token: minted from key and secret ahead of its expiry, or given.
+//!
+//! Header `{"alg":"HS256","typ":"JWT"}`, signed with the secret's bytes as they are; claims as the vendor's own server SDKs write them.
+//! It goes into `Authorization` by itself, with no `Bearer` before it.
+
+use crate::settings;
+use crate::settings::ApiAuth;
+use http::header::HeaderValue;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Minted anew so long before it expires, at the latest: a call has to end within its token's life.
+const AHEAD: Duration = Duration::from_secs(60);
+
+/// `iat` is set back so far: a vendor whose clock is behind ours would otherwise see a token from the future.
+const BACKDATE: Duration = Duration::from_secs(5);
+
+/// The token could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// Signing failed.
+    #[error("sign the API token: {0}")]
+    Sign(#[from] jsonwebtoken::errors::Error),
+    /// It has characters that no header may have.
+    #[error("the API token has characters that cannot be sent in a header")]
+    Header,
+}
+
+/// A minted token.
+pub struct Minted {
+    /// The three segments.
+    pub token: SecretString,
+    /// When it was made, as it says itself.
+    pub issued_at: SystemTime,
+    /// When it ends.
+    pub expires_at: SystemTime,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    apikey: &'a str,
+    permissions: &'a [String],
+    version: u32,
+    roles: &'a [String],
+    iat: u64,
+    exp: u64,
+}
+
+/// Makes a token from key and secret; `None` where the settings give a ready-made one.
+pub fn mint(settings: &settings::Api, now: SystemTime) -> Result<Option<Minted>, TokenError> {
+    let ApiAuth::Keys { api_key, secret } = &settings.auth else {
+        return Ok(None);
+    };
+    let issued_at = now - BACKDATE;
+    let expires_at = now + settings.token_ttl;
+    let claims = Claims {
+        apikey: api_key,
+        permissions: &settings.token_permissions,
+        version: settings.token_version,
+        roles: &settings.token_roles,
+        iat: seconds(issued_at),
+        exp: seconds(expires_at),
+    };
+    let key = EncodingKey::from_secret(secret.expose_secret().as_bytes());
+    let token = encode(&Header::new(Algorithm::HS256), &claims, &key)?;
+    Ok(Some(Minted { token: token.into(), issued_at, expires_at }))
+}
+
+pub(super) struct Tokens {
+    settings: settings::Api,
+    current: Mutex<Current>,
+}
+
+#[derive(Clone)]
+struct Current {
+    header: HeaderValue,
+    /// When to mint the next; never for a given token.
+    renew_at: Option<SystemTime>,
+}
+
+impl Tokens {
+    pub(super) fn new(settings: &settings::Api, now: SystemTime) -> Result<Self, TokenError> {
+        Ok(Self { current: Mutex::new(make(settings, now)?), settings: settings.clone() })
+    }
+
+    /// A token with enough life left for a call.
+    pub(super) fn current(&self, now: SystemTime) -> Result<HeaderValue, TokenError> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.renew_at.is_some_and(|at| now >= at) {
+            *current = make(&self.settings, now)?;
+        }
+        Ok(current.header.clone())
+    }
+
+    /// The API refused this token. True if another one is now there: minted by this call, or by somebody else's since.
+    pub(super) fn replace(&self, refused: &HeaderValue, now: SystemTime) -> bool {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.header != *refused {
+            return true;
+        }
+        if current.renew_at.is_none() {
+            return false;
+        }
+        make(&self.settings, now).is_ok_and(|made| {
+            *current = made;
+            true
+        })
+    }
+}
+
+fn make(settings: &settings::Api, now: SystemTime) -> Result<Current, TokenError> {
+    let (token, renew_at) = match mint(settings, now)? {
+        Some(minted) => {
+            // At four fifths of its life, so that short-lived tokens are not minted for every call.
+            let ahead = AHEAD.min(settings.token_ttl / 5);
+            (minted.token, Some(minted.expires_at - ahead))
+        }
+        None => match &settings.auth {
+            ApiAuth::Token(token) => (token.clone(), None),
+            ApiAuth::Keys { .. } => return Err(TokenError::Header),
+        },
+    };
+    let mut header = HeaderValue::from_str(token.expose_secret()).map_err(|_| TokenError::Header)?;
+    header.set_sensitive(true);
+    Ok(Current { header, renew_at })
+}
+
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

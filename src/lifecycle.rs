@@ -1,0 +1,62 @@
+//! Signals and the two ways to stop. Soft: begin nothing new, let what was sent finish. Hard: now.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// The two tokens that everything long-lived listens to. The soft one is a child of the hard one: stopping hard is also stopping.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    hard: CancellationToken,
+    soft: CancellationToken,
+}
+
+/// SIGTERM and SIGINT.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    /// Nothing asked for yet.
+    pub fn new() -> Self {
+        let hard = CancellationToken::new();
+        let soft = hard.child_token();
+        Self { hard, soft }
+    }
+
+    /// Begin nothing new.
+    pub fn soft(&self) -> &CancellationToken {
+        &self.soft
+    }
+
+    /// End now.
+    pub fn hard(&self) -> &CancellationToken {
+        &self.hard
+    }
+}
+
+impl Signals {
+    /// Installs the handlers; from here on the signals no longer kill the process.
+    pub fn install() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The first signal stops softly, the second hard. Runs until then.
+    pub async fn drive(mut self, stop: Stop) {
+        let name = self.next().await;
+        info!(signal = name, "{name}: draining, a second signal ends it now");
+        stop.soft.cancel();
+        let name = self.next().await;
+        warn!(signal = name, "{name} again: stopping now, what is in flight is delivered again");
+        stop.hard.cancel();
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The object store's edge: the only place that names the AWS SDK.
+//!
+//! The SDK finds credentials, knows where a bucket lives and signs. The request itself goes through one plain HTTP client: the SDK's own
+//! request machinery costs as much CPU as everything else a small image needs together (docs/decisions has the figures).
+
+mod address;
+mod answer;
+mod credentials;
+mod sdk;
+mod sign;
+mod stream;
+mod tools;
+
+pub use sdk::SdkError;
+pub use stream::ObjectStream;
+pub use tools::{ToolError, Tools};
+
+use crate::settings;
+use address::Addresses;
+use antispoof_core::failure::{Code, Failure};
+use antispoof_core::image::ImageRef;
+use antispoof_core::job::unquoted;
+use antispoof_core::ports::{ImageStore, Opened};
+use credentials::Credentials;
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, ETAG};
+use sign::Signer;
+use std::time::SystemTime;
+use tokio::time::timeout;
+
+/// Idle connections are dropped before the store does it: MinIO and S3 keep them for longer.
+const POOL_IDLE: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// The object store, as the pipeline sees it.
+pub struct Store {
+    http: reqwest::Client,
+    addresses: Addresses,
+    credentials: Credentials,
+    signer: Signer,
+    settings: settings::S3,
+}
+
+/// The HTTP client could not be built.
+#[derive(Debug, thiserror::Error)]
+#[error("build the S3 client: {0}")]
+pub struct StoreError(#[from] reqwest::Error);
+
+impl Store {
+    /// Puts the parts together. Nothing is asked for yet: credentials are found when the first object is.
+    pub async fn new(settings: settings::S3) -> Result<Self, StoreError> {
+        let sdk = sdk::config(&settings).await;
+        let http = reqwest::Client::builder()
+            .http1_only()
+            .tcp_nodelay(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(settings.connect_timeout)
+            .pool_idle_timeout(POOL_IDLE)
+            .user_agent(concat!("antispoofd/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self {
+            http,
+            addresses: Addresses::new(&sdk, &settings),
+            credentials: Credentials::new(&sdk),
+            signer: Signer::new(settings.region.clone()),
+            settings,
+        })
+    }
+
+    async fn request(&self, image: &ImageRef) -> Result<reqwest::Request, Failure> {
+        let url = self.addresses.object(image).await?;
+        let identity = self.credentials.get().await?;
+        let mut request = http::Request::get(url).body(()).map_err(|error| unavailable(&error))?;
+        self.signer.sign(&mut request, &identity, SystemTime::now())?;
+        if let Some(etag) = &image.etag {
+            let pin = http::HeaderValue::try_from(format!("\"{etag}\"")).map_err(|error| unavailable(&error))?;
+            request.headers_mut().insert(http::header::IF_MATCH, pin);
+        }
+        request.map(|()| reqwest::Body::default()).try_into().map_err(|error| unavailable(&error))
+    }
+}
+
+impl ImageStore for Store {
+    type Stream = ObjectStream;
+
+    async fn open(&self, image: &ImageRef) -> Result<Opened<ObjectStream>, Failure> {
+        let request = self.request(image).await?;
+        let limit = self.settings.timeout;
+        let response = match timeout(limit, self.http.execute(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(unreachable_store(&error)),
+            Err(_) => {
+                return Err(Failure::new(Code::StoreTimeout, format!("the store did not answer within {limit:?}")));
+            }
+        };
+        let response: http::Response<reqwest::Body> = response.into();
+        let (head, body) = response.into_parts();
+        let stream = ObjectStream::new(body, self.settings.read_timeout);
+        if head.status != http::StatusCode::OK {
+            let failure = answer::refused(head.status, &head.headers, stream, image).await;
+            if answer::credentials_expired(&failure) {
+                self.credentials.forget();
+            }
+            return Err(failure);
+        }
+        let bytes = announced(&head.headers)?;
+        within(bytes, self.settings.max_object_bytes)?;
+        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+        Ok(Opened {
+            bytes,
+            etag: text(ETAG.as_str()).map(|etag| unquoted(etag).to_owned()),
+            version_id: text("x-amz-version-id").filter(|version| *version != "null").map(str::to_owned),
+            stream,
+        })
+    }
+}
+
+fn announced(headers: &HeaderMap) -> Result<u64, Failure> {
+    headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .ok_or_else(|| Failure::new(Code::StoreUnavailable, "the store does not say how long the object is"))
+}
+
+fn within(bytes: u64, most: u64) -> Result<(), Failure> {
+    if bytes == 0 {
+        return Err(Failure::new(Code::ObjectEmpty, "the object has no bytes"));
+    }
+    if bytes > most {
+        let message = format!("the object has {bytes} bytes, s3.max_object_bytes allows {most}");
+        return Err(Failure::new(Code::ObjectTooLarge, message));
+    }
+    Ok(())
+}
+
+fn unreachable_store(error: &reqwest::Error) -> Failure {
+    let what = if error.is_timeout() {
+        "connecting took too long"
+    } else if error.is_connect() {
+        "the connection was refused or could not be made"
+    } else {
+        "the connection broke before the answer"
+    };
+    Failure::new(Code::StoreUnavailable, what)
+}
+
+/// For steps that fail only when something is wrong with the settings or the names; the text never has a secret in it.
+fn unavailable(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Code::StoreUnavailable, format!("the request to the store could not be made: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_held_against_the_limit() {
+        assert_eq!(within(0, 10).expect_err("empty").code(), Code::ObjectEmpty);
+        assert_eq!(within(11, 10).expect_err("large").code(), Code::ObjectTooLarge);
+        assert_eq!(within(10, 10), Ok(()));
+    }
+
+    #[test]
+    fn an_object_of_unknown_length_is_not_opened() {
+        assert_eq!(announced(&HeaderMap::new()).expect_err("unknown").code(), Code::StoreUnavailable);
+    }
+}

@@ -1,0 +1,101 @@
+//! Where an object is. The SDK's own rules (partitions, path style, dual stack, `AWS_ENDPOINT_URL_S3`) are asked once a bucket.
+
+use super::{sdk, unavailable};
+use crate::settings;
+use antispoof_core::failure::Failure;
+use antispoof_core::image::ImageRef;
+use aws_config::SdkConfig;
+use aws_sdk_s3::presigning::PresigningConfig;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// The key that a bucket's address is asked with; cut off again.
+const PROBE_KEY: &str = "k";
+
+/// With `s3.allow_any_bucket` a producer chooses the names: the memory of them is bounded.
+const MOST_BUCKETS: usize = 1024;
+
+pub(super) struct Addresses {
+    client: aws_sdk_s3::Client,
+    bases: RwLock<HashMap<String, Arc<str>>>,
+}
+
+impl Addresses {
+    pub(super) fn new(config: &SdkConfig, settings: &settings::S3) -> Self {
+        Self { client: sdk::client(config, settings), bases: RwLock::default() }
+    }
+
+    /// The URL of the object, with its version where it is pinned.
+    pub(super) async fn object(&self, image: &ImageRef) -> Result<String, Failure> {
+        let known = self.bases.read().unwrap_or_else(PoisonError::into_inner).get(&image.bucket).cloned();
+        let base = match known {
+            Some(base) => base,
+            None => self.resolve(&image.bucket).await?,
+        };
+        let mut url = String::with_capacity(base.len() + image.key.len() + 64);
+        url.push_str(&base);
+        escape(&image.key, true, &mut url);
+        if let Some(version) = &image.version_id {
+            url.push_str("?versionId=");
+            escape(version, false, &mut url);
+        }
+        Ok(url)
+    }
+
+    async fn resolve(&self, bucket: &str) -> Result<Arc<str>, Failure> {
+        let lifetime = PresigningConfig::expires_in(Duration::from_secs(60)).map_err(|error| unavailable(&error))?;
+        let presigned = self
+            .client
+            .get_object()
+            .bucket(bucket)
+            .key(PROBE_KEY)
+            .presigned(lifetime)
+            .await
+            .map_err(|error| unavailable(&aws_sdk_s3::error::DisplayErrorContext(error)))?;
+        let url = presigned.uri();
+        let path = url.split_once('?').map_or(url, |(path, _)| path);
+        let base: Arc<str> = path
+            .strip_suffix(PROBE_KEY)
+            .filter(|base| base.ends_with('/'))
+            .ok_or_else(|| unavailable(&"the SDK gives the bucket no plain address"))?
+            .into();
+        let mut bases = self.bases.write().unwrap_or_else(PoisonError::into_inner);
+        if bases.len() >= MOST_BUCKETS {
+            bases.clear();
+        }
+        bases.insert(bucket.to_owned(), base.clone());
+        Ok(base)
+    }
+}
+
+/// Percent-encodes all but the unreserved characters of RFC 3986, which is what the signature is computed over.
+fn escape(text: &str, keep_slashes: bool, out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte as char),
+            b'/' if keep_slashes => out.push('/'),
+            _ => {
+                out.push('%');
+                out.push(DIGITS[usize::from(byte >> 4)] as char);
+                out.push(DIGITS[usize::from(byte & 15)] as char);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_survive_the_way_through_a_url() {
+        let mut url = String::new();
+        escape("2026/11/sélfie #1?a=b&c+d%20.jpg", true, &mut url);
+        assert_eq!(url, "2026/11/s%C3%A9lfie%20%231%3Fa%3Db%26c%2Bd%2520.jpg");
+        let mut version = String::new();
+        escape("a/b+c=", false, &mut version);
+        assert_eq!(version, "a%2Fb%2Bc%3D");
+    }
+}

@@ -1,0 +1,116 @@
+//! What an answer of the store other than 200 means.
+
+use super::stream::ObjectStream;
+use antispoof_core::failure::{Code, Failure};
+use antispoof_core::image::ImageRef;
+use futures_util::StreamExt as _;
+use http::{HeaderMap, StatusCode};
+
+/// S3's error documents are a few hundred bytes.
+const MOST_BYTES: usize = 16 * 1024;
+
+const EXPIRED: [&str; 3] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"];
+
+/// Reads the error document and says what it means for the job.
+pub(super) async fn refused(
+    status: StatusCode,
+    headers: &HeaderMap,
+    mut body: ObjectStream,
+    image: &ImageRef,
+) -> Failure {
+    let mut document = Vec::new();
+    while let Some(Ok(chunk)) = body.next().await {
+        document.extend_from_slice(&chunk);
+        if document.len() > MOST_BYTES {
+            break;
+        }
+    }
+    let delete_marker = headers.get("x-amz-delete-marker").is_some_and(|value| value == "true");
+    classify(status, error_code(&document), delete_marker, image)
+}
+
+/// True when asking the credential chain again may help.
+pub(super) fn credentials_expired(failure: &Failure) -> bool {
+    EXPIRED.iter().any(|code| failure.message().contains(code))
+}
+
+fn classify(status: StatusCode, error: &str, delete_marker: bool, image: &ImageRef) -> Failure {
+    let pinned = image.version_id.is_some();
+    let (code, what) = match (status.as_u16(), error) {
+        (412, _) => (Code::ObjectChanged, "the object no longer has the pinned ETag"),
+        (404, "NoSuchVersion") => (Code::ObjectChanged, "the pinned version is gone"),
+        (405, _) if pinned => (Code::ObjectChanged, "the pinned version is a delete marker"),
+        (400, "InvalidArgument") if pinned => (Code::ObjectChanged, "the store does not know such a version id"),
+        (404, "NoSuchBucket") => (Code::ObjectNotFound, "there is no such bucket"),
+        (404, _) if delete_marker => (Code::ObjectNotFound, "the object has been deleted"),
+        (404, _) => (Code::ObjectNotFound, "there is no such object"),
+        (403, "RequestTimeTooSkewed") => {
+            (Code::StoreUnavailable, "this machine's clock is off by more than the store allows")
+        }
+        (403, "InvalidAccessKeyId" | "SignatureDoesNotMatch") => {
+            (Code::ObjectForbidden, "the store does not accept the credentials")
+        }
+        (403, _) => (
+            Code::ObjectForbidden,
+            "the store refuses the read (with no right to list, a missing object looks like this too)",
+        ),
+        (301 | 307 | 308, _) | (400, "AuthorizationHeaderMalformed") => {
+            (Code::StoreUnavailable, "the bucket is in another region than s3.region, or at another endpoint")
+        }
+        (429 | 503, _) => (Code::StoreUnavailable, "the store asks to slow down"),
+        _ => (Code::StoreUnavailable, "the store answered with an error"),
+    };
+    let named = if error.is_empty() { String::new() } else { format!(" {error}") };
+    Failure::new(code, format!("{what} ({}{named})", status.as_u16())).with_status(status.as_u16())
+}
+
+/// The `Code` element of an error document, where it looks like one of S3's names.
+fn error_code(document: &[u8]) -> &str {
+    std::str::from_utf8(document)
+        .ok()
+        .and_then(|text| text.split_once("<Code>")?.1.split_once("</Code>"))
+        .map(|(code, _)| code)
+        .filter(|code| (1..=64).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_has_a_meaning() {
+        let plain = ImageRef { bucket: "b".to_owned(), key: "k".to_owned(), version_id: None, etag: None };
+        let pinned = ImageRef { version_id: Some("1".to_owned()), ..plain.clone() };
+        for (status, error, image, code) in [
+            (404, "NoSuchKey", &plain, Code::ObjectNotFound),
+            (404, "", &plain, Code::ObjectNotFound),
+            (404, "NoSuchBucket", &plain, Code::ObjectNotFound),
+            (404, "NoSuchVersion", &pinned, Code::ObjectChanged),
+            (405, "MethodNotAllowed", &pinned, Code::ObjectChanged),
+            (400, "InvalidArgument", &pinned, Code::ObjectChanged),
+            (412, "PreconditionFailed", &plain, Code::ObjectChanged),
+            (403, "AccessDenied", &plain, Code::ObjectForbidden),
+            (403, "SignatureDoesNotMatch", &plain, Code::ObjectForbidden),
+            (403, "RequestTimeTooSkewed", &plain, Code::StoreUnavailable),
+            (400, "ExpiredToken", &plain, Code::StoreUnavailable),
+            (301, "PermanentRedirect", &plain, Code::StoreUnavailable),
+            (503, "SlowDown", &plain, Code::StoreUnavailable),
+            (500, "InternalError", &plain, Code::StoreUnavailable),
+            (206, "", &plain, Code::StoreUnavailable),
+        ] {
+            let failure = classify(StatusCode::from_u16(status).expect("a status"), error, false, image);
+            assert_eq!(failure.code(), code, "{status} {error}");
+            assert!(failure.message().contains(error));
+            assert_eq!(credentials_expired(&failure), error == "ExpiredToken");
+        }
+    }
+
+    #[test]
+    fn only_a_name_is_taken_from_an_error_document() {
+        assert_eq!(error_code(b"<Error><Code>NoSuchKey</Code><Key>secret.jpg</Key></Error>"), "NoSuchKey");
+        for strange in [&b"<html>"[..], b"<Code></Code>", b"<Code>a b</Code>", b"<Code>x", b"\xff\xfe"] {
+            assert_eq!(error_code(strange), "");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The body of an object, each wait bounded.
+
+use antispoof_core::failure::{Code, Failure};
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::Body as _;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+/// Chunks as they come from the socket. An error is the last item.
+pub struct ObjectStream {
+    body: reqwest::Body,
+    limit: Duration,
+    deadline: Pin<Box<Sleep>>,
+    waiting: bool,
+}
+
+impl ObjectStream {
+    /// A body of which each chunk may take `limit`, counted only while somebody waits for it: our own back-pressure is not the store's fault.
+    pub(super) fn new(body: reqwest::Body, limit: Duration) -> Self {
+        Self { body, limit, deadline: Box::pin(tokio::time::sleep(limit)), waiting: false }
+    }
+}
+
+impl Stream for ObjectStream {
+    type Item = Result<Bytes, Failure>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(frame) => {
+                    self.waiting = false;
+                    return Poll::Ready(match frame {
+                        Some(Ok(frame)) => match frame.into_data() {
+                            Ok(data) if data.is_empty() => continue,
+                            Ok(data) => Some(Ok(data)),
+                            Err(_trailers) => continue,
+                        },
+                        Some(Err(_)) => Some(Err(Failure::new(
+                            Code::StoreUnavailable,
+                            "the store broke off in the middle of the object",
+                        ))),
+                        None => None,
+                    });
+                }
+                Poll::Pending => {
+                    if !self.waiting {
+                        self.waiting = true;
+                        let at = Instant::now() + self.limit;
+                        self.deadline.as_mut().reset(at);
+                    }
+                    ready!(self.deadline.as_mut().poll(cx));
+                    let message = format!("the store sent nothing for {:?}", self.limit);
+                    return Poll::Ready(Some(Err(Failure::new(Code::StoreTimeout, message))));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Prometheus metrics. Labels are closed lists, and every series is there from the start with zero: a rate works before the first event.
+
+use antispoof_core::failure::Code;
+use antispoof_core::verdict::Outcome;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::AtomicU64;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// One label with a value from a fixed list.
+pub type Label = [(&'static str, &'static str); 1];
+
+/// How a delivery was settled.
+pub const SETTLEMENTS: [&str; 7] = ["announced", "deferred", "parked", "returned", "given_back", "lost", "cancelled"];
+
+const SECONDS: [f64; 16] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+const BYTES: [f64; 8] = [16e3, 64e3, 256e3, 512e3, 1e6, 2e6, 5e6, 10e6];
+
+/// Everything that is counted.
+pub struct Metrics {
+    registry: Registry,
+    /// Jobs that ended, by `outcome`: `live`, `spoof`, `review`, `failed`.
+    pub jobs: Family<Label, Counter>,
+    /// Attempts that failed, by `code`.
+    pub failures: Family<Label, Counter>,
+    /// Deliveries that were settled, by `kind`.
+    pub settlements: Family<Label, Counter>,
+    /// From the delivery to its settlement.
+    pub job_duration: Histogram,
+    /// Deliveries in hand.
+    pub in_flight: Gauge,
+    /// Messages that arrived, by `redelivered`.
+    pub deliveries: Family<Label, Counter>,
+    /// Calls, by `code`: `ok` or a failure code.
+    pub api_requests: Family<Label, Counter>,
+    /// From the start of a call to the end of its answer.
+    pub api_duration: Histogram,
+    /// Quick repetitions, by `reason` (a failure code).
+    pub api_retries: Family<Label, Counter>,
+    /// Calls whose request was sent whole: the most the vendor can have billed.
+    pub billable: Counter,
+    /// Calls whose end is not known, and jobs taken up again after such a call.
+    pub in_doubt: Counter,
+    /// Verdicts given again without a call.
+    pub reused: Counter,
+    /// From the request for an object to its header.
+    pub fetch_duration: Histogram,
+    /// Lengths of the objects that were opened.
+    pub object_bytes: Histogram,
+    /// Terminal events, by `status`: `confirmed`, `unroutable`, `unavailable`.
+    pub results: Family<Label, Counter>,
+    /// Jobs that were parked, by `reason` (a failure code).
+    pub dead_lettered: Family<Label, Counter>,
+    /// 1 while there is a session with the broker.
+    pub amqp_connected: Gauge,
+    /// 1 while the consumer is registered.
+    pub amqp_consuming: Gauge,
+    /// 1 while the broker blocks publishing.
+    pub amqp_blocked: Gauge,
+    /// Sessions that were lost or could not be built.
+    pub amqp_reconnects: Counter,
+    /// 1 while jobs may run, 0 while a systemic failure keeps the gate closed.
+    pub gate_open: Gauge,
+    /// When the last verdict was announced.
+    pub last_success: Gauge<f64, AtomicU64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All series, at zero.
+    pub fn new() -> Self {
+        let metrics = Self {
+            registry: Registry::with_prefix("antispoofd"),
+            jobs: Family::default(),
+            failures: Family::default(),
+            settlements: Family::default(),
+            job_duration: Histogram::new(SECONDS),
+            in_flight: Gauge::default(),
+            deliveries: Family::default(),
+            api_requests: Family::default(),
+            api_duration: Histogram::new(SECONDS),
+            api_retries: Family::default(),
+            billable: Counter::default(),
+            in_doubt: Counter::default(),
+            reused: Counter::default(),
+            fetch_duration: Histogram::new(SECONDS),
+            object_bytes: Histogram::new(BYTES),
+            results: Family::default(),
+            dead_lettered: Family::default(),
+            amqp_connected: Gauge::default(),
+            amqp_consuming: Gauge::default(),
+            amqp_blocked: Gauge::default(),
+            amqp_reconnects: Counter::default(),
+            gate_open: Gauge::default(),
+            last_success: Gauge::default(),
+        };
+        metrics.gate_open.set(1);
+        metrics.at_zero();
+        metrics.registered()
+    }
+
+    /// The text format that Prometheus and `OpenMetrics` scrapers read.
+    pub fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::with_capacity(16 * 1024);
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// A verdict was announced now.
+    pub fn succeeded(&self) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last_success.set(since.as_secs_f64());
+    }
+
+    fn at_zero(&self) {
+        for outcome in Outcome::ALL.map(Outcome::name).into_iter().chain(["failed"]) {
+            drop(self.jobs.get_or_create(&[("outcome", outcome)]));
+        }
+        for &code in Code::ALL {
+            drop(self.failures.get_or_create(&[("code", code.name())]));
+            drop(self.dead_lettered.get_or_create(&[("reason", code.name())]));
+            if code.quick() {
+                drop(self.api_retries.get_or_create(&[("reason", code.name())]));
+            }
+        }
+        let calls = Code::ALL.iter().filter(|code| code.stage() == antispoof_core::failure::Stage::Call);
+        for name in calls.map(|code| code.name()).chain(["ok"]) {
+            drop(self.api_requests.get_or_create(&[("code", name)]));
+        }
+        for kind in SETTLEMENTS {
+            drop(self.settlements.get_or_create(&[("kind", kind)]));
+        }
+        for status in ["confirmed", "unroutable", "unavailable"] {
+            drop(self.results.get_or_create(&[("status", status)]));
+        }
+        for redelivered in ["true", "false"] {
+            drop(self.deliveries.get_or_create(&[("redelivered", redelivered)]));
+        }
+    }
+
+    fn registered(mut self) -> Self {
+        let r = &mut self.registry;
+        r.register("jobs", "Jobs that ended", self.jobs.clone());
+        r.register("failures", "Attempts that failed", self.failures.clone());
+        r.register("settlements", "Deliveries that were settled", self.settlements.clone());
+        r.register_with_unit("job_duration", "From delivery to settlement", Unit::Seconds, self.job_duration.clone());
+        r.register("jobs_in_flight", "Deliveries in hand", self.in_flight.clone());
+        r.register("deliveries", "Messages that arrived", self.deliveries.clone());
+        r.register("api_requests", "Calls of the API", self.api_requests.clone());
+        r.register_with_unit(
+            "api_request_duration",
+            "From the start of a call to the end of its answer",
+            Unit::Seconds,
+            self.api_duration.clone(),
+        );
+        r.register("api_retries", "Quick repetitions", self.api_retries.clone());
+        r.register("api_billable_calls", "Calls whose request was sent whole", self.billable.clone());
+        r.register("api_in_doubt", "Calls whose end is not known", self.in_doubt.clone());
+        r.register("verdicts_reused", "Verdicts given again without a call", self.reused.clone());
+        r.register_with_unit(
+            "object_fetch_duration",
+            "From the request for an object to its header",
+            Unit::Seconds,
+            self.fetch_duration.clone(),
+        );
+        r.register("object_bytes", "Lengths of the objects that were opened", self.object_bytes.clone());
+        r.register("results_published", "Terminal events", self.results.clone());
+        r.register("dead_lettered", "Jobs that were parked", self.dead_lettered.clone());
+        r.register("amqp_connected", "1 while there is a session with the broker", self.amqp_connected.clone());
+        r.register("amqp_consuming", "1 while the consumer is registered", self.amqp_consuming.clone());
+        r.register("amqp_blocked", "1 while the broker blocks publishing", self.amqp_blocked.clone());
+        r.register("amqp_reconnects", "Sessions that were lost or could not be built", self.amqp_reconnects.clone());
+        r.register("gate_open", "1 while jobs may run", self.gate_open.clone());
+        r.register("last_success_timestamp_seconds", "When the last verdict was announced", self.last_success.clone());
+        r.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        self
+    }
+}
+
+impl crate::amqp::Observer for Metrics {
+    fn connected(&self, up: bool) {
+        self.amqp_connected.set(up.into());
+        if !up {
+            self.amqp_blocked.set(0);
+        }
+    }
+
+    fn reconnecting(&self, _reason: &str) {
+        self.amqp_reconnects.inc();
+    }
+
+    fn delivered(&self, redelivered: bool) {
+        let label = if redelivered { "true" } else { "false" };
+        self.deliveries.get_or_create(&[("redelivered", label)]).inc();
+    }
+
+    fn blocked(&self, blocked: bool) {
+        self.amqp_blocked.set(blocked.into());
+    }
+
+    fn consuming(&self, on: bool) {
+        self.amqp_consuming.set(on.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_is_there_before_anything_happens() {
+        let text = Metrics::new().render().expect("renders");
+        for series in [
+            "antispoofd_jobs_total{outcome=\"live\"} 0",
+            "antispoofd_jobs_total{outcome=\"failed\"} 0",
+            "antispoofd_failures_total{code=\"api_in_doubt\"} 0",
+            "antispoofd_dead_lettered_total{reason=\"delivery_limit\"} 0",
+            "antispoofd_api_requests_total{code=\"ok\"} 0",
+            "antispoofd_api_billable_calls_total 0",
+            "antispoofd_settlements_total{kind=\"cancelled\"} 0",
+            "antispoofd_job_duration_seconds_count 0",
+            "antispoofd_gate_open 1",
+            "antispoofd_build_info{version=",
+        ] {
+            assert!(text.contains(series), "{series}\n{text}");
+        }
+    }
+}
