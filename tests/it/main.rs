@@ -34,5 +34,7 @@ mod images;
 
 mod codes;
 mod contract;
+mod delays;
 mod happy;
 mod harness_tests;
+mod inspection;
