@@ -34,5 +34,9 @@ mod harness;
 #[expect(dead_code, reason = "what only the samples example uses of it")]
 mod images;
 
+mod codes;
+mod contract;
+mod delays;
 mod happy;
 mod harness_tests;
+mod inspection;
