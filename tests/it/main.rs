@@ -32,5 +32,7 @@ mod harness;
 #[expect(dead_code, reason = "what only the samples example uses of it")]
 mod images;
 
+mod batch;
+mod drain;
 mod happy;
 mod harness_tests;
