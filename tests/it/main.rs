@@ -36,3 +36,6 @@ mod batch;
 mod drain;
 mod happy;
 mod harness_tests;
+mod outages;
+mod recovery;
+mod soak;
