@@ -86,7 +86,7 @@ impl Amqp {
             demand: watch::Sender::new(Demand::Paused),
             publishable: watch::Sender::new(false),
         });
-        // Never more than the prefetch are unsettled, so the supervisor never waits here.
+        // A session never has more than the prefetch unsettled. The rest is room for what a lost session left behind.
         let (leases, inbox) = mpsc::channel(usize::from(prefetch) * 2);
         let supervisor = supervisor::run(shared.clone(), prefetch, leases, observer, stop);
         (Self { shared }, Inbox::new(inbox), supervisor)
