@@ -38,3 +38,4 @@ mod delays;
 mod happy;
 mod harness_tests;
 mod inspection;
+mod privacy;
