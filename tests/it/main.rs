@@ -43,5 +43,6 @@ mod happy;
 mod harness_tests;
 mod inspection;
 mod outages;
+mod privacy;
 mod recovery;
 mod soak;
