@@ -12,6 +12,7 @@
 mod connect;
 mod headers;
 mod inbox;
+mod line;
 mod outbox;
 mod session;
 mod subscription;

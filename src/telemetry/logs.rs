@@ -22,10 +22,16 @@ pub enum LogError {
     Install(Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// One failure, one line: the supervisor says why a session ended. lapin says the same in three to seven lines of its own, as errors, and speaks of a
+/// recovery that is never tried. A later directive for it, in `log.level`, wins.
+const QUIET: &str = "lapin=off";
+
 /// Sets the log up for the whole process. `RUST_LOG` overrides `log.level`.
 pub fn install(settings: &Log, rust_log: Option<&str>) -> Result<(), LogError> {
-    let directives = rust_log.filter(|directives| !directives.is_empty()).unwrap_or(&settings.level);
-    let filter = EnvFilter::builder().parse(directives)?;
+    let filter = match rust_log.filter(|directives| !directives.is_empty()) {
+        Some(directives) => EnvFilter::builder().parse(directives)?,
+        None => EnvFilter::builder().parse(format!("{QUIET},{}", settings.level))?,
+    };
     let json = match settings.format {
         LogFormat::Json => true,
         LogFormat::Text => false,

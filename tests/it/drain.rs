@@ -220,10 +220,8 @@ async fn fetching_is_given_up_and_costs_nothing() {
     let mut batch = Batch::stored(&world, 3).await;
     world.s3_link.freeze();
     batch.submit(&world).await;
-    eventually_equals("three jobs in hand", SOON, Some(3.0), async || {
-        daemon.metric("antispoofd_jobs_in_flight").await
-    })
-    .await;
+    eventually_equals("three jobs in hand", SOON, Some(3.0), async || daemon.metric("antispoofd_jobs_in_flight").await)
+        .await;
     ends_at_once(&daemon).await;
     eventually_equals("the jobs to be back", SOON, Some(3), async || world.broker.depth(JOBS).await).await;
     assert_eq!(world.simulator.count("calls").await, 0);

@@ -12,8 +12,10 @@ use reqwest::StatusCode;
 
 #[tokio::test]
 async fn a_wrong_secret_burns_no_queue() {
-    let wrong = json!({ "type": "keys", "api_key": "it-api-key", "secret": "another-0123456789abcdef0123456789abcdef" });
-    let right = json!({ "type": "keys", "api_key": "it-api-key", "secret": "it-secret-0123456789abcdef0123456789abcdef" });
+    let wrong =
+        json!({ "type": "keys", "api_key": "it-api-key", "secret": "another-0123456789abcdef0123456789abcdef" });
+    let right =
+        json!({ "type": "keys", "api_key": "it-api-key", "secret": "it-secret-0123456789abcdef0123456789abcdef" });
     at_fault("api_401", json!({ "auth": wrong }), json!({ "auth": right })).await;
 }
 
@@ -43,10 +45,8 @@ async fn at_fault(test: &str, broken: Value, mended: Value) {
     let daemon = world.daemon().set("worker.concurrency", "4").set("api.probe_interval", "200ms").start_ready().await;
     let first = Batch::submitted(&world, 8).await;
     eventually_equals("the gate to close", SOON, Some(0.0), async || daemon.metric("antispoofd_gate_open").await).await;
-    eventually_equals("one job in hand", SOON, Some(1.0), async || {
-        daemon.metric("antispoofd_jobs_in_flight").await
-    })
-    .await;
+    eventually_equals("one job in hand", SOON, Some(1.0), async || daemon.metric("antispoofd_jobs_in_flight").await)
+        .await;
     daemon.wait_status("/readyz", StatusCode::OK, STARTED).await;
     eventually_equals("the consumer to be gone", SOON, Some(0.0), async || {
         daemon.metric("antispoofd_amqp_consuming").await
@@ -70,7 +70,8 @@ async fn at_fault(test: &str, broken: Value, mended: Value) {
     assert!(world.events().await.is_empty(), "nothing has ended");
 
     world.simulator.configure(mended).await;
-    eventually_equals("the gate to open", STARTED, Some(1.0), async || daemon.metric("antispoofd_gate_open").await).await;
+    eventually_equals("the gate to open", STARTED, Some(1.0), async || daemon.metric("antispoofd_gate_open").await)
+        .await;
     first.verdicts(&world).await;
     second.verdicts(&world).await;
     for event in world.events().await {

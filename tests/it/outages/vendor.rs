@@ -39,7 +39,10 @@ async fn an_api_that_hangs_costs_no_more_than_what_is_in_doubt() {
     let billable = daemon.metric("antispoofd_api_billable_calls_total").await.expect("a counter");
     #[expect(clippy::cast_precision_loss, reason = "a handful of calls")]
     let paid = billed as f64;
-    assert!((4.0..=billable).contains(&paid), "billed {billed}, billable by our own count {billable}, doubts {doubts:?}");
+    assert!(
+        (4.0..=billable).contains(&paid),
+        "billed {billed}, billable by our own count {billable}, doubts {doubts:?}"
+    );
     world.assert_drained().await;
 }
 

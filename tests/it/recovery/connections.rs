@@ -86,6 +86,28 @@ async fn a_broker_that_is_silent_is_left() {
     .await;
 }
 
+#[tokio::test]
+async fn a_broker_that_accepts_and_says_nothing_costs_no_threads() {
+    let world = World::new("mute_amqp").await;
+    let builder = world.daemon().set("amqp.heartbeat", "1s").set("amqp.connect_timeout", "300ms");
+    let daemon = builder.start_ready().await;
+    let (files, threads) = (daemon.open_files(), daemon.threads());
+    world.amqp_link.freeze();
+    reconnected(&daemon, 7.0).await;
+    eventually("what was given up to be gone", SOON, async || match (daemon.open_files(), daemon.threads()) {
+        // The next try, of two connections, may be under way.
+        (open, running) if open <= files + MORE_FILES + 4 && running <= threads + 2 => Ok(()),
+        now => Err(format!("{now:?} descriptors and threads, {files} and {threads} before")),
+    })
+    .await;
+    assert_eq!(said(&daemon, "\"level\":\"ERROR\""), 0, "weather is no error: {:?}", daemon.logs());
+    world.amqp_link.thaw();
+    daemon.wait_ready().await;
+    let batch = Batch::submitted(&world, 3).await;
+    batch.verdicts(&world).await;
+    world.assert_drained().await;
+}
+
 async fn busy(world: &World, jobs: usize) -> (Daemon, Batch) {
     world.simulator.configure(json!({ "latency": "100ms" })).await;
     let daemon = world.daemon().set("worker.concurrency", CONCURRENCY.to_string()).start_ready().await;

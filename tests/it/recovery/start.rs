@@ -48,6 +48,10 @@ async fn it_consumes_soon_after_its_start() {
     }
     took.sort();
     let median = took[STARTS / 2];
-    eprintln!("figure: consuming {median:?} after the start (median of {STARTS}, {:?} to {:?})", took[0], took[STARTS - 1]);
+    eprintln!(
+        "figure: consuming {median:?} after the start (median of {STARTS}, {:?} to {:?})",
+        took[0],
+        took[STARTS - 1]
+    );
     assert!(median < GENEROUS, "{took:?}");
 }

@@ -109,7 +109,8 @@ pub(crate) async fn soak(world: &World, plan: &Plan) -> Figures {
 fn strikes(plan: &Plan) -> Vec<(u64, Strike)> {
     let mut dice = fastrand::Rng::with_seed(plan.seed);
     let jobs = u64::try_from(plan.jobs).expect("a number of jobs");
-    let kinds = [Strike::Kill].into_iter().cycle().take(plan.kills).chain([Strike::Cut].into_iter().cycle().take(plan.cuts));
+    let kinds =
+        [Strike::Kill].into_iter().cycle().take(plan.kills).chain([Strike::Cut].into_iter().cycle().take(plan.cuts));
     let mut strikes: Vec<_> = kinds.map(|strike| (dice.u64(jobs / 10..=jobs * 9 / 10), strike)).collect();
     strikes.sort_by_key(|(calls, _)| *calls);
     strikes
