@@ -3,7 +3,8 @@
 mod exit;
 mod health;
 mod problem;
-mod run;
+mod progress;
+pub mod run;
 mod runtime;
 pub mod simulate;
 mod submit;
@@ -14,8 +15,7 @@ mod view;
 mod watch;
 
 use crate::settings::{self, Loaded, Needs, Sources};
-use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 pub use exit::Exit;
 use problem::Problem;
 use std::ffi::OsString;
@@ -70,9 +70,12 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
     let overrides = overrides(cli.set)?;
     let load = |needs| load(needs, cli.config, overrides);
     match cli.command {
-        Command::Run => Ok(run::run(load(Needs::Worker)?)),
+        Command::Run => {
+            let settings = load(Needs::Worker)?.settings;
+            run::run(settings, std::env::var("RUST_LOG").ok().as_deref()).map_err(Problem::failed)?;
+            Ok(Exit::Ok)
+        }
         Command::Submit(args) => {
-            let args = args.checked()?;
             let loaded = client(load(Needs::Client)?)?;
             runtime::block_on(submit::run(args, loaded.settings))
         }
@@ -122,10 +125,4 @@ fn client(loaded: Loaded) -> Result<Loaded, Problem> {
             .map_err(|error| Problem::usage(error).hint("correct or unset RUST_LOG"))?;
     }
     Ok(loaded)
-}
-
-/// An error of the usage that clap cannot see, in its words.
-fn misused(message: impl std::fmt::Display) -> Problem {
-    drop(Cli::command().error(ErrorKind::ValueValidation, &message));
-    Problem::usage(message.to_string())
 }

@@ -56,6 +56,11 @@ impl Problem {
         Self { error: self.error.map(|error| error.context(what)), ..self }
     }
 
+    /// True when something to be done has been said.
+    pub(super) fn has_hint(&self) -> bool {
+        self.hint.is_some()
+    }
+
     /// True when stdout was closed.
     pub(super) fn is_closed(&self) -> bool {
         self.error.is_none()
@@ -116,9 +121,7 @@ impl From<ConnectError> for Problem {
 
 impl From<ToolError> for Problem {
     fn from(error: ToolError) -> Self {
-        let hint = error.is_missing().then_some(
-            "a worker with amqp.topology = \"declare\" has to have run on this vhost; are amqp.url and amqp.prefix the same here and there?",
-        );
+        let hint = error.is_missing().then_some(super::submit::NO_TOPOLOGY);
         Self::unreachable(error).maybe_hint(hint)
     }
 }

@@ -1,14 +1,35 @@
-//! `antispoofd run`: the worker.
+//! `antispoofd run`: the worker daemon.
 
-use super::exit::Exit;
-use super::problem::Problem;
 use super::runtime;
-use crate::settings::Loaded;
+use crate::app;
+use crate::settings::Settings;
+use crate::telemetry::logs;
+use crate::worker::Drained;
+use std::io;
 
-/// Runs the worker until it is told to stop.
-pub(super) fn run(loaded: Loaded) -> Exit {
-    match runtime::with_threads(loaded.settings.worker.threads) {
-        Ok(_runtime) => Problem::failed(anyhow::anyhow!("run the worker: not wired yet")).report(),
-        Err(problem) => problem.report(),
+/// What the daemon ends with when it was not asked to end, or not in peace.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] logs::LogError),
+    /// The runtime.
+    #[error("start the runtime: {0}")]
+    Runtime(io::Error),
+    /// The parts.
+    #[error(transparent)]
+    Start(#[from] app::StartError),
+    /// Jobs were in flight when the time was up or a second signal came.
+    #[error("stopped with jobs in flight, the broker delivers them again")]
+    Cut,
+}
+
+/// Runs until a signal. `rust_log` is the value of `RUST_LOG`.
+pub fn run(settings: Settings, rust_log: Option<&str>) -> Result<(), RunError> {
+    logs::install(&settings.log, rust_log)?;
+    let runtime = runtime::with_threads(settings.worker.threads).map_err(RunError::Runtime)?;
+    match runtime.block_on(app::run(settings))? {
+        Drained::Whole => Ok(()),
+        Drained::Cut => Err(RunError::Cut),
     }
 }
