@@ -22,14 +22,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Jobs from `RabbitMQ` that name a face image in S3, checked for spoofing by a paid API; verdict events out
+/// Jobs from RabbitMQ that name a face image in S3, checked for spoofing by a paid API; verdict events out
 #[derive(Debug, Parser)]
-#[command(name = "antispoofd", version, max_term_width = 100, after_help = exit::HELP)]
+#[command(name = "antispoofd", version, after_help = exit::HELP)]
+#[expect(clippy::doc_markdown, reason = "these comments are printed as the program's help")]
 struct Cli {
-    /// Settings file; may be repeated, a later one wins [default: $ANTISPOOFD_CONFIG, else /etc/antispoofd/antispoofd.toml]
+    /// Settings file, repeatable [default: $ANTISPOOFD_CONFIG, else /etc/antispoofd/antispoofd.toml]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     config: Vec<PathBuf>,
-    /// A single setting, as worker.concurrency=32; may be repeated, wins over files and ANTISPOOFD__SECTION__KEY
+    /// One setting, as worker.concurrency=32, repeatable; wins over files and environment
     #[arg(long, global = true, value_name = "KEY=VALUE", help_heading = "Settings")]
     set: Vec<String>,
     #[command(subcommand)]
@@ -85,10 +86,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         }
         Command::Token(args) => token::run(&args, &load(Needs::Token)?.settings.api),
         Command::Health(args) => runtime::block_on(health::run(args, load(Needs::Client)?.settings.admin)),
-        Command::Simulate(args) => runtime::block_on(async {
-            simulate::run(args).await?;
-            Ok(Exit::Ok)
-        }),
+        Command::Simulate(args) => runtime::block_on(simulate::run(args)),
     }
 }
 
@@ -125,4 +123,22 @@ fn client(loaded: Loaded) -> Result<Loaded, Problem> {
             .map_err(|error| Problem::usage(error).hint("correct or unset RUST_LOG"))?;
     }
     Ok(loaded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn set_is_split_at_the_first_equals_sign() {
+        let split = |flag: &str| overrides(vec![flag.to_owned()]).map_err(|problem| problem.report());
+        assert_eq!(split("api.url=http://a/?b=c"), Ok(vec![("api.url".to_owned(), "http://a/?b=c".to_owned())]));
+        assert_eq!(split("api.url"), Err(Exit::Usage));
+    }
 }

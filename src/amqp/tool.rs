@@ -4,11 +4,14 @@ use super::connect::Link;
 use super::topology::Names;
 use crate::settings::TopologyMode;
 use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Consumer, ErrorKind, ExchangeKind};
+use lapin::{Channel, Consumer, ErrorKind, Event, ExchangeKind};
 use std::time::Duration;
 
 /// Bounds the polite closing of a connection that may be dead.
@@ -41,11 +44,13 @@ pub enum Keep {
 
 /// A private queue behind the results exchange, with its consumer. The queue goes with the connection, and what is published after that
 /// is not seen by anybody who connects again.
-#[derive(Debug)]
 pub struct Tail {
     /// Closing it ends the consumer.
     _channel: Channel,
     consumer: Consumer,
+    events: BoxStream<'static, Event>,
+    /// Received and not given to the caller yet.
+    held: Option<Delivery>,
 }
 
 const NOT_FOUND: u16 = 404;
@@ -77,6 +82,7 @@ impl Tail {
     ) -> Result<Self, ToolError> {
         let results = names.results.as_str();
         let at = |what: String| |source| ToolError::Refused { what, source };
+        let events = link.events_listener().boxed();
         let channel = link.create_channel().await.map_err(at("open a channel".to_owned()))?;
         let passive = match mode {
             TopologyMode::Declare => Some(false),
@@ -118,18 +124,38 @@ impl Tail {
             .basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default())
             .await
             .map_err(at("consume from a private queue".to_owned()))?;
-        Ok(Self { _channel: channel, consumer })
+        Ok(Self { _channel: channel, consumer, events, held: None })
     }
 
     /// The body of the next event. Cancel safe. An error is the end: the queue is gone.
     pub async fn next(&mut self) -> Result<Vec<u8>, ToolError> {
-        match self.consumer.next().await {
-            Some(Ok(delivery)) => match delivery.acker.ack(BasicAckOptions::default()).await {
-                Ok(_) => Ok(delivery.data),
-                Err(error) => Err(ToolError::Lost(error.to_string())),
-            },
-            Some(Err(error)) => Err(ToolError::Lost(error.to_string())),
-            None => Err(ToolError::Lost("the broker cancelled the consumer".to_owned())),
+        let delivery = if let Some(held) = &self.held {
+            held
+        } else {
+            tokio::select! {
+                delivery = self.consumer.next() => match delivery {
+                    Some(Ok(delivery)) => self.held.insert(delivery),
+                    Some(Err(error)) => return Err(ToolError::Lost(error.to_string())),
+                    None => return Err(ToolError::Lost("the broker cancelled the consumer".to_owned())),
+                },
+                // A consumer is not told of everything that ends its connection.
+                why = gone(&mut self.events) => return Err(ToolError::Lost(why)),
+            }
+        };
+        // With all before it: an ack that was cancelled on its way may not have been sent, and cannot be repeated by itself.
+        let acked = delivery.acker.ack(BasicAckOptions { multiple: true }).await;
+        acked.map_err(|error| ToolError::Lost(error.to_string()))?;
+        Ok(self.held.take().map(|delivery| delivery.data).unwrap_or_default())
+    }
+}
+
+/// Ends with the reason when the connection does.
+async fn gone(events: &mut BoxStream<'static, Event>) -> String {
+    loop {
+        match events.next().await {
+            Some(Event::Error(error)) => return error.to_string(),
+            Some(_) => {}
+            None => return "the connection ended".to_owned(),
         }
     }
 }

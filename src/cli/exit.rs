@@ -19,7 +19,8 @@ pub enum Exit {
 }
 
 /// For the end of `--help`.
-pub(super) const HELP: &str = "Exit codes: 0 ok, 1 failed, 64 wrong usage, 69 a service is unreachable, 78 bad settings.";
+pub(super) const HELP: &str =
+    "Exit codes: 0 ok, 1 failed, 64 wrong usage, 69 a service is unreachable, 78 bad settings.";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

@@ -109,9 +109,7 @@ impl From<anyhow::Error> for Problem {
 impl From<ConnectError> for Problem {
     fn from(error: ConnectError) -> Self {
         match error {
-            ConnectError::Url(_) | ConnectError::CaFile { .. } => {
-                Self { exit: Exit::Settings, ..Self::failed(error) }
-            }
+            ConnectError::Url(_) | ConnectError::CaFile { .. } => Self { exit: Exit::Settings, ..Self::failed(error) },
             ConnectError::Timeout(_) | ConnectError::Refused { .. } => {
                 Self::unreachable(error).hint("is the broker up, and is amqp.url (ANTISPOOFD__AMQP__URL) right?")
             }

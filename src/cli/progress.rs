@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn the_templates_can_be_read() {
-        for template in ["ended {pos} of {len} [{bar:30}] {elapsed}", "published {pos} {spinner} {per_sec}, {elapsed}"] {
+        for template in ["ended {pos} of {len} [{bar:30}] {elapsed}", "published {pos} {spinner} {per_sec}, {elapsed}"]
+        {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

@@ -35,7 +35,8 @@ pub(super) const NO_TOPOLOGY: &str = "a worker with amqp.topology = \"declare\" 
 /// Each job is published persistently and confirmed by the broker; then its id and its object are printed, with a tab between them.
 #[derive(Args, Clone, Debug)]
 #[command(group = ArgGroup::new("what").args(["uris", "prefix", "from", "upload"]).required(true).multiple(true))]
-pub struct SubmitArgs {
+#[expect(clippy::doc_markdown, reason = "these comments are printed as the command's help")]
+pub(super) struct SubmitArgs {
     /// Objects to submit, as s3://BUCKET/KEY; the key is taken as it is
     #[arg(value_name = "S3_URI")]
     uris: Vec<S3Uri>,
@@ -45,7 +46,7 @@ pub struct SubmitArgs {
     /// Submit what a file lists, or stdin for "-": a line each, an S3 URI or a job as JSON
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// Put local files into the bucket and submit them, pinned to these bytes by their `ETag`
+    /// Put local files into the bucket and submit them, pinned to these bytes by their ETag
     #[arg(long, value_name = "FILE", num_args = 1..)]
     upload: Vec<PathBuf>,
     /// Where --upload puts the files [default: submitted/ in s3.default_bucket or the only one of s3.buckets]
@@ -113,8 +114,7 @@ pub(super) async fn run(args: SubmitArgs, settings: Settings) -> Result<Exit, Pr
         json: args.json,
         progress: &progress,
     };
-    let Published { count, problem } =
-        publisher.run(feed.start(tools.clone()), collector.as_mut(), &mut stop).await;
+    let Published { count, problem } = publisher.run(feed.start(tools.clone()), collector.as_mut(), &mut stop).await;
     let collected = match (collector, &problem) {
         (None, _) => None,
         (Some(collector), None) => Some(collector.rest(args.timeout, &mut stop, &progress).await),

@@ -58,7 +58,8 @@ pub(super) fn shortened(text: &str, width: usize) -> String {
     }
     let head = (width - 1) / 2;
     let tail = width - 1 - head;
-    let (head, tail): (String, String) = (text.chars().take(head).collect(), text.chars().skip(length - tail).collect());
+    let (head, tail): (String, String) =
+        (text.chars().take(head).collect(), text.chars().skip(length - tail).collect());
     format!("{head}…{tail}")
 }
 

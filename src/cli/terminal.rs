@@ -11,7 +11,9 @@ pub(super) fn print(line: &str) -> Result<(), Problem> {
     match written {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Problem::closed()),
-        Err(error) => Err(Err::<(), _>(error).context("write to stdout").map_or_else(Problem::failed, |()| Problem::closed())),
+        Err(error) => {
+            Err(Err::<(), _>(error).context("write to stdout").map_or_else(Problem::failed, |()| Problem::closed()))
+        }
     }
 }
 

@@ -17,14 +17,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The token goes to stdout, its claims and its expiry to stderr. With a ready-made token in the settings, that one is printed and
 /// decoded. The token goes into the header Authorization as it is, without "Bearer".
 #[derive(Args, Clone, Debug)]
-pub struct TokenArgs {}
+pub(super) struct TokenArgs {}
 
 pub(super) fn run(_: &TokenArgs, settings: &Api) -> Result<Exit, Problem> {
     let now = SystemTime::now();
     let (origin, token) = match (api::mint(settings, now).map_err(Problem::failed)?, &settings.auth) {
         (Some(minted), _) => ("minted from api.api_key and api.secret", minted.token),
         (None, ApiAuth::Token(token)) => ("ready-made, from api.token", token.clone()),
-        (None, ApiAuth::Keys { .. }) => return Err(Problem::failed(anyhow::anyhow!("mint a token from key and secret"))),
+        (None, ApiAuth::Keys { .. }) => {
+            return Err(Problem::failed(anyhow::anyhow!("mint a token from key and secret")));
+        }
     };
     say(origin);
     match claims(token.expose_secret()) {
@@ -68,7 +70,7 @@ fn moment(at: u64, now: SystemTime) -> Option<String> {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(at)).filter(|_| at < 253_402_300_800)?;
     let whole = |duration: Duration| humantime::format_duration(Duration::from_secs(duration.as_secs()));
     let apart = match time.duration_since(now) {
-        Ok(ahead) => format!("in {}", whole(ahead + Duration::from_millis(500))),
+        Ok(ahead) => format!("in {}", whole(ahead + Duration::from_millis(999))),
         Err(behind) => format!("{} ago", whole(behind.duration())),
     };
     Some(format!("{} ({apart})", humantime::format_rfc3339_seconds(time)))

@@ -23,7 +23,7 @@ const KEEP: Keep = Keep::Latest(100_000);
 /// counts as a consumer: a worker does not notice then that no other queue is bound for its events. A reader that falls far behind
 /// loses the oldest events.
 #[derive(Args, Clone, Debug)]
-pub struct WatchArgs {
+pub(super) struct WatchArgs {
     /// Print the events themselves, one JSON object a line
     #[arg(long)]
     json: bool,
@@ -97,7 +97,10 @@ async fn session(
     };
     let mut tail = match Tail::open(&link, names, amqp.topology, keys, KEEP).await {
         Ok(tail) => tail,
-        Err(error) => return Ended::NeverBegan(error.into()),
+        Err(error) => {
+            close(&link).await;
+            return Ended::NeverBegan(error.into());
+        }
     };
     say(&if again { "connected again".to_owned() } else { format!("watching {}; Ctrl-C ends it", names.results) });
     loop {
@@ -108,22 +111,25 @@ async fn session(
                     return Ended::Reader(problem);
                 }
             }
-            Err(error) => return Ended::Lost(error.to_string()),
+            Err(error) => {
+                close(&link).await;
+                return Ended::Lost(error.to_string());
+            }
         }
     }
 }
 
 fn show(body: &[u8], json: bool) -> Result<(), Problem> {
-    if json {
-        return match std::str::from_utf8(body) {
-            Ok(text) => print(&text.replace(['\n', '\r'], " ")),
-            Err(_) => Ok(say("a message that is not UTF-8 was skipped")),
-        };
+    let line = if json {
+        std::str::from_utf8(body).ok().map(|text| text.replace(['\n', '\r'], " "))
+    } else {
+        View::read(body).map(|view| view.line())
+    };
+    if let Some(line) = line {
+        return print(&line);
     }
-    match View::read(body) {
-        Some(view) => print(&view.line()),
-        None => Ok(say("a message that is not a terminal event was skipped")),
-    }
+    say("a message that is not a terminal event was skipped");
+    Ok(())
 }
 
 impl WatchArgs {

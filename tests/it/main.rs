@@ -32,5 +32,6 @@ mod harness;
 #[expect(dead_code, reason = "what only the samples example uses of it")]
 mod images;
 
+mod client;
 mod happy;
 mod harness_tests;

@@ -3,9 +3,9 @@
 use super::super::exit::Exit;
 use super::super::problem::Problem;
 use super::super::progress::Progress;
+use super::super::table;
 use super::super::terminal::print;
 use super::super::view::View;
-use super::super::table;
 use super::publish::Stop;
 use crate::amqp::{Tail, ToolError};
 use anyhow::anyhow;
@@ -31,7 +31,7 @@ pub(super) struct Book {
 
 #[derive(Default)]
 struct Pages {
-    /// By the job's id: when it was entered, and whether its event is there.
+    /// By the job's id: its number in what was asked for, and whether its event is there.
     jobs: HashMap<String, (usize, bool)>,
     ended: usize,
     /// What the table is made of; empty with JSON.
@@ -105,10 +105,8 @@ impl Collector {
 
 impl Book {
     /// A job is about to be published. One that is named twice has one event.
-    pub(super) fn expect(&self, id: &str) {
-        let jobs = &mut self.pages.borrow_mut().jobs;
-        let number = jobs.len();
-        jobs.entry(id.to_owned()).or_insert((number, false));
+    pub(super) fn expect(&self, id: &str, number: usize) {
+        self.pages.borrow_mut().jobs.entry(id.to_owned()).or_insert((number, false));
     }
 
     /// It could not be published.
@@ -170,11 +168,11 @@ impl Collected {
         let missing = format!("{} of {jobs} jobs: {}", jobs - ended, self.missing());
         match self.why {
             Why::Complete => Ok(Exit::Ok),
-            Why::Late(limit) => {
-                Err(Problem::failed(anyhow!("no event within {} for {missing}", humantime::format_duration(limit))).hint(
-                    "is a worker running? they may also wait in a delay queue; antispoofd watch shows what still comes",
-                ))
-            }
+            Why::Late(limit) => Err(Problem::failed(anyhow!(
+                "no event within {} for {missing}",
+                humantime::format_duration(limit)
+            ))
+            .hint("is a worker running? they may also wait in a delay queue; antispoofd watch shows what still comes")),
             Why::Interrupted => Err(Problem::failed(anyhow!("interrupted, no event yet for {missing}"))),
             Why::GivenUp => Ok(Exit::Failed),
             Why::Failed(problem) => Err(problem),
@@ -216,8 +214,8 @@ mod tests {
     #[test]
     fn only_the_first_event_of_an_own_job_counts() {
         let book = Rc::new(Book { json: false, pages: RefCell::default() });
-        for id in ["a", "b", "a", "c"] {
-            book.expect(id);
+        for (number, id) in ["a", "b", "a", "c"].into_iter().enumerate() {
+            book.expect(id, number);
         }
         book.forget("c");
         for (job, outcome) in [("b", "spoof"), ("stranger", "live"), ("b", "live")] {
@@ -238,7 +236,7 @@ mod tests {
     fn of_many_missing_jobs_the_first_are_named() {
         let book = Rc::new(Book { json: true, pages: RefCell::default() });
         for number in 0..25 {
-            book.expect(&format!("j{number}"));
+            book.expect(&format!("j{number}"), number);
         }
         let missing = collected(&book, Why::Late(Duration::from_secs(1))).missing();
         assert!(missing.starts_with("j0, j1, ") && missing.ends_with("j19 and 5 more"), "{missing}");

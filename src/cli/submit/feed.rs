@@ -120,7 +120,8 @@ impl Feed {
         if let Some((name, reader)) = self.list {
             let mut lines = Lines::new(reader);
             loop {
-                let line = lines.next().await.map_err(|error| Problem::failed(error).context(format!("--from {name}")))?;
+                let line =
+                    lines.next().await.map_err(|error| Problem::failed(error).context(format!("--from {name}")))?;
                 let Some((number, line)) = line else { break };
                 let place = format!("line {number} of {name}");
                 let request = Request::line(line).map_err(|error| Problem::failed(error).context(place.clone()))?;

@@ -55,11 +55,17 @@ impl Stop {
 impl Publisher<'_> {
     /// Publishes until there is no more, something fails, or a signal comes; what is under way then is finished, unless a second signal
     /// comes.
-    pub(super) async fn run(&self, mut items: Items, mut collector: Option<&mut Collector>, stop: &mut Stop) -> Published {
+    pub(super) async fn run(
+        &self,
+        mut items: Items,
+        mut collector: Option<&mut Collector>,
+        stop: &mut Stop,
+    ) -> Published {
         let book = collector.as_ref().map(|collector| collector.book());
         let mut published = Published { count: 0, problem: None };
         let mut under_way = FuturesOrdered::new();
         let mut more = true;
+        let mut taken = 0;
         while more || !under_way.is_empty() {
             let room = more && under_way.len() < usize::from(self.concurrency);
             let outcome = tokio::select! {
@@ -74,7 +80,8 @@ impl Publisher<'_> {
                 event = next(&mut collector) => event,
                 item = items.recv(), if room => match item {
                     Some(Ok(item)) => {
-                        under_way.push_back(self.submit(item, book.as_deref()));
+                        under_way.push_back(self.submit(item, taken, book.as_deref()));
+                        taken += 1;
                         Ok(())
                     }
                     Some(Err(problem)) => Err(problem),
@@ -94,7 +101,7 @@ impl Publisher<'_> {
         published
     }
 
-    async fn submit(&self, item: Item, book: Option<&Book>) -> Result<Ready, Problem> {
+    async fn submit(&self, item: Item, number: usize, book: Option<&Book>) -> Result<Ready, Problem> {
         let Item { place, work } = item;
         let at = |problem: Problem| problem.context(place.clone());
         let request = match work {
@@ -104,11 +111,10 @@ impl Publisher<'_> {
                 Request::pinned(to, etag)
             }
         };
-        let ready =
-            self.shape.ready(request, OffsetDateTime::now_utc()).map_err(|error| at(Problem::failed(error)))?;
+        let ready = self.shape.ready(request, OffsetDateTime::now_utc()).map_err(|error| at(Problem::failed(error)))?;
         // Before the job is out: its event may be faster than the confirm.
         if let Some(book) = book {
-            book.expect(&ready.id);
+            book.expect(&ready.id, number);
         }
         match self.outbox.publish(&self.names.jobs, &self.names.jobs, &ready.body, job_message(&ready.id)).await {
             Ok(_receipt) => Ok(ready),

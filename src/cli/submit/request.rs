@@ -80,7 +80,8 @@ impl Request {
             return serde_json::from_str(line).map_err(|error| RequestError::Json(error.to_string()));
         }
         let uri = line.parse::<S3Uri>();
-        uri.map(Self::object).map_err(|error| RequestError::Refused(format!("neither an S3 URI nor a JSON object: {error}")))
+        uri.map(Self::object)
+            .map_err(|error| RequestError::Refused(format!("neither an S3 URI nor a JSON object: {error}")))
     }
 }
 
@@ -137,8 +138,10 @@ impl Shape {
 }
 
 fn object(text: &str) -> Result<Box<RawValue>, Problem> {
-    let wrong = |what: String| Problem::usage(format!("--metadata: {what}")).hint("write --metadata '{\"applicant\": \"42\"}'");
-    let value: Box<RawValue> = serde_json::from_str(text.trim()).map_err(|error| wrong(format!("not JSON: {error}")))?;
+    let wrong =
+        |what: String| Problem::usage(format!("--metadata: {what}")).hint("write --metadata '{\"applicant\": \"42\"}'");
+    let value: Box<RawValue> =
+        serde_json::from_str(text.trim()).map_err(|error| wrong(format!("not JSON: {error}")))?;
     if !value.get().starts_with('{') {
         return Err(wrong("not a JSON object".to_owned()));
     }
@@ -185,7 +188,7 @@ mod tests {
     fn what_a_job_says_itself_wins_over_the_arguments() {
         let shape = Shape {
             metadata: Some(object(r#"{"a": 1}"#).unwrap()),
-            expires_in: Some(Duration::from_secs(3600)),
+            expires_in: Some(Duration::from_hours(1)),
             ..shape("p-")
         };
         let plain = json(&ready(&shape, "s3://bucket/a.jpg").unwrap());

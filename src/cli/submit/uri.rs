@@ -5,7 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 
 const SCHEME: &str = "s3://";
-const BUCKET_RULES: &str = "a bucket has 3 to 63 of a-z, 0-9, dot and hyphen, and starts and ends with a letter or digit";
+const BUCKET_RULES: &str =
+    "a bucket has 3 to 63 of a-z, 0-9, dot and hyphen, and starts and ends with a letter or digit";
 
 /// An object. The bucket is well-formed and the key not empty; the job's own rules for keys come on top.
 #[derive(Clone, Debug, PartialEq, Eq)]
