@@ -110,6 +110,8 @@ impl From<ConnectError> for Problem {
     fn from(error: ConnectError) -> Self {
         match error {
             ConnectError::Url(_) | ConnectError::CaFile { .. } => Self { exit: Exit::Settings, ..Self::failed(error) },
+            // The broker has said what it does not like.
+            ConnectError::Refused { hint, .. } if !hint.is_empty() => Self::unreachable(error),
             ConnectError::Timeout(_) | ConnectError::Refused { .. } => {
                 Self::unreachable(error).hint("is the broker up, and is amqp.url (ANTISPOOFD__AMQP__URL) right?")
             }
@@ -129,6 +131,9 @@ impl From<s3::ToolError> for Problem {
         match &error {
             s3::ToolError::Unreachable { .. } => {
                 Self::unreachable(error).hint("is the store up, and are s3.endpoint_url and s3.region right?")
+            }
+            s3::ToolError::Store { why, .. } if why.starts_with("NoSuchBucket") => {
+                Self::failed(error).hint("name another bucket; for uploads, --create-bucket makes it")
             }
             s3::ToolError::Read { .. } | s3::ToolError::Store { .. } => Self::failed(error),
         }

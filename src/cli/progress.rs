@@ -22,11 +22,17 @@ impl Progress {
         self.bar.set_position(count);
     }
 
-    /// From here on, events are counted: `ended` of `jobs`.
-    pub(super) fn waiting(&self, jobs: u64, ended: u64) {
-        self.bar.set_style(Self::bounded("ended"));
+    /// From here on, the events of so many jobs are counted.
+    pub(super) fn waiting(&self, jobs: u64) {
+        // In this order, so that the last count of the jobs is never shown as one of events.
+        self.bar.set_position(0);
         self.bar.set_length(jobs);
-        self.bar.set_position(ended);
+        self.bar.set_style(Self::bounded("ended"));
+    }
+
+    /// So many have ended.
+    pub(super) fn ended(&self, count: u64) {
+        self.bar.set_position(count);
     }
 
     /// Does something that may write to the terminal, with the bar out of the way.
@@ -44,7 +50,7 @@ impl Progress {
     }
 
     fn unbounded() -> ProgressStyle {
-        styled("published {pos} {spinner} {per_sec}, {elapsed}")
+        styled("published {pos} {spinner} {elapsed}")
     }
 }
 
@@ -65,8 +71,7 @@ mod tests {
 
     #[test]
     fn the_templates_can_be_read() {
-        for template in ["ended {pos} of {len} [{bar:30}] {elapsed}", "published {pos} {spinner} {per_sec}, {elapsed}"]
-        {
+        for template in ["ended {pos} of {len} [{bar:30}] {elapsed}", "published {pos} {spinner} {elapsed}"] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

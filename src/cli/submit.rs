@@ -123,7 +123,9 @@ pub(super) async fn run(args: SubmitArgs, settings: Settings) -> Result<Exit, Pr
     };
     progress.finish();
     close(&link).await;
-    say(&format!("{count} {} published to {}", if count == 1 { "job" } else { "jobs" }, names.jobs));
+    if count > 0 || problem.is_none() {
+        say(&format!("{count} {} published to {}", if count == 1 { "job" } else { "jobs" }, names.jobs));
+    }
     let told = collected.as_ref().map_or(Ok(()), |collected| tell(collected, args.json));
     match problem {
         Some(problem) if problem.is_closed() => {

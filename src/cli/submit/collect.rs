@@ -81,9 +81,10 @@ impl Collector {
             }
         };
         let mut late = std::pin::pin!(late);
+        progress.waiting(self.book.progress().1 as u64);
         let why = loop {
             let (ended, jobs) = self.book.progress();
-            progress.waiting(jobs as u64, ended as u64);
+            progress.ended(ended as u64);
             if ended == jobs {
                 break Why::Complete;
             }
