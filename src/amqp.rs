@@ -88,7 +88,7 @@ impl Amqp {
             demand: watch::Sender::new(Demand::Paused),
             publishable: watch::Sender::new(false),
         });
-        // Never more than the prefetch are unsettled, so the supervisor never waits here.
+        // A session never has more than the prefetch unsettled. The rest is room for what a lost session left behind.
         let (leases, inbox) = mpsc::channel(usize::from(prefetch) * 2);
         let supervisor = supervisor::run(shared.clone(), prefetch, leases, observer, stop);
         (Self { shared }, Inbox::new(inbox), supervisor)
@@ -101,6 +101,9 @@ impl Amqp {
 
     /// Waits until there is a session, for as long as `publish_timeout`.
     async fn session(&self) -> Result<Arc<Session>, PublishError> {
+        if let Some(session) = self.shared.session.borrow().as_ref() {
+            return Ok(session.clone());
+        }
         let mut sessions = self.shared.session.subscribe();
         let wait = sessions.wait_for(Option::is_some);
         match tokio::time::timeout(self.shared.settings.publish_timeout, wait).await {

@@ -32,7 +32,7 @@ use tokio::time::Instant;
 const DELIVERY_LIMIT: u32 = 19;
 
 /// A probe gives its job back after this, well within the broker's consumer timeout of 30 minutes, and the next job takes over.
-const PROBE_HOLD: Duration = Duration::from_secs(10 * 60);
+const PROBE_HOLD: Duration = Duration::from_mins(10);
 
 /// What the settings say, for the pipeline.
 #[derive(Clone, Debug)]
@@ -124,6 +124,7 @@ where
             Err(failure) => {
                 let origin = Origin::of_message(lease.body(), lease.properties());
                 entry.names(&origin.job_id, None);
+                entry.failed(&failure);
                 return self.park(lease, Known { origin, image: None, key: None }, failure, entry).await;
             }
         };

@@ -45,6 +45,7 @@ where
         };
         let code = Code::from_name(code).unwrap_or(Code::DeliveryLimit);
         let failure = Failure::new(code, message.clone());
+        entry.ended_before(&failure);
         self.end_with(lease, &known.origin, &conclusion, &failure, entry).await
     }
 
@@ -57,7 +58,6 @@ where
         failure: &Failure,
         entry: &mut Entry,
     ) -> End {
-        entry.failed(failure);
         // The event first: a parked message is found by people, a missing event by nobody.
         if self.tell(&lease, origin, conclusion, entry).await.is_none() {
             return End::Lost;

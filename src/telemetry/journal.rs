@@ -147,6 +147,11 @@ impl Entry {
         self.detail = Some(failure.message().to_owned());
     }
 
+    /// The job had failed for good before, and this delivery only says so again: no attempt was made.
+    pub fn ended_before(&mut self, failure: &Failure) {
+        self.detail = Some(failure.message().to_owned());
+    }
+
     /// An event was, or was not, taken by the broker.
     pub fn announced(&self, status: &'static str) {
         self.journal.metrics.results.get_or_create(&[("status", status)]).inc();
@@ -187,13 +192,13 @@ impl Entry {
     fn line(&self, end: End) {
         let (bucket, key) = self.object.as_ref().map_or(("", ""), |(bucket, key)| (bucket, key));
         let detail = self.detail.as_deref().unwrap_or_default();
-        let total = self.started.elapsed().as_millis();
-        let api = self.api.unwrap_or_default().as_millis();
+        let total = millis(self.started.elapsed());
+        let api = millis(self.api.unwrap_or_default());
         let job = if self.job.is_empty() { "(unread)" } else { &self.job };
         macro_rules! say {
             ($level:ident, $outcome:expr, $($text:tt)+) => {
                 $level!(job.id = job, job.attempt = self.attempt, object.bucket = bucket, object.key = key, outcome = $outcome,
-                        detail, api.duration_ms = api as u64, duration_ms = total as u64, $($text)+)
+                        detail, api.duration_ms = api, duration_ms = total, $($text)+)
             };
         }
         match end {
@@ -211,6 +216,10 @@ impl Entry {
         metrics.in_flight.dec();
         metrics.job_duration.observe(self.started.elapsed().as_secs_f64());
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Entry {

@@ -27,11 +27,22 @@
 //! Rules: no sleeps, only `wait::eventually` and its kin with a named limit; count what the simulator billed, not only what the daemon said; an event may come
 //! twice, so compare `events_for(job)` by id. Declare the daemon after the world, so that it goes first. A failed test prints the logs of its processes.
 
+#![expect(clippy::disallowed_methods, reason = "a test looks at every answer itself")]
+
 #[expect(dead_code, reason = "the harness offers more than the scenarios of a day use")]
 mod harness;
 #[expect(dead_code, reason = "what only the samples example uses of it")]
 mod images;
 
+mod batch;
 mod client;
+mod codes;
+mod contract;
+mod delays;
+mod drain;
 mod happy;
 mod harness_tests;
+mod inspection;
+mod outages;
+mod recovery;
+mod soak;

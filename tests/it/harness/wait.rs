@@ -40,6 +40,23 @@ pub(crate) async fn eventually<T>(what: &str, limit: Duration, mut look: impl As
     panic!("waited {limit:?} for {what}; seen last: {last}");
 }
 
+/// As `eventually`, with a look every few milliseconds however long it takes: for what is timed.
+///
+/// # Panics
+///
+/// As `eventually`.
+pub(crate) async fn soon<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        match timeout_at(deadline, look()).await {
+            Ok(Ok(found)) => return found,
+            Ok(Err(seen)) if Instant::now() >= deadline => panic!("waited {limit:?} for {what}; seen last: {seen}"),
+            Ok(Err(_)) => sleep(FIRST_PAUSE).await,
+            Err(_) => panic!("waited {limit:?} for {what}; the last look did not return"),
+        }
+    }
+}
+
 /// Looks again and again until `look` returns `expected`.
 ///
 /// # Panics
