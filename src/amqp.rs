@@ -17,6 +17,7 @@ mod outbox;
 mod session;
 mod subscription;
 mod supervisor;
+mod tool;
 mod topology;
 mod watchdog;
 
@@ -25,6 +26,7 @@ pub use headers::job_message;
 pub use inbox::{Inbox, JobLease};
 pub use outbox::{Outbox, Receipt};
 pub use session::Demand;
+pub use tool::{Keep, Tail, ToolError, close, find_jobs};
 pub use topology::{Names, TopologyError, declare};
 
 use crate::settings;

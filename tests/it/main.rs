@@ -35,6 +35,7 @@ mod harness;
 mod images;
 
 mod batch;
+mod client;
 mod codes;
 mod contract;
 mod delays;

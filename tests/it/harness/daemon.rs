@@ -52,6 +52,13 @@ impl DaemonBuilder {
         Daemon::start(self)
     }
 
+    /// Starts another command of the program with the same settings.
+    pub(crate) fn command(self, arguments: &[&str]) -> Process {
+        let name = format!("antispoofd {}", arguments.first().unwrap_or(&""));
+        let environment = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Process::antispoofd(&name, arguments.iter().copied(), environment)
+    }
+
     /// Starts the daemon and waits until it is ready.
     pub(crate) async fn start_ready(self) -> Daemon {
         let daemon = self.start();
