@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::contract::assert_valid_event;
 use crate::harness::broker::{Message, PARKED, RESULTS};
-use crate::harness::wait::{SOON, eventually};
+use crate::harness::wait::{SOON, eventually, eventually_equals};
 use crate::harness::world::World;
 
 pub(crate) const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -144,7 +144,8 @@ pub(crate) async fn assert_over(world: &World, events: usize, parked: u32) {
     world.assert_drained().await;
     let all: Vec<_> = world.events().await.into_iter().map(|event| (event.routing_key, event.json)).collect();
     assert_eq!(all.len(), events, "{all:?}");
-    assert_eq!(world.broker.depth(PARKED).await, Some(parked));
+    // Not at once: a look at the queue is given back a moment after it.
+    eventually_equals("the parked messages", SOON, Some(parked), async || world.broker.depth(PARKED).await).await;
 }
 
 fn assert_event(event: &Message, sent: &Sent, ending: Ending) {
