@@ -52,14 +52,13 @@ impl Batch {
 
     /// Waits until every job has an end, and returns all events.
     pub(crate) async fn ended(&self, world: &World, limit: Duration) -> Vec<Message> {
-        let events = eventually(&format!("the ends of {} jobs", self.jobs.len()), limit, async || {
+        eventually(&format!("the ends of {} jobs", self.jobs.len()), limit, async || {
             let events = world.events().await;
             let ended: std::collections::HashSet<_> = events.iter().filter_map(Message::job_id).collect();
             let missing = self.jobs.iter().filter(|job| !ended.contains(job.as_str())).count();
             if missing == 0 { Ok(events) } else { Err(format!("{missing} jobs without an event")) }
         })
-        .await;
-        events
+        .await
     }
 
     /// What the simulator billed for each image.

@@ -47,14 +47,16 @@ pub(crate) async fn eventually<T>(what: &str, limit: Duration, mut look: impl As
 /// As `eventually`.
 pub(crate) async fn soon<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + limit;
-    loop {
-        match timeout_at(deadline, look()).await {
-            Ok(Ok(found)) => return found,
-            Ok(Err(seen)) if Instant::now() >= deadline => panic!("waited {limit:?} for {what}; seen last: {seen}"),
-            Ok(Err(_)) => sleep(FIRST_PAUSE).await,
-            Err(_) => panic!("waited {limit:?} for {what}; the last look did not return"),
+    let mut last = None;
+    while let Ok(seen) = timeout_at(deadline, look()).await {
+        match seen {
+            Ok(found) => return found,
+            Err(_) if Instant::now() >= deadline => break,
+            Err(seen) => last = Some(seen),
         }
+        sleep(FIRST_PAUSE).await;
     }
+    panic!("waited {limit:?} for {what}; seen last: {last:?}");
 }
 
 /// Looks again and again until `look` returns `expected`.

@@ -18,7 +18,7 @@ fn large(seed: u64) -> Vec<u8> {
 
     let small = jpeg::tiny(seed);
     let scan = small.windows(2).position(|two| two == START_OF_SCAN).expect("a JPEG has a scan");
-    let comment = [&[0xff, 0xfe, 0xea, 0x62][..], &[b'.'; 0xea60]].concat();
+    let comment = [&[0xff, 0xfe, 0xea, 0x62][..], &vec![b'.'; 0xea60]].concat();
     [&small[..scan], &comment.repeat(25), &small[scan..]].concat()
 }
 

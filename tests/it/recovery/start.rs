@@ -1,5 +1,4 @@
 //! Starting: without a broker, and how soon with one.
-#![expect(clippy::print_stderr, reason = "a measured figure is told to whoever runs the test")]
 
 use std::time::Duration;
 

@@ -67,9 +67,9 @@ impl Drop for Liar {
 /// One answer for each connection.
 async fn answer(client: TcpStream, object: &[u8], lies: &[Lie], told: &AtomicUsize) -> std::io::Result<()> {
     let mut client = BufReader::new(client);
-    let mut line = String::new();
-    while client.read_line(&mut line).await? > 2 {
-        line.clear();
+    let mut header = String::new();
+    while client.read_line(&mut header).await? > 2 {
+        header.clear();
     }
     let lie = told.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n < lies.len()).then_some(n + 1));
     let lie = lie.ok().map(|number| lies[number]);
@@ -83,14 +83,10 @@ async fn answer(client: TcpStream, object: &[u8], lies: &[Lie], told: &AtomicUsi
         Some(Lie::NoLength) => (None, length),
     };
     let chunked = matches!(lie, Some(Lie::ChunkedButShorter | Lie::ChunkedButLonger | Lie::NoLength));
-    let mut head = "HTTP/1.1 200 OK\r\netag: \"liar\"\r\nconnection: close\r\n".to_owned();
-    if let Some(announced) = announced {
-        head += &format!("content-length: {announced}\r\n");
-    }
-    if chunked {
-        head += "transfer-encoding: chunked\r\n";
-    }
-    client.write_all((head + "\r\n").as_bytes()).await?;
+    let length = announced.map(|announced| format!("content-length: {announced}\r\n")).unwrap_or_default();
+    let coding = if chunked { "transfer-encoding: chunked\r\n" } else { "" };
+    let head = format!("HTTP/1.1 200 OK\r\netag: \"liar\"\r\nconnection: close\r\n{length}{coding}\r\n");
+    client.write_all(head.as_bytes()).await?;
     if chunked {
         for chunk in object[..sent].chunks(50_000) {
             client.write_all(format!("{:x}\r\n", chunk.len()).as_bytes()).await?;
@@ -103,7 +99,7 @@ async fn answer(client: TcpStream, object: &[u8], lies: &[Lie], told: &AtomicUsi
     }
     if matches!(lie, Some(Lie::AnnouncesMore)) {
         // Until the client has had enough.
-        client.read_line(&mut line).await?;
+        client.read_line(&mut header).await?;
     }
     client.shutdown().await
 }
