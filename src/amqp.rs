@@ -76,7 +76,7 @@ impl Amqp {
         worker: String,
         observer: Arc<dyn Observer>,
         stop: CancellationToken,
-    ) -> (Self, Inbox, impl Future<Output = ()> + Send) {
+    ) -> (Self, Inbox, impl Future<Output = ()> + Send + use<>) {
         let names = Names::new(&settings.prefix, delays);
         let shared = Arc::new(Shared {
             settings,

@@ -1,3 +1,4 @@
 //! The commands: a file each, and the only place that prints.
 
+pub mod run;
 pub mod simulate;

@@ -2,13 +2,17 @@
 //!
 //! `ARCHITECTURE.md` at the root says how the modules hang together; the arrows between them are held by a test.
 
+pub mod admin;
 pub mod amqp;
 pub mod api;
+pub mod app;
 pub mod cli;
 pub mod gate;
 pub mod ledger;
 pub mod lifecycle;
+pub mod pipeline;
 pub mod s3;
 pub mod settings;
 pub mod simulator;
 pub mod telemetry;
+pub mod worker;

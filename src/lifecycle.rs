@@ -4,11 +4,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// The two tokens that everything long-lived listens to. The soft one is a child of the hard one: stopping hard is also stopping.
-#[derive(Clone, Debug, Default)]
+/// The tokens that everything long-lived listens to. The soft one is a child of the hard one: stopping hard is also stopping.
+#[derive(Clone, Debug)]
 pub struct Stop {
     hard: CancellationToken,
     soft: CancellationToken,
+    closing: CancellationToken,
 }
 
 /// SIGTERM and SIGINT.
@@ -18,12 +19,23 @@ pub struct Signals {
     interrupt: Signal,
 }
 
+impl Default for Stop {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Stop {
     /// Nothing asked for yet.
     pub fn new() -> Self {
         let hard = CancellationToken::new();
         let soft = hard.child_token();
-        Self { hard, soft }
+        Self { hard, soft, closing: CancellationToken::new() }
+    }
+
+    /// Every job has found its place: connections and ports close.
+    pub fn closing(&self) -> &CancellationToken {
+        &self.closing
     }
 
     /// Begin nothing new.

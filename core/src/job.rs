@@ -155,6 +155,12 @@ pub(crate) fn short_hash(prefix: &str, parts: &[&[u8]]) -> String {
     hex(prefix, &hasher.finalize()[..16])
 }
 
+/// A name of fixed length for a list of texts: 32 hexadecimal digits.
+pub fn stable_key(parts: &[&str]) -> String {
+    let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+    short_hash("", &parts)
+}
+
 fn carried(properties: &Properties) -> Origin {
     Origin {
         job_id: String::new(),

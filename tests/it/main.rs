@@ -32,4 +32,5 @@ mod harness;
 #[expect(dead_code, reason = "what only the samples example uses of it")]
 mod images;
 
+mod happy;
 mod harness_tests;

@@ -1,0 +1,148 @@
+//! The admin port.
+//!
+//! | path | says |
+//! |---|---|
+//! | `/livez` (also `/healthz`) | 200 as long as the process answers at all. Never about broker, store or API: restarting helps none of them |
+//! | `/readyz` | 200 when connected, consuming (or paused by the gate on purpose) and not draining |
+//! | `/startupz` | 200 once the first consumer has been registered |
+//! | `/metrics` | Prometheus text |
+//!
+//! The status is the contract. `?verbose` lists the checks.
+
+use crate::gate::Gate;
+use crate::lifecycle::Stop;
+use crate::telemetry::Metrics;
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// A probe or a scraper sends its few headers at once.
+const HEADER_LIMIT: Duration = Duration::from_secs(5);
+
+/// More than any set of probes and scrapers needs; a flood must not take the worker's descriptors.
+const MOST_CONNECTIONS: usize = 64;
+
+/// What readiness is made of.
+#[derive(Clone)]
+pub struct Health {
+    metrics: Arc<Metrics>,
+    gate: Gate,
+    stop: Stop,
+    started: Arc<AtomicBool>,
+}
+
+impl Health {
+    /// Reads from where the facts are kept.
+    pub fn new(metrics: Arc<Metrics>, gate: Gate, stop: Stop) -> Self {
+        Self { metrics, gate, stop, started: Arc::default() }
+    }
+
+    fn readiness(&self) -> [(&'static str, bool); 3] {
+        let paused_on_purpose = *self.gate.watch().borrow() != crate::gate::State::Open;
+        let consuming = self.metrics.amqp_consuming.get() == 1;
+        [
+            ("amqp-connected", self.metrics.amqp_connected.get() == 1),
+            ("amqp-consuming", consuming || paused_on_purpose),
+            ("not-draining", !self.stop.soft().is_cancelled()),
+        ]
+    }
+
+    fn started(&self) -> bool {
+        if self.metrics.amqp_consuming.get() == 1 {
+            self.started.store(true, Ordering::Relaxed);
+        }
+        self.started.load(Ordering::Relaxed)
+    }
+}
+
+/// Serves until `stop`.
+pub async fn serve(listener: TcpListener, health: Health, stop: CancellationToken) {
+    let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let Some(Ok(permit)) = stop.run_until_cancelled(permits.clone().acquire_owned()).await else { return };
+        let socket = match stop.run_until_cancelled(listener.accept()).await {
+            Some(Ok((socket, _))) => socket,
+            Some(Err(error)) => {
+                // Out of descriptors, most likely: not a reason to spin.
+                tracing::debug!(%error, "the admin port could not accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+            None => return,
+        };
+        let health = health.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let response = answer(&request, &health);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_LIMIT)
+                .serve_connection(TokioIo::new(socket), service);
+            if let Err(error) = connection.await {
+                tracing::trace!(%error, "an admin connection broke");
+            }
+            drop(permit);
+        });
+    }
+}
+
+fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
+        refused.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET, HEAD"));
+        return refused;
+    }
+    let verbose = request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("verbose")));
+    match request.uri().path() {
+        "/livez" | "/healthz" => checks(&[("process", true)], verbose),
+        "/readyz" => checks(&health.readiness(), verbose),
+        "/startupz" => checks(&[("consumer-registered", health.started())], verbose),
+        "/metrics" => match health.metrics.render() {
+            Ok(body) => {
+                let mut response = text(StatusCode::OK, body);
+                let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(format));
+                response
+            }
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        },
+        _ => text(StatusCode::NOT_FOUND, "try /livez /readyz /startupz /metrics\n".to_owned()),
+    }
+}
+
+fn checks(checks: &[(&str, bool)], verbose: bool) -> Response<Full<Bytes>> {
+    let good = checks.iter().all(|(_, good)| *good);
+    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut body = String::new();
+    if verbose || !good {
+        for (name, good) in checks {
+            // Writing to a string does not fail.
+            let _infallible =
+                writeln!(body, "{}{name} {}", if *good { "[+]" } else { "[-]" }, if *good { "ok" } else { "failed" });
+        }
+    } else {
+        body.push_str("ok\n");
+    }
+    text(status, body)
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

@@ -1,0 +1,171 @@
+//! The composition root: settings become parts, parts become supervised tasks.
+
+use crate::admin::{self, Health};
+use crate::amqp::Amqp;
+use crate::api::{Vendor, VendorError};
+use crate::gate::Gate;
+use crate::ledger::{AnyLedger, Memory};
+use crate::lifecycle::{Signals, Stop};
+use crate::pipeline::{Ambient, Pipeline, Rules};
+use crate::s3::{Store, StoreError};
+use crate::settings::{
+    self, ApiAuth, DigestKind, InDoubtPolicy, LedgerBackend, ObjectKeys, OrientationPolicy, Settings,
+};
+use crate::telemetry::{Journal, KeyNames, Metrics};
+use crate::worker::{self, Drained};
+use antispoof_core::image::Limits;
+use antispoof_core::job::Admission;
+use antispoof_core::retry::{Backoff, InDoubt, InvalidBackoff, RetryPolicy};
+use antispoof_core::tap;
+use secrecy::ExposeSecret as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tracing::info;
+
+/// The first and the longest wait between tries to publish what has to be published.
+const PUBLISH_WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// The longest wait of a probe.
+const LONGEST_PROBE_WAIT: Duration = Duration::from_secs(60);
+
+/// The worker could not be started. What is merely unreachable is no reason: it is waited for.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The admin port is taken, or may not be used.
+    #[error("listen on admin.listen = {address}: {source}")]
+    Admin {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Signal handlers.
+    #[error("install the signal handlers: {0}")]
+    Signals(std::io::Error),
+    /// The store's client.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The vendor's client.
+    #[error(transparent)]
+    Vendor(#[from] VendorError),
+    /// The settings let waits through that contradict each other.
+    #[error("set up the waits: {0}")]
+    Waits(#[from] InvalidBackoff),
+}
+
+/// Runs the worker until a signal ends it.
+pub async fn run(settings: Settings) -> Result<Drained, StartError> {
+    let stop = Stop::new();
+    let signals = Signals::install().map_err(StartError::Signals)?;
+    let address = settings.admin.listen;
+    let listener = TcpListener::bind(address).await.map_err(|source| StartError::Admin { address, source })?;
+    let metrics = Arc::new(Metrics::new());
+    let gate = Gate::default();
+
+    // Connecting takes round trips, and nothing else has to wait for it.
+    let (broker, inbox, supervisor) = Amqp::start(
+        settings.amqp.clone(),
+        &settings.retry.delays,
+        settings.worker.concurrency,
+        settings.worker.instance.clone(),
+        metrics.clone(),
+        stop.closing().clone(),
+    );
+    let supervisor = tokio::spawn(supervisor);
+    let rules = rules(&settings)?;
+    let journal = Journal::new(metrics.clone(), key_names(&settings));
+    let pipeline = Arc::new(Pipeline {
+        store: Store::new(settings.s3.clone()).await?,
+        detector: Vendor::new(settings.api.clone(), digest(settings.image.digest))?,
+        ledger: ledger(&settings.ledger),
+        broker,
+        rules,
+        ambient: Ambient { now: OffsetDateTime::now_utc, roll: fastrand::f64 },
+        gate: gate.clone(),
+        journal,
+        stop: stop.clone(),
+    });
+
+    if let Ok(local) = listener.local_addr() {
+        info!(admin.address = %local, "antispoofd {} started, admin port at {local}", env!("CARGO_PKG_VERSION"));
+    }
+    let admin = tokio::spawn(admin::serve(listener, Health::new(metrics, gate, stop.clone()), stop.closing().clone()));
+    let signals = tokio::spawn(signals.drive(stop.clone()));
+    let worker = &settings.worker;
+    let drained = worker::run(pipeline, inbox, worker.concurrency, worker.drain_timeout).await;
+
+    // Last: the connections, so that the acks of the last jobs are out.
+    stop.closing().cancel();
+    if supervisor.await.is_err() {
+        tracing::error!("the supervisor of the broker connections panicked");
+    }
+    signals.abort();
+    admin.abort();
+    match drained {
+        Drained::Whole => info!("drained, nothing left in hand"),
+        Drained::Cut => info!("stopped"),
+    }
+    Ok(drained)
+}
+
+fn rules(settings: &Settings) -> Result<Rules, StartError> {
+    let retry = &settings.retry;
+    let buckets = (!settings.s3.allow_any_bucket).then(|| settings.s3.buckets.clone());
+    Ok(Rules {
+        admission: Admission { default_bucket: settings.s3.default_bucket.clone(), buckets },
+        limits: Limits {
+            min_side: settings.image.min_side,
+            max_pixels: settings.image.max_pixels,
+            upright_only: settings.image.orientation == OrientationPolicy::Reject,
+        },
+        policy: RetryPolicy {
+            quick_attempts: retry.quick_attempts,
+            quick: Backoff::try_new(retry.quick_min, retry.quick_max)?,
+            delays: retry.delays.iter().map(|delay| delay.duration).collect(),
+            max_attempts: retry.max_attempts,
+            in_doubt: match settings.api.in_doubt {
+                InDoubtPolicy::Retry => InDoubt::Retry,
+                InDoubtPolicy::Park => InDoubt::Park,
+            },
+        },
+        probe: Backoff::try_new(settings.api.probe_interval, LONGEST_PROBE_WAIT.max(settings.api.probe_interval))?,
+        publish: Backoff::try_new(PUBLISH_WAITS.0, PUBLISH_WAITS.1)?,
+        review_below: settings.api.review_below,
+        source: format!("antispoofd/{}", settings.worker.instance),
+        judge: settings.api.url.clone(),
+    })
+}
+
+fn ledger(settings: &settings::Ledger) -> AnyLedger {
+    match settings.backend {
+        LedgerBackend::None => AnyLedger::Nothing,
+        LedgerBackend::Memory | LedgerBackend::File | LedgerBackend::Redis => {
+            // The loader refuses the other two until they are there.
+            AnyLedger::Memory(Memory::new(settings.max_entries, settings.ttl))
+        }
+    }
+}
+
+fn digest(kind: DigestKind) -> tap::DigestKind {
+    match kind {
+        DigestKind::Sha256 => tap::DigestKind::Sha256,
+        DigestKind::Blake3 => tap::DigestKind::Blake3,
+        DigestKind::Off => tap::DigestKind::Off,
+    }
+}
+
+/// The API's secret is the one secret that all replicas share, so it keys the hash of object keys.
+fn key_names(settings: &Settings) -> KeyNames {
+    if settings.log.object_keys == ObjectKeys::Plain {
+        return KeyNames::Plain;
+    }
+    let secret = match &settings.api.auth {
+        ApiAuth::Keys { secret, .. } => secret,
+        ApiAuth::Token(token) => token,
+    };
+    let key = blake3::derive_key("antispoofd 2026 object keys in log lines", secret.expose_secret().as_bytes());
+    KeyNames::Hashed(Box::new(key))
+}

@@ -1,0 +1,44 @@
+//! `antispoofd run`: the worker daemon.
+
+use crate::app;
+use crate::settings::Settings;
+use crate::telemetry::logs;
+use crate::worker::Drained;
+use std::io;
+use tokio::runtime::{Builder, Runtime};
+
+/// What the daemon ends with when it was not asked to end, or not in peace.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] logs::LogError),
+    /// The runtime.
+    #[error("start the runtime: {0}")]
+    Runtime(io::Error),
+    /// The parts.
+    #[error(transparent)]
+    Start(#[from] app::StartError),
+    /// Jobs were in flight when the time was up or a second signal came.
+    #[error("stopped with jobs in flight, the broker delivers them again")]
+    Cut,
+}
+
+/// Runs until a signal. `rust_log` is the value of `RUST_LOG`.
+pub fn run(settings: Settings, rust_log: Option<&str>) -> Result<(), RunError> {
+    logs::install(&settings.log, rust_log)?;
+    let runtime = runtime(settings.worker.threads).map_err(RunError::Runtime)?;
+    match runtime.block_on(app::run(settings))? {
+        Drained::Whole => Ok(()),
+        Drained::Cut => Err(RunError::Cut),
+    }
+}
+
+/// One thread is the cheapest for each job: nothing is handed from core to core.
+fn runtime(threads: u16) -> io::Result<Runtime> {
+    if threads == 1 {
+        Builder::new_current_thread().enable_all().build()
+    } else {
+        Builder::new_multi_thread().worker_threads(usize::from(threads)).enable_all().build()
+    }
+}

@@ -1,0 +1,293 @@
+//! From a job to a conclusion or a failure.
+
+use super::look::look;
+use super::{DELIVERY_LIMIT, Pipeline};
+use crate::telemetry::Entry;
+use antispoof_core::event::{Check, Conclusion, Ending, ImageReport, millis};
+use antispoof_core::failure::{Class, Code, Failure};
+use antispoof_core::image::ImageRef;
+use antispoof_core::job::{Job, stable_key};
+use antispoof_core::ports::{Answer, Broker, CallFailure, Detector, ImageStore, Inspected, Known, Lease as _, Ledger};
+use antispoof_core::retry::InDoubt;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// What came of a job.
+pub(super) enum Examined {
+    /// A verdict, from now or from the ledger.
+    Concluded(Box<Conclusion>),
+    /// A failure that had ended the job before, from the ledger.
+    Ended(Box<Conclusion>),
+    /// Something went wrong.
+    Failed(Failure),
+    /// Not now, and nobody's fault: the gate is closed, another delivery is being worked on, or the ledger is not there.
+    Held,
+    /// The process stops, and nothing has been sent.
+    Stopped,
+    /// The broker has taken the message back.
+    Lost,
+}
+
+/// What one try came to, when it is not an answer.
+enum Miss {
+    Failed {
+        failure: Failure,
+        token_replaced: bool,
+    },
+    /// Publishing was blocked between the guards and the call: begin again, nothing was spent.
+    Again,
+    Held,
+    Stopped,
+    Lost,
+}
+
+/// What was learned on the way.
+pub(super) struct Progress {
+    pub(super) image: ImageReport,
+    /// The API gave an answer that is not about the account.
+    pub(super) answered: bool,
+    api_duration: Duration,
+}
+
+impl Progress {
+    pub(super) fn new(image: ImageReport) -> Self {
+        Self { image, answered: false, api_duration: Duration::ZERO }
+    }
+}
+
+/// What a verdict is remembered under: job, image, and who judged.
+pub fn ledger_key(job: &Job, judge: &str) -> String {
+    let image = job.image();
+    let pin = image.version_id.as_deref().or(image.etag.as_deref()).unwrap_or_default();
+    stable_key(&[job.id(), &image.bucket, &image.key, pin, judge])
+}
+
+impl<S, D, L, B> Pipeline<S, D, L, B>
+where
+    S: ImageStore,
+    D: Detector,
+    L: Ledger,
+    B: Broker,
+{
+    pub(super) async fn examine(
+        &self,
+        lease: &B::Lease,
+        job: &Job,
+        key: &str,
+        probing: bool,
+        progress: &mut Progress,
+        entry: &mut Entry,
+    ) -> Examined {
+        // The ledger comes first: a job that has ended ended that way, whatever the clock or the settings say since.
+        match self.ledger.begin(key).await {
+            Ok(Known::Fresh) => {}
+            Ok(Known::Busy) => return Examined::Held,
+            Ok(Known::InDoubt) => {
+                entry.in_doubt();
+                if self.rules.policy.in_doubt == InDoubt::Park {
+                    self.release(key, true).await;
+                    return Examined::Failed(Failure::new(
+                        Code::ApiInDoubt,
+                        "an earlier call may have been paid for and its end is not known (api.in_doubt = \"park\")",
+                    ));
+                }
+            }
+            Ok(Known::Concluded(mut conclusion)) => {
+                if conclusion.is_verdict() {
+                    conclusion.check.reused = true;
+                    entry.reused();
+                    return Examined::Concluded(conclusion);
+                }
+                if conclusion.replay >= lease.replay() {
+                    return Examined::Ended(conclusion);
+                }
+                // Replayed by an operator since: a new chance.
+            }
+            Err(error) => {
+                tracing::error!(%error, "the ledger does not answer: jobs go back unspent");
+                return Examined::Held;
+            }
+        }
+        let examined = if lease.deliveries() >= DELIVERY_LIMIT {
+            let message = format!("delivered {} times without an end", lease.deliveries() + 1);
+            Examined::Failed(Failure::new(Code::DeliveryLimit, message))
+        } else {
+            self.tries(lease, job, key, probing, progress, entry).await
+        };
+        match &examined {
+            Examined::Concluded(conclusion) => self.remember(key, conclusion).await,
+            Examined::Failed(failure) => self.release(key, failure.code() == Code::ApiInDoubt).await,
+            Examined::Ended(_) | Examined::Held | Examined::Stopped | Examined::Lost => self.release(key, false).await,
+        }
+        examined
+    }
+
+    /// Quick tries. Each opens the object anew, pinned to what the first one saw, so that all judge the same bytes.
+    async fn tries(
+        &self,
+        lease: &B::Lease,
+        job: &Job,
+        key: &str,
+        probing: bool,
+        progress: &mut Progress,
+        entry: &mut Entry,
+    ) -> Examined {
+        let mut image = job.image().clone();
+        let mut tries = 0;
+        let mut token_tried = false;
+        loop {
+            if let Err(failure) = job.admit(&self.rules.admission, (self.ambient.now)()) {
+                return Examined::Failed(failure);
+            }
+            let miss = match self.once(lease, &mut image, key, probing, progress, entry).await {
+                Ok(answer) => return Examined::Concluded(Box::new(self.conclude(lease, answer, progress))),
+                Err(miss) => miss,
+            };
+            let failure = match miss {
+                Miss::Failed { token_replaced: true, .. } if !token_tried => {
+                    token_tried = true;
+                    continue;
+                }
+                Miss::Failed { failure, .. } => failure,
+                Miss::Again => continue,
+                Miss::Held => return Examined::Held,
+                Miss::Stopped => return Examined::Stopped,
+                Miss::Lost => return Examined::Lost,
+            };
+            tries += 1;
+            let wait = if failure.code() == Code::ObjectChanged && !pinned(job.image()) {
+                // Overwritten since our own first look. The job asked for whatever is there, so look again.
+                image = job.image().clone();
+                let again = Failure::new(Code::StoreUnavailable, failure.message());
+                self.rules.policy.quick_wait(&again, tries, (self.ambient.roll)())
+            } else {
+                self.rules.policy.quick_wait(&failure, tries, (self.ambient.roll)())
+            };
+            let Some(wait) = wait else {
+                return Examined::Failed(failure);
+            };
+            entry.retrying(&failure);
+            if self.stop.soft().run_until_cancelled(sleep(wait)).await.is_none() {
+                return Examined::Stopped;
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        lease: &B::Lease,
+        image: &mut ImageRef,
+        key: &str,
+        probing: bool,
+        progress: &mut Progress,
+        entry: &mut Entry,
+    ) -> Result<Answer, Miss> {
+        let soft = self.stop.soft();
+        soft.run_until_cancelled(self.clearance()).await.ok_or(Miss::Stopped)?;
+        self.guard(lease, probing)?;
+        let inspected = soft.run_until_cancelled(self.fetch(image, progress, entry)).await.ok_or(Miss::Stopped)??;
+        // Fetching took a while. From here on the job is paid for, so once more:
+        self.guard(lease, probing)?;
+        if !self.broker.can_publish() {
+            return Err(Miss::Again);
+        }
+        if let Err(error) = self.ledger.intent(key).await {
+            tracing::error!(%error, "the ledger does not take the intent: no call is made");
+            return Err(Miss::Held);
+        }
+        let started = Instant::now();
+        let answer = self.detector.detect(inspected).await;
+        progress.api_duration = started.elapsed();
+        entry.called(progress.api_duration, answer.as_ref().err());
+        progress.answered = answer.as_ref().map_or_else(is_answer, |_| true);
+        answer.map_err(|CallFailure { failure, token_replaced, .. }| Miss::Failed { failure, token_replaced })
+    }
+
+    /// Nothing is paid for while its verdict could not be delivered, nor faster than allowed.
+    async fn clearance(&self) {
+        self.broker.until_publishable().await;
+        self.detector.turn().await;
+    }
+
+    fn guard(&self, lease: &B::Lease, probing: bool) -> Result<(), Miss> {
+        if !lease.usable() {
+            return Err(Miss::Lost);
+        }
+        if self.stop.soft().is_cancelled() {
+            return Err(Miss::Stopped);
+        }
+        if !probing && !self.gate.admits() {
+            return Err(Miss::Held);
+        }
+        Ok(())
+    }
+
+    async fn fetch(
+        &self,
+        image: &mut ImageRef,
+        progress: &mut Progress,
+        entry: &mut Entry,
+    ) -> Result<Inspected<S::Stream>, Miss> {
+        let failed = |failure| Miss::Failed { failure, token_replaced: false };
+        let started = Instant::now();
+        let opened = self.store.open(image).await;
+        entry.fetched(started.elapsed(), opened.as_ref().ok().map(|opened| opened.bytes));
+        let opened = opened.map_err(failed)?;
+        progress.image.bytes = Some(opened.bytes);
+        if opened.etag.is_some() {
+            progress.image.etag.clone_from(&opened.etag);
+        }
+        if opened.version_id.is_some() {
+            progress.image.version_id.clone_from(&opened.version_id);
+        }
+        if !pinned(image) {
+            image.etag.clone_from(&opened.etag);
+        }
+        let inspected = look(opened, &self.rules.limits).await.map_err(failed)?;
+        progress.image.learn(&inspected.facts);
+        Ok(inspected)
+    }
+
+    fn conclude(&self, lease: &B::Lease, answer: Answer, progress: &mut Progress) -> Conclusion {
+        progress.image.digest = answer.digest;
+        Conclusion {
+            ending: Ending::Verdict {
+                outcome: answer.verdict.outcome(self.rules.review_below),
+                verdict: answer.verdict,
+            },
+            image: Some(progress.image.clone()),
+            check: Check {
+                attempts: lease.attempt().next().count(),
+                api_duration_ms: u64::try_from(progress.api_duration.as_millis()).ok(),
+                http_status: Some(answer.http_status),
+                request_id: answer.request_id,
+                reused: false,
+            },
+            at_ms: millis((self.ambient.now)()),
+            replay: lease.replay(),
+        }
+    }
+
+    pub(super) async fn remember(&self, key: &str, conclusion: &Conclusion) {
+        if let Err(error) = self.ledger.conclude(key, conclusion).await {
+            tracing::error!(%error, "the ledger did not take the end of a job: it is announced all the same");
+        }
+    }
+
+    async fn release(&self, key: &str, paid: bool) {
+        if let Err(error) = self.ledger.release(key, paid).await {
+            tracing::error!(%error, "the ledger did not release a job");
+        }
+    }
+}
+
+fn pinned(image: &ImageRef) -> bool {
+    image.version_id.is_some() || image.etag.is_some()
+}
+
+/// True when the API said something about the image: it can be reached and knows us.
+fn is_answer(call: &CallFailure) -> bool {
+    call.failure.http_status().is_some()
+        && call.failure.code().class() != Class::Systemic
+        && call.failure.code().stage() == antispoof_core::failure::Stage::Call
+}

@@ -1,0 +1,170 @@
+//! What becomes of the message. Nothing is acked without a receipt for what replaces it.
+
+use super::{Known, Pipeline};
+use crate::gate::Probe;
+use crate::telemetry::{End, Entry};
+use antispoof_core::event::{Conclusion, Ending, Event};
+use antispoof_core::failure::{Code, Failure, Stage};
+use antispoof_core::job::{Job, Origin};
+use antispoof_core::ports::{Broker, Detector, ImageStore, Lease as _, Ledger, PublishError};
+use antispoof_core::retry::Attempt;
+use std::future::Future;
+use tokio::time::sleep;
+
+impl<S, D, L, B> Pipeline<S, D, L, B>
+where
+    S: ImageStore,
+    D: Detector,
+    L: Ledger,
+    B: Broker,
+{
+    /// A verdict: told, then acked.
+    pub(super) async fn announce(&self, lease: B::Lease, job: &Job, conclusion: Conclusion, entry: &mut Entry) -> End {
+        entry.concluded(&conclusion);
+        let Ending::Verdict { outcome, .. } = conclusion.ending else {
+            debug_assert!(false, "only verdicts are announced here");
+            return End::Lost;
+        };
+        let Some(receipt) = self.tell(&lease, job.origin(), &conclusion, entry).await else {
+            return End::Lost;
+        };
+        self.complete(lease, receipt, End::Verdict(outcome)).await
+    }
+
+    /// A failure that the ledger knows as this job's end: told again, the same.
+    pub(super) async fn end_again(
+        &self,
+        lease: B::Lease,
+        known: Known,
+        conclusion: Conclusion,
+        entry: &mut Entry,
+    ) -> End {
+        let Ending::Failure { code, message, .. } = &conclusion.ending else {
+            debug_assert!(false, "only failures end again");
+            return End::Lost;
+        };
+        let code = Code::from_name(code).unwrap_or(Code::DeliveryLimit);
+        let failure = Failure::new(code, message.clone());
+        self.end_with(lease, &known.origin, &conclusion, &failure, entry).await
+    }
+
+    /// A failure: told, parked, acked.
+    pub(super) async fn end_with(
+        &self,
+        lease: B::Lease,
+        origin: &Origin,
+        conclusion: &Conclusion,
+        failure: &Failure,
+        entry: &mut Entry,
+    ) -> End {
+        entry.failed(failure);
+        // The event first: a parked message is found by people, a missing event by nobody.
+        if self.tell(&lease, origin, conclusion, entry).await.is_none() {
+            return End::Lost;
+        }
+        let spent = Attempt::spent(conclusion.check.attempts);
+        let parked = self.persist(&lease, || self.broker.park(&lease, spent, failure)).await;
+        match parked {
+            Some(receipt) => self.complete(lease, receipt, End::Parked(failure.code())).await,
+            None => End::Lost,
+        }
+    }
+
+    /// Into a delay queue, then acked.
+    pub(super) async fn defer(&self, lease: B::Lease, tier: usize, spent: Attempt, failure: &Failure) -> End {
+        match self.persist(&lease, || self.broker.defer(&lease, tier, spent, Some(failure))).await {
+            Some(receipt) => self.complete(lease, receipt, End::Deferred(failure.code())).await,
+            None => End::Lost,
+        }
+    }
+
+    /// Into the shortest delay queue with nothing spent, then acked. Not a nack: up to RabbitMQ 4.2 every nack adds to the delivery count,
+    /// and a long outage would park healthy jobs.
+    pub(super) async fn give_back_unspent(&self, lease: B::Lease, why: Option<&Failure>) -> End {
+        if self.stop.soft().is_cancelled() {
+            return self.stopped(lease).await;
+        }
+        let spent = lease.attempt();
+        match self.persist(&lease, || self.broker.defer(&lease, 0, spent, why)).await {
+            Some(receipt) => self.complete(lease, receipt, End::Returned).await,
+            None => End::Lost,
+        }
+    }
+
+    /// The process stops and nothing was sent: somebody else gets it at once.
+    pub(super) async fn stopped(&self, lease: B::Lease) -> End {
+        self.broker.give_back(lease).await;
+        End::GivenBack
+    }
+
+    /// Publishes the event of a conclusion, for as long as it takes. While nothing is bound for it, the gate is closed: a verdict that cannot
+    /// be delivered is worth no further call. `None`: the lease was lost; what is known is in the ledger for the next delivery.
+    async fn tell(
+        &self,
+        lease: &B::Lease,
+        origin: &Origin,
+        conclusion: &Conclusion,
+        entry: &mut Entry,
+    ) -> Option<B::Receipt> {
+        let event = match Event::new(&self.rules.source, origin, conclusion) {
+            Ok(event) => event,
+            Err(error) => {
+                // Strings, numbers and checked JSON: nothing in it can fail to serialise.
+                tracing::error!(%error, "an event could not be put into words");
+                return None;
+            }
+        };
+        let mut probe: Option<Probe> = None;
+        for tries in 0.. {
+            // Asked before the try: the last one is made for a lease that is gone, too, because consumers want to know.
+            let last = !lease.usable();
+            match self.broker.announce(&event).await {
+                Ok(receipt) => {
+                    entry.announced("confirmed");
+                    self.gate.reopen(Stage::Publish);
+                    return Some(receipt);
+                }
+                Err(error @ PublishError::Unroutable { .. }) => {
+                    entry.announced("unroutable");
+                    tracing::warn!(job.id = origin.job_id, %error, "job {}: the result is held: {error}", origin.job_id);
+                    if probe.is_none() {
+                        probe = self.gate.close(Code::ResultsUnroutable);
+                    }
+                }
+                Err(error @ PublishError::Unavailable(_)) => {
+                    entry.announced("unavailable");
+                    tracing::warn!(job.id = origin.job_id, %error, "job {}: the result is held: {error}", origin.job_id);
+                }
+            }
+            if last {
+                break;
+            }
+            sleep(self.rules.publish.wait(tries, (self.ambient.roll)())).await;
+        }
+        None
+    }
+
+    /// Publishes a replacement, for as long as the lease is ours.
+    async fn persist<F>(&self, lease: &B::Lease, publish: impl Fn() -> F) -> Option<B::Receipt>
+    where
+        F: Future<Output = Result<B::Receipt, PublishError>>,
+    {
+        let mut tries = 0;
+        while lease.usable() {
+            match publish().await {
+                Ok(receipt) => return Some(receipt),
+                Err(error) => tracing::warn!(%error, "a message is held: {error}"),
+            }
+            sleep(self.rules.publish.wait(tries, (self.ambient.roll)())).await;
+            tries += 1;
+        }
+        None
+    }
+
+    async fn complete(&self, lease: B::Lease, receipt: B::Receipt, end: End) -> End {
+        match self.broker.complete(lease, receipt).await {
+            Ok(()) => end,
+            Err(_lost) => End::Lost,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A permit, a lease, a task; and how it all stops.
+
+use crate::amqp::{Amqp, Demand, Inbox};
+use crate::gate::{Gate, State};
+use crate::lifecycle::Stop;
+use crate::pipeline::Pipeline;
+use antispoof_core::ports::{Broker as _, Detector, ImageStore, Ledger};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+/// After the hard stop, tasks only have to notice it.
+const NOTICE: Duration = Duration::from_secs(2);
+
+/// How the worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything in hand found its end.
+    Whole,
+    /// The time was up, or a second signal came: what was in flight is delivered again.
+    Cut,
+}
+
+/// Consumes until the soft stop, then drains for at most `drain`.
+pub async fn run<S, D, L>(
+    pipeline: Arc<Pipeline<S, D, L, Amqp>>,
+    mut inbox: Inbox,
+    concurrency: u16,
+    drain: Duration,
+) -> Drained
+where
+    S: ImageStore + 'static,
+    D: Detector + 'static,
+    L: Ledger + 'static,
+{
+    let permits = Arc::new(Semaphore::new(usize::from(concurrency)));
+    let tasks = TaskTracker::new();
+    let broker = pipeline.broker.clone();
+    let stop = pipeline.stop.clone();
+    let gate = tokio::spawn(follow_gate(pipeline.gate.clone(), broker.clone(), stop.clone()));
+    while let Some(Ok(permit)) = stop.soft().run_until_cancelled(permits.clone().acquire_owned()).await {
+        let Some(Some(lease)) = stop.soft().run_until_cancelled(inbox.next()).await else { break };
+        let pipeline = pipeline.clone();
+        tasks.spawn(async move {
+            pipeline.handle(lease).await;
+            drop(permit);
+        });
+    }
+    gate.abort();
+    broker.demand(Demand::Paused);
+    drained(&tasks, &mut inbox, &broker, &stop, drain).await
+}
+
+/// Consumes nothing while the gate is closed, and one job to find the next probe.
+async fn follow_gate(gate: Gate, broker: Amqp, stop: Stop) {
+    let mut states = gate.watch();
+    loop {
+        let demand = match *states.borrow_and_update() {
+            State::Open => Demand::Full,
+            State::Closed(_) => Demand::Paused,
+            State::Handover(_) => Demand::One,
+        };
+        // The worker pauses when it drains; that must not be undone.
+        if stop.soft().is_cancelled() {
+            return;
+        }
+        broker.demand(demand);
+        if states.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn drained(tasks: &TaskTracker, inbox: &mut Inbox, broker: &Amqp, stop: &Stop, limit: Duration) -> Drained {
+    tasks.close();
+    if !tasks.is_empty() {
+        info!(jobs = tasks.len(), "waiting for {} jobs in flight, at most {limit:?}", tasks.len());
+    }
+    let finish = async {
+        loop {
+            tokio::select! {
+                biased;
+                () = tasks.wait() => break,
+                lease = inbox.next() => match lease {
+                    // Arrived before the consumer was cancelled, not started.
+                    Some(lease) => broker.give_back(lease).await,
+                    None => { tasks.wait().await; break }
+                },
+            }
+        }
+        while let Some(lease) = inbox.waiting() {
+            broker.give_back(lease).await;
+        }
+    };
+    let finished = stop.hard().run_until_cancelled(timeout(limit, finish)).await;
+    if matches!(finished, Some(Ok(()))) {
+        return Drained::Whole;
+    }
+    warn!(jobs = tasks.len(), "{} jobs are cut off, the broker delivers them again", tasks.len());
+    stop.hard().cancel();
+    if timeout(NOTICE, tasks.wait()).await.is_err() {
+        warn!(jobs = tasks.len(), "{} tasks do not end", tasks.len());
+    }
+    Drained::Cut
+}
