@@ -5,6 +5,7 @@ use super::worker::{FLOOR_JOBS, RESULTS};
 use anyhow::{Context as _, Result, ensure};
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    QueuePurgeOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer, ExchangeKind};
@@ -70,6 +71,12 @@ impl Broker {
         }
         self.channel = self.connection.create_channel().await?;
         Ok(0)
+    }
+
+    /// Throws away what waits in a queue.
+    pub(crate) async fn purge(&self, queue: &str) -> Result<()> {
+        self.channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await.context("empty a queue")?;
+        Ok(())
     }
 
     pub(crate) async fn delete(self) -> Result<()> {

@@ -24,11 +24,18 @@ mod store;
 mod usage;
 mod worker;
 
-use anyhow::Result;
 use args::Args;
 use clap::Parser as _;
+use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    scenario::run(&Args::parse()).await
+#[expect(clippy::print_stderr, reason = "says why nothing was measured")]
+async fn main() -> ExitCode {
+    match scenario::run(&Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

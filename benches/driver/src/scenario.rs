@@ -12,7 +12,7 @@ use super::sink::Sink;
 use super::store::Store;
 use super::usage::{Cpu, peak_rss};
 use super::worker::{self, Kind, Setup};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use bytesize::ByteSize;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
@@ -57,7 +57,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     let mut bench = Bench { args, services, load, store, sink, report: Report::new(args) };
     let measured = tokio::select! {
         measured = bench.measure() => measured,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
     };
     let Bench { load, store, report, .. } = bench;
     let tidied = load.broker.delete().await.and(store.delete().await);
@@ -114,7 +114,7 @@ impl Bench<'_> {
         guarded(&mut process, self.load.run(&jobs(u32::from(concurrency) * 4), pace)).await?;
         let (before, bytes) = (Cpu::of(process.pid())?, self.sink.bytes());
         let run = guarded(&mut process, self.load.run(&jobs(count), pace)).await?;
-        let used = Cpu::of(process.pid())?.since(&before)?;
+        let used = Cpu::of(process.pid())?.since(&before);
         ensure!(self.sink.bytes() > bytes, "verdicts without calls: the worker answers from memory");
         let sample = Sample {
             cpu_per_job: used / count,
@@ -137,7 +137,7 @@ impl Bench<'_> {
             guarded(&mut process, self.load.run(&jobs(50), Pace::Every(PACED_EVERY))).await?;
             let before = Cpu::of(process.pid())?;
             let run = guarded(&mut process, self.load.run(&jobs(PACED_JOBS), Pace::Every(PACED_EVERY))).await?;
-            let used = Cpu::of(process.pid())?.since(&before)?;
+            let used = Cpu::of(process.pid())?.since(&before);
             self.report.paced.push(Paced::new(kind.name(), &run, used / PACED_JOBS));
             self.stop(process, kind).await?;
         }
@@ -199,7 +199,9 @@ impl Bench<'_> {
 
     async fn stop(&mut self, process: Process, kind: Kind) -> Result<()> {
         process.stop(LIFE_LIMIT).await?;
-        until_gone(&mut self.load.broker, kind).await
+        until_gone(&mut self.load.broker, kind).await?;
+        // The floor ends where it stands; the daemon drains, and what it leaves would be found by the next run.
+        if kind == Kind::Floor { self.load.broker.purge(kind.queue()).await } else { Ok(()) }
     }
 
     fn setup<'a>(&'a self, vhost: &'a str, api_url: &'a str, concurrency: u16) -> Setup<'a> {
