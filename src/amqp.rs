@@ -99,6 +99,9 @@ impl Amqp {
 
     /// Waits until there is a session, for as long as `publish_timeout`.
     async fn session(&self) -> Result<Arc<Session>, PublishError> {
+        if let Some(session) = self.shared.session.borrow().as_ref() {
+            return Ok(session.clone());
+        }
         let mut sessions = self.shared.session.subscribe();
         let wait = sessions.wait_for(Option::is_some);
         match tokio::time::timeout(self.shared.settings.publish_timeout, wait).await {

@@ -1,7 +1,7 @@
 //! The composition root: settings become parts, parts become supervised tasks.
 
 use crate::admin::{self, Health};
-use crate::amqp::Amqp;
+use crate::amqp::{Amqp, Observer};
 use crate::api::{Vendor, VendorError};
 use crate::gate::Gate;
 use crate::ledger::{AnyLedger, Memory};
@@ -29,7 +29,7 @@ use tracing::info;
 const PUBLISH_WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// The longest wait of a probe.
-const LONGEST_PROBE_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_PROBE_WAIT: Duration = Duration::from_mins(1);
 
 /// The worker could not be started. What is merely unreachable is no reason: it is waited for.
 #[derive(Debug, thiserror::Error)]
@@ -168,4 +168,30 @@ fn key_names(settings: &Settings) -> KeyNames {
     };
     let key = blake3::derive_key("antispoofd 2026 object keys in log lines", secret.expose_secret().as_bytes());
     KeyNames::Hashed(Box::new(key))
+}
+
+impl Observer for Metrics {
+    fn connected(&self, up: bool) {
+        self.amqp_connected.set(up.into());
+        if !up {
+            self.amqp_blocked.set(0);
+        }
+    }
+
+    fn reconnecting(&self, _reason: &str) {
+        self.amqp_reconnects.inc();
+    }
+
+    fn delivered(&self, redelivered: bool) {
+        let label = if redelivered { "true" } else { "false" };
+        self.deliveries.get_or_create(&[("redelivered", label)]).inc();
+    }
+
+    fn blocked(&self, blocked: bool) {
+        self.amqp_blocked.set(blocked.into());
+    }
+
+    fn consuming(&self, on: bool) {
+        self.amqp_consuming.set(on.into());
+    }
 }

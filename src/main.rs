@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Parser)]
+#[command(version, about)]
 struct Args {
     #[arg(long, global = true)]
     config: Vec<PathBuf>,
@@ -17,7 +18,7 @@ struct Args {
 #[derive(Subcommand)]
 enum Command {
     Run,
-    Simulate(cli::simulate::SimulateArgs),
+    Simulate(Box<cli::simulate::SimulateArgs>),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -30,7 +31,7 @@ fn main() -> anyhow::Result<ExitCode> {
             cli::run::run(loaded.settings, std::env::var("RUST_LOG").ok().as_deref())?;
         }
         Command::Simulate(args) => {
-            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(cli::simulate::run(args))?;
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(cli::simulate::run(*args))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -32,7 +32,7 @@ use tokio::time::Instant;
 const DELIVERY_LIMIT: u32 = 19;
 
 /// A probe gives its job back after this, well within the broker's consumer timeout of 30 minutes, and the next job takes over.
-const PROBE_HOLD: Duration = Duration::from_secs(10 * 60);
+const PROBE_HOLD: Duration = Duration::from_mins(10);
 
 /// What the settings say, for the pipeline.
 #[derive(Clone, Debug)]

@@ -84,11 +84,8 @@ async fn drained(tasks: &TaskTracker, inbox: &mut Inbox, broker: &Amqp, stop: &S
             tokio::select! {
                 biased;
                 () = tasks.wait() => break,
-                lease = inbox.next() => match lease {
-                    // Arrived before the consumer was cancelled, not started.
-                    Some(lease) => broker.give_back(lease).await,
-                    None => { tasks.wait().await; break }
-                },
+                // Arrived before the consumer was cancelled, not started.
+                Some(lease) = inbox.next() => broker.give_back(lease).await,
             }
         }
         while let Some(lease) = inbox.waiting() {

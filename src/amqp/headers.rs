@@ -60,7 +60,7 @@ pub(super) fn number(properties: &BasicProperties, name: &str) -> Option<i64> {
 pub(super) fn republished(lease: &JobLease, notes: &Notes<'_>) -> BasicProperties {
     let original = lease.raw();
     let mut headers = FieldTable::default();
-    for (name, value) in original.headers().iter().flat_map(|headers| headers.inner()) {
+    for (name, value) in original.headers().iter().flat_map(FieldTable::inner) {
         if travels(name.as_str()) {
             headers.insert(name.clone(), value.clone());
         }

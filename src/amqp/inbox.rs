@@ -88,7 +88,8 @@ impl JobLease {
         let Some(acker) = self.acker.take() else {
             return Err(LeaseLost);
         };
-        receipt.redeem();
+        // The proof is used up: it stands for one message and no other.
+        drop(receipt);
         // `Ok(false)` means that the channel is gone or the acker was used: not acked, whatever it sounds like.
         match tokio::time::timeout(limit, acker.ack(BasicAckOptions::default())).await {
             Ok(Ok(true)) => Ok(()),

@@ -16,11 +16,6 @@ use tokio::sync::Semaphore;
 #[must_use = "a receipt is what a message may be acked for"]
 pub struct Receipt(());
 
-impl Receipt {
-    /// Uses the proof up.
-    pub(super) fn redeem(self) {}
-}
-
 /// A pool of confirm channels on the publishing connection.
 pub struct Outbox {
     connection: Arc<Connection>,
@@ -70,15 +65,13 @@ impl Outbox {
             return Err(PublishError::Unavailable("the broker blocks publishing (memory or disk alarm)".to_owned()));
         }
         let attempt = self.publish_once(exchange, routing_key, body, properties);
-        match tokio::time::timeout(self.limit, attempt).await {
-            Ok(result) => result,
-            Err(_) => {
-                if !self.blocked.load(Ordering::Acquire) {
-                    self.trouble.report(format!("no confirm from the broker within {:?}", self.limit));
-                }
-                Err(PublishError::Unavailable(format!("no confirm within {:?}", self.limit)))
-            }
+        if let Ok(result) = tokio::time::timeout(self.limit, attempt).await {
+            return result;
         }
+        if !self.blocked.load(Ordering::Acquire) {
+            self.trouble.report(format!("no confirm from the broker within {:?}", self.limit));
+        }
+        Err(PublishError::Unavailable(format!("no confirm within {:?}", self.limit)))
     }
 
     async fn publish_once(

@@ -78,7 +78,7 @@ mod tests {
         let held = Instant::now();
         pace.turn().await;
         assert_eq!(held.elapsed(), Duration::ZERO);
-        pace.hold(Some(Duration::from_secs(3600)));
+        pace.hold(Some(Duration::from_hours(1)));
         pace.turn().await;
         assert!(held.elapsed() < Duration::from_secs(6), "the job waits in a queue, not everybody here");
     }

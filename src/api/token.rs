@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Minted anew so long before it expires, at the latest: a call has to end within its token's life.
-const AHEAD: Duration = Duration::from_secs(60);
+const AHEAD: Duration = Duration::from_mins(1);
 
 /// `iat` is set back so far: a vendor whose clock is behind ours would otherwise see a token from the future.
 const BACKDATE: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A claim that is neither concluded nor released (its task panicked) is void after this; longer than any job may take.
-const CLAIM_LIFE: Duration = Duration::from_secs(15 * 60);
+const CLAIM_LIFE: Duration = Duration::from_mins(15);
 
 /// The memory backend. Keeps at most so many entries, the youngest; a full ledger forgets the oldest job that is not being worked on.
 pub struct Memory {
@@ -135,7 +135,7 @@ mod tests {
     use antispoof_core::retry::Attempt;
     use time::OffsetDateTime;
 
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
 
     fn conclusion() -> Conclusion {
         let failure = Failure::new(Code::ApiRejected, "x");

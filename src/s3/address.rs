@@ -44,7 +44,7 @@ impl Addresses {
     }
 
     async fn resolve(&self, bucket: &str) -> Result<Arc<str>, Failure> {
-        let lifetime = PresigningConfig::expires_in(Duration::from_secs(60)).map_err(|error| unavailable(&error))?;
+        let lifetime = PresigningConfig::expires_in(Duration::from_mins(1)).map_err(|error| unavailable(&error))?;
         let presigned = self
             .client
             .get_object()

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// Fetched anew so long before they expire: longer than any one download.
-const AHEAD: Duration = Duration::from_secs(300);
+const AHEAD: Duration = Duration::from_mins(5);
 
 /// The chain may ask a metadata service that is not there; a job should not wait for ever to find out.
 const LIMIT: Duration = Duration::from_secs(10);

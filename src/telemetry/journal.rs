@@ -187,13 +187,13 @@ impl Entry {
     fn line(&self, end: End) {
         let (bucket, key) = self.object.as_ref().map_or(("", ""), |(bucket, key)| (bucket, key));
         let detail = self.detail.as_deref().unwrap_or_default();
-        let total = self.started.elapsed().as_millis();
-        let api = self.api.unwrap_or_default().as_millis();
+        let total = millis(self.started.elapsed());
+        let api = millis(self.api.unwrap_or_default());
         let job = if self.job.is_empty() { "(unread)" } else { &self.job };
         macro_rules! say {
             ($level:ident, $outcome:expr, $($text:tt)+) => {
                 $level!(job.id = job, job.attempt = self.attempt, object.bucket = bucket, object.key = key, outcome = $outcome,
-                        detail, api.duration_ms = api as u64, duration_ms = total as u64, $($text)+)
+                        detail, api.duration_ms = api, duration_ms = total, $($text)+)
             };
         }
         match end {
@@ -211,6 +211,10 @@ impl Entry {
         metrics.in_flight.dec();
         metrics.job_duration.observe(self.started.elapsed().as_secs_f64());
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Entry {

@@ -188,32 +188,6 @@ impl Metrics {
     }
 }
 
-impl crate::amqp::Observer for Metrics {
-    fn connected(&self, up: bool) {
-        self.amqp_connected.set(up.into());
-        if !up {
-            self.amqp_blocked.set(0);
-        }
-    }
-
-    fn reconnecting(&self, _reason: &str) {
-        self.amqp_reconnects.inc();
-    }
-
-    fn delivered(&self, redelivered: bool) {
-        let label = if redelivered { "true" } else { "false" };
-        self.deliveries.get_or_create(&[("redelivered", label)]).inc();
-    }
-
-    fn blocked(&self, blocked: bool) {
-        self.amqp_blocked.set(blocked.into());
-    }
-
-    fn consuming(&self, on: bool) {
-        self.amqp_consuming.set(on.into());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

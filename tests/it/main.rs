@@ -27,6 +27,8 @@
 //! Rules: no sleeps, only `wait::eventually` and its kin with a named limit; count what the simulator billed, not only what the daemon said; an event may come
 //! twice, so compare `events_for(job)` by id. Declare the daemon after the world, so that it goes first. A failed test prints the logs of its processes.
 
+#![expect(clippy::disallowed_methods, reason = "a test looks at every answer itself")]
+
 #[expect(dead_code, reason = "the harness offers more than the scenarios of a day use")]
 mod harness;
 #[expect(dead_code, reason = "what only the samples example uses of it")]

@@ -1,0 +1,96 @@
+use super::*;
+use serde_json::{Value, json};
+
+fn origin() -> Origin {
+    Origin {
+        job_id: "kyc-7f3a".to_owned(),
+        correlation_id: Some("c-1".to_owned()),
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        tracestate: None,
+        metadata: Some(RawValue::from_string(r#"{"applicant":"42","n":1.50}"#.to_owned()).expect("JSON")),
+    }
+}
+
+fn verdict() -> Conclusion {
+    Conclusion {
+        ending: Ending::Verdict {
+            outcome: Outcome::Live,
+            verdict: Verdict { spoof_detected: false, accuracy: 0.989_906_817_674_636_8 },
+        },
+        image: Some(ImageReport {
+            bucket: "kyc-uploads".to_owned(),
+            key: "a.jpg".to_owned(),
+            etag: Some("abc".to_owned()),
+            format: Some("jpeg".to_owned()),
+            bytes: Some(200_436),
+            width: Some(1080),
+            height: Some(1440),
+            digest: Some("sha256:00".to_owned()),
+            ..ImageReport::default()
+        }),
+        check: Check { attempts: 1, api_duration_ms: Some(214), http_status: Some(200), ..Check::default() },
+        at_ms: 1_795_384_799_123,
+        replay: 0,
+    }
+}
+
+#[test]
+fn a_verdict_event_has_the_shape_of_the_contract() {
+    let event = Event::new("antispoofd/test", &origin(), &verdict()).expect("serialises");
+    assert_eq!(event.routing_key, "verdict.live");
+    assert!(String::from_utf8_lossy(&event.body).contains(r#""metadata":{"applicant":"42","n":1.50}"#));
+    let body: Value = serde_json::from_slice(&event.body).expect("JSON");
+    assert_eq!(
+        body,
+        json!({
+            "specversion": "1.0", "id": event.id, "source": "antispoofd/test", "type": "antispoofd.verdict.v1",
+            "subject": "kyc-7f3a", "time": "2026-11-22T21:59:59.123Z",
+            "datacontenttype": "application/json", "correlationid": "c-1",
+            "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "data": {
+                "job_id": "kyc-7f3a", "outcome": "live", "spoof_detected": false, "accuracy": 0.989_906_817_674_636_8,
+                "image": {"bucket": "kyc-uploads", "key": "a.jpg", "etag": "abc", "format": "jpeg", "bytes": 200_436,
+                          "width": 1080, "height": 1440, "digest": "sha256:00"},
+                "check": {"attempts": 1, "api_duration_ms": 214, "http_status": 200, "reused": false},
+                "metadata": {"applicant": "42", "n": 1.50}
+            }
+        })
+    );
+}
+
+#[test]
+fn a_failure_event_names_code_stage_and_class() {
+    let failure = Failure::new(Code::ApiRejected, "the API answered 422").with_status(422);
+    let conclusion = Conclusion::failed(&failure, None, Attempt::spent(2), OffsetDateTime::UNIX_EPOCH, 0);
+    let event = Event::new("antispoofd/test", &origin(), &conclusion).expect("serialises");
+    assert_eq!((event.routing_key.as_str(), event.kind), ("failure.api_rejected", "antispoofd.failure.v1"));
+    let body: Value = serde_json::from_slice(&event.body).expect("JSON");
+    assert_eq!(
+        body["data"]["failure"],
+        json!({"code": "api_rejected", "stage": "call", "class": "permanent", "message": "the API answered 422", "http_status": 422})
+    );
+    assert_eq!(body["data"]["check"]["attempts"], 2);
+    assert!(body["data"].get("outcome").is_none() && body["data"].get("spoof_detected").is_none());
+}
+
+#[test]
+fn repetitions_share_an_id_and_replays_do_not() {
+    let id = |conclusion: &Conclusion| Event::new("antispoofd/a", &origin(), conclusion).expect("serialises").id;
+    let first = id(&verdict());
+    let mut again = verdict();
+    again.check.attempts = 5;
+    again.check.reused = true;
+    again.at_ms += 1;
+    if let Some(image) = &mut again.image {
+        image.etag = None;
+    }
+    assert_eq!(first, id(&again));
+    again.replay = 1;
+    assert_ne!(first, id(&again));
+}
+
+#[test]
+fn a_conclusion_survives_being_stored() {
+    let stored = serde_json::to_vec(&verdict()).expect("serialises");
+    assert_eq!(serde_json::from_slice::<Conclusion>(&stored).expect("reads"), verdict());
+}
