@@ -75,7 +75,9 @@ impl Kind {
                     .env("ANTISPOOFD__IMAGE__DIGEST", digest.setting())
                     .env("ANTISPOOFD__API__URL", setup.api_url)
                     .env("ANTISPOOFD__API__TOKEN", "bench")
-                    .env("ANTISPOOFD__ADMIN__LISTEN", "127.0.0.1:0");
+                    .env("ANTISPOOFD__ADMIN__LISTEN", "127.0.0.1:0")
+                    // What a setting costs is found out by setting it for the whole run.
+                    .envs(env::vars().filter(|(name, _)| name.starts_with("ANTISPOOFD__")));
                 command
             }
         };
