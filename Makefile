@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build fmt check test demo bench services-up services-down clean-services
+.PHONY: help build fmt check test soak demo bench services-up services-down clean-services
 
 # Arguments for `make test`, `make demo` and `make bench`: make test ARGS='--lib -- retry'
 ARGS ?=
@@ -27,6 +27,9 @@ check: ## formatting, lints, documentation and scripts, with warnings as errors
 
 test: ## the whole test suite against real RabbitMQ, S3 store and Redis (ARGS goes to cargo test)
 	@scripts/test $(ARGS)
+
+soak: ## many jobs while workers are killed and connections cut (ARGS: --jobs 2000 --kills 5 --cuts 5 --seed N)
+	@scripts/soak $(ARGS)
 
 demo: ## everything from a bare checkout to printed verdicts
 	@scripts/demo $(ARGS)

@@ -12,10 +12,12 @@
 mod connect;
 mod headers;
 mod inbox;
+mod line;
 mod outbox;
 mod session;
 mod subscription;
 mod supervisor;
+mod tool;
 mod topology;
 mod watchdog;
 
@@ -24,6 +26,7 @@ pub use headers::job_message;
 pub use inbox::{Inbox, JobLease};
 pub use outbox::{Outbox, Receipt};
 pub use session::Demand;
+pub use tool::{Keep, Tail, ToolError, close, find_jobs};
 pub use topology::{Names, TopologyError, declare};
 
 use crate::settings;
@@ -86,7 +89,7 @@ impl Amqp {
             demand: watch::Sender::new(Demand::Paused),
             publishable: watch::Sender::new(false),
         });
-        // Never more than the prefetch are unsettled, so the supervisor never waits here.
+        // A session never has more than the prefetch unsettled. The rest is room for what a lost session left behind.
         let (leases, inbox) = mpsc::channel(usize::from(prefetch) * 2);
         let supervisor = supervisor::run(shared.clone(), prefetch, leases, observer, stop);
         (Self { shared }, Inbox::new(inbox), supervisor)

@@ -99,11 +99,14 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
 
     // Last: the connections, so that the acks of the last jobs are out.
     stop.closing().cancel();
-    if supervisor.await.is_err() {
-        tracing::error!("the supervisor of the broker connections panicked");
-    }
+    let ended = supervisor.await;
     signals.abort();
     admin.abort();
+    if ended.is_err() {
+        // Without it nothing is consumed, and the worker takes that for the end: nobody asked for it.
+        tracing::error!("the supervisor of the broker connections panicked");
+        return Ok(Drained::Cut);
+    }
     match drained {
         Drained::Whole => info!("drained, nothing left in hand"),
         Drained::Cut => info!("stopped"),

@@ -1,4 +1,144 @@
-//! The commands: a file each, and the only place that prints.
+//! The commands: a file each, and the only place that prints. stdout is data, stderr is talk.
 
+mod exit;
+mod health;
+mod problem;
+mod progress;
 pub mod run;
+mod runtime;
 pub mod simulate;
+mod submit;
+mod table;
+mod terminal;
+mod token;
+mod view;
+mod watch;
+
+use crate::settings::{self, Loaded, Needs, Sources};
+use clap::{Parser, Subcommand};
+pub use exit::Exit;
+use problem::Problem;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Jobs from RabbitMQ that name a face image in S3, checked for spoofing by a paid API; verdict events out
+#[derive(Debug, Parser)]
+#[command(name = "antispoofd", version, after_help = exit::HELP)]
+#[expect(clippy::doc_markdown, reason = "these comments are printed as the program's help")]
+struct Cli {
+    /// Settings file, repeatable [default: $ANTISPOOFD_CONFIG, else /etc/antispoofd/antispoofd.toml]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    config: Vec<PathBuf>,
+    /// One setting, as worker.concurrency=32, repeatable; wins over files and environment
+    #[arg(long, global = true, value_name = "KEY=VALUE", help_heading = "Settings")]
+    set: Vec<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the worker
+    #[command(
+        long_about = "Run the worker\n\nTakes jobs from the broker until SIGTERM or SIGINT, then finishes what was sent and ends. \
+                      A second signal ends it at once."
+    )]
+    Run,
+    Submit(submit::SubmitArgs),
+    Watch(watch::WatchArgs),
+    Token(token::TokenArgs),
+    Health(health::HealthArgs),
+    Simulate(simulate::SimulateArgs),
+}
+
+/// Runs the program and says how it ended. `args` begin with the name of the program.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return told(&error).into(),
+    };
+    // Fails only where somebody has installed one already, which is as good.
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    let exit = match dispatch(cli) {
+        Ok(exit) => exit,
+        Err(problem) => problem.report(),
+    };
+    exit.into()
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Problem> {
+    let overrides = overrides(cli.set)?;
+    let load = |needs| load(needs, cli.config, overrides);
+    match cli.command {
+        Command::Run => {
+            let settings = load(Needs::Worker)?.settings;
+            run::run(settings, std::env::var("RUST_LOG").ok().as_deref()).map_err(Problem::failed)?;
+            Ok(Exit::Ok)
+        }
+        Command::Submit(args) => {
+            let loaded = client(load(Needs::Client)?)?;
+            runtime::block_on(submit::run(args, loaded.settings))
+        }
+        Command::Watch(args) => {
+            let loaded = client(load(Needs::Client)?)?;
+            runtime::block_on(watch::run(args, loaded.settings))
+        }
+        Command::Token(args) => token::run(&args, &load(Needs::Token)?.settings.api),
+        Command::Health(args) => runtime::block_on(health::run(args, load(Needs::Client)?.settings.admin)),
+        Command::Simulate(args) => runtime::block_on(simulate::run(args)),
+    }
+}
+
+/// Prints what clap has to say: help and version are what was asked for, everything else is wrong usage.
+fn told(error: &clap::Error) -> Exit {
+    // Whoever closed the pipe does not want to read it.
+    error.print().ok();
+    if error.use_stderr() { Exit::Usage } else { Exit::Ok }
+}
+
+/// Splits the `--set` flags. A flag that cannot be split is not repeated: it may hold a secret.
+fn overrides(flags: Vec<String>) -> Result<Vec<(String, String)>, Problem> {
+    let split = |(index, flag): (usize, String)| {
+        let (key, value) = flag.split_once('=').ok_or_else(|| {
+            Problem::usage(format!("--set number {} has no \"=\"", index + 1)).hint("write --set section.key=value")
+        })?;
+        Ok((key.to_owned(), value.to_owned()))
+    };
+    flags.into_iter().enumerate().map(split).collect()
+}
+
+fn load(needs: Needs, files: Vec<PathBuf>, overrides: Vec<(String, String)>) -> Result<Loaded, Problem> {
+    let loaded = settings::load_for(needs, Sources::from_process(files, overrides)).map_err(Problem::settings)?;
+    for warning in &loaded.warnings {
+        terminal::say(&warning.to_string());
+    }
+    Ok(loaded)
+}
+
+/// A command that ends by itself reports its own problems; the libraries' logs are for who asks for them.
+fn client(loaded: Loaded) -> Result<Loaded, Problem> {
+    if let Ok(directives) = std::env::var("RUST_LOG") {
+        crate::telemetry::logs::install(&loaded.settings.log, Some(&directives))
+            .map_err(|error| Problem::usage(error).hint("correct or unset RUST_LOG"))?;
+    }
+    Ok(loaded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn set_is_split_at_the_first_equals_sign() {
+        let split = |flag: &str| overrides(vec![flag.to_owned()]).map_err(|problem| problem.report());
+        assert_eq!(split("api.url=http://a/?b=c"), Ok(vec![("api.url".to_owned(), "http://a/?b=c".to_owned())]));
+        assert_eq!(split("api.url"), Err(Exit::Usage));
+    }
+}

@@ -37,6 +37,10 @@ impl Ledger for AnyLedger {
         }
     }
 
+    fn remembers(&self) -> bool {
+        !matches!(self, Self::Nothing)
+    }
+
     async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
         match self {
             Self::Nothing => Ok(()),

@@ -124,6 +124,7 @@ where
             Err(failure) => {
                 let origin = Origin::of_message(lease.body(), lease.properties());
                 entry.names(&origin.job_id, None);
+                entry.failed(&failure);
                 return self.park(lease, Known { origin, image: None, key: None }, failure, entry).await;
             }
         };

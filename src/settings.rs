@@ -87,6 +87,8 @@ pub enum Needs {
     /// Commands that speak to the broker and the bucket only (`submit`, `watch`, `topology`, …): the API's credentials are neither
     /// required nor read, and an empty allow-list of buckets is fine.
     Client,
+    /// The command that makes a token: the API's credentials must be there, and an empty allow-list of buckets is fine.
+    Token,
 }
 
 /// Where the layers come from. Has no `Debug`: the environment holds secrets.

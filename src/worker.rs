@@ -1,7 +1,7 @@
 //! A permit, a lease, a task; and how it all stops.
 
 use crate::amqp::{Amqp, Demand, Inbox};
-use crate::gate::{Gate, State};
+use crate::gate::State;
 use crate::lifecycle::Stop;
 use crate::pipeline::Pipeline;
 use antispoof_core::ports::{Broker as _, Detector, ImageStore, Ledger};
@@ -40,7 +40,7 @@ where
     let tasks = TaskTracker::new();
     let broker = pipeline.broker.clone();
     let stop = pipeline.stop.clone();
-    let gate = tokio::spawn(follow_gate(pipeline.gate.clone(), broker.clone(), stop.clone()));
+    let gate = tokio::spawn(follow_gate(pipeline.clone()));
     while let Some(Ok(permit)) = stop.soft().run_until_cancelled(permits.clone().acquire_owned()).await {
         let Some(Some(lease)) = stop.soft().run_until_cancelled(inbox.next()).await else { break };
         let pipeline = pipeline.clone();
@@ -50,24 +50,33 @@ where
         });
     }
     gate.abort();
+    // Waited for, so that nothing it was about to ask for comes after the pause.
+    drop(gate.await);
     broker.demand(Demand::Paused);
     drained(&tasks, &mut inbox, &broker, &stop, drain).await
 }
 
 /// Consumes nothing while the gate is closed, and one job to find the next probe.
-async fn follow_gate(gate: Gate, broker: Amqp, stop: Stop) {
-    let mut states = gate.watch();
+async fn follow_gate<S, D, L>(pipeline: Arc<Pipeline<S, D, L, Amqp>>)
+where
+    S: ImageStore,
+    D: Detector,
+    L: Ledger,
+{
+    let mut states = pipeline.gate.watch();
     loop {
-        let demand = match *states.borrow_and_update() {
+        let state = *states.borrow_and_update();
+        pipeline.journal.metrics().gate_open.set((state == State::Open).into());
+        let demand = match state {
             State::Open => Demand::Full,
             State::Closed(_) => Demand::Paused,
             State::Handover(_) => Demand::One,
         };
         // The worker pauses when it drains; that must not be undone.
-        if stop.soft().is_cancelled() {
+        if pipeline.stop.soft().is_cancelled() {
             return;
         }
-        broker.demand(demand);
+        pipeline.broker.demand(demand);
         if states.changed().await.is_err() {
             return;
         }
@@ -93,7 +102,8 @@ async fn drained(tasks: &TaskTracker, inbox: &mut Inbox, broker: &Amqp, stop: &S
         }
     };
     let finished = stop.hard().run_until_cancelled(timeout(limit, finish)).await;
-    if matches!(finished, Some(Ok(()))) {
+    // The hard stop also ends the tasks, so the wait for them may well be over first: then nothing is whole.
+    if matches!(finished, Some(Ok(()))) && !stop.hard().is_cancelled() {
         return Drained::Whole;
     }
     warn!(jobs = tasks.len(), "{} jobs are cut off, the broker delivers them again", tasks.len());

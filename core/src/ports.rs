@@ -111,6 +111,10 @@ pub trait Ledger: Send + Sync {
     fn intent(&self, key: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;
     /// Keeps the end of a job.
     fn conclude(&self, key: &str, conclusion: &Conclusion) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// False for a backend that forgets at once: then what is known of a job lives and dies with its lease.
+    fn remembers(&self) -> bool {
+        true
+    }
     /// Gives up the claim. `paid` keeps the intent: a call may have been paid for.
     fn release(&self, key: &str, paid: bool) -> impl Future<Output = Result<(), LedgerError>> + Send;
 }

@@ -99,3 +99,5 @@ docker_status() {
   printf '%-9s %-10s container %s  port %s  log docker logs %s\n' "$1" "$health" "$id" "$(port "$1")" "$id"
   [[ $health == healthy ]]
 }
+
+docker_rabbitmqctl() { compose_data exec --no-TTY "$(container rabbitmq)" rabbitmqctl "$@"; }

@@ -75,6 +75,15 @@ rabbitmq_ready() {
 # The protocol header is answered with a method frame (type 1) on channel 0: connection.start.
 rabbitmq_answers() { [[ $(exchange "$1" 'AMQP\x00\x00\x09\x01') == 010000* ]]; }
 
+# RabbitMQ's own tool, beside the server script: the wrapper on the PATH insists on root or the rabbitmq user, too.
+native_rabbitmqctl() {
+  local tool
+  tool=$(dirname "$(rabbitmq_program)")/rabbitmqctl
+  # shellcheck disable=SC2046
+  env $(rabbitmq_epmd_env) HOME="$state/rabbitmq/home" RABBITMQ_CONF_ENV_FILE="$state/rabbitmq/rabbitmq-env.conf" \
+    "$tool" --node "antispoof-$instance-$clone@localhost" "$@"
+}
+
 rabbitmq_log() {
   if [[ -s $state/rabbitmq/log/rabbitmq.log ]]; then
     printf '%s' "$state/rabbitmq/log/rabbitmq.log"

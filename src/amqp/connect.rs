@@ -1,5 +1,6 @@
 //! Opening one connection.
 
+use super::line;
 use crate::settings;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
@@ -73,12 +74,7 @@ pub async fn connect(settings: &settings::Amqp, worker: &str, role: Role) -> Res
         .with_client_property("product".into(), "antispoofd".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
     let tls = OwnedTLSConfig { identity: None, cert_chain };
-    let runtime = lapin::runtime::default_runtime().map_err(|source| ConnectError::Refused {
-        address: address.clone(),
-        source,
-        hint: "",
-    })?;
-    let connecting = Connection::connect_uri_with_config(uri, properties, tls, runtime);
+    let connecting = line::open(uri, properties, tls, settings.connect_timeout);
     match tokio::time::timeout(settings.connect_timeout, connecting).await {
         Ok(Ok(connection)) => Ok(Arc::new(connection)),
         Ok(Err(source)) => {

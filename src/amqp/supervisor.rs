@@ -148,7 +148,14 @@ async fn live(
                     Demand::Full => prefetch,
                 };
                 pulse.expect(wanted);
-                let left_over = match timeout(shared.settings.connect_timeout, subscription.meet(wanted)).await {
+                // A broker that does not answer must not delay the end of the process, nor of a session that is lost.
+                let met = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => break "stopping".to_owned(),
+                    reason = trouble.wait() => break reason,
+                    met = timeout(shared.settings.connect_timeout, subscription.meet(wanted)) => met,
+                };
+                let left_over = match met {
                     Ok(Ok(left_over)) => left_over,
                     Ok(Err(error)) => break format!("consume from {}: {error}", shared.names.jobs),
                     Err(_) => break format!("consume from {}: no answer from the broker", shared.names.jobs),
@@ -156,18 +163,14 @@ async fn live(
                 observer.consuming(wanted > 0);
                 for delivery in left_over {
                     observer.delivered(delivery.redelivered);
-                    if leases.send(JobLease::new(delivery, trouble.clone(), pulse.in_hand())).await.is_err() {
-                        trouble.report("the worker is gone".to_owned());
-                    }
+                    pass_on(JobLease::new(delivery, trouble.clone(), pulse.in_hand()), leases, &trouble, stop).await;
                 }
             }
             delivery = subscription.next() => match delivery {
                 Some(Ok(delivery)) => {
                     pulse.beat();
                     observer.delivered(delivery.redelivered);
-                    if leases.send(JobLease::new(delivery, trouble.clone(), pulse.in_hand())).await.is_err() {
-                        break "the worker is gone".to_owned();
-                    }
+                    pass_on(JobLease::new(delivery, trouble.clone(), pulse.in_hand()), leases, &trouble, stop).await;
                 }
                 Some(Err(error)) => break format!("consumer: {error}"),
                 // The queue was deleted, or a job was held for longer than the broker's consumer timeout.
@@ -178,6 +181,17 @@ async fn live(
     };
     trouble.report(reason.clone());
     reason
+}
+
+/// Gives a lease to the worker. There is room as a rule; behind jobs of lost sessions that still run it can be full, and waiting for room
+/// must not hide that this session is lost, too.
+async fn pass_on(lease: JobLease, leases: &mpsc::Sender<JobLease>, trouble: &Trouble, stop: &CancellationToken) {
+    tokio::select! {
+        biased;
+        sent = leases.send(lease) => if sent.is_err() { trouble.report("the worker is gone".to_owned()) },
+        () = stop.cancelled() => {}
+        _reported = trouble.wait() => {}
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

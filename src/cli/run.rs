@@ -1,11 +1,11 @@
 //! `antispoofd run`: the worker daemon.
 
+use super::runtime;
 use crate::app;
 use crate::settings::Settings;
 use crate::telemetry::logs;
 use crate::worker::Drained;
 use std::io;
-use tokio::runtime::{Builder, Runtime};
 
 /// What the daemon ends with when it was not asked to end, or not in peace.
 #[derive(Debug, thiserror::Error)]
@@ -27,18 +27,9 @@ pub enum RunError {
 /// Runs until a signal. `rust_log` is the value of `RUST_LOG`.
 pub fn run(settings: Settings, rust_log: Option<&str>) -> Result<(), RunError> {
     logs::install(&settings.log, rust_log)?;
-    let runtime = runtime(settings.worker.threads).map_err(RunError::Runtime)?;
+    let runtime = runtime::with_threads(settings.worker.threads).map_err(RunError::Runtime)?;
     match runtime.block_on(app::run(settings))? {
         Drained::Whole => Ok(()),
         Drained::Cut => Err(RunError::Cut),
-    }
-}
-
-/// One thread is the cheapest for each job: nothing is handed from core to core.
-fn runtime(threads: u16) -> io::Result<Runtime> {
-    if threads == 1 {
-        Builder::new_current_thread().enable_all().build()
-    } else {
-        Builder::new_multi_thread().worker_threads(usize::from(threads)).enable_all().build()
     }
 }

@@ -1,7 +1,5 @@
 //! `antispoofd simulate`: the stand-in for the vendor as a process.
-#![expect(clippy::print_stderr, reason = "a command talks on stderr")]
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,6 +10,9 @@ use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::exit::Exit;
+use super::problem::Problem;
+use super::terminal::{print, say};
 use crate::simulator::{
     Auth, Config, Faults, Latency, Options, RateLimit, RetryAfterForm, Simulator, Stats, VerdictRule, parse_wait,
 };
@@ -70,7 +71,7 @@ pub struct SimulateArgs {
 }
 
 /// Serves until SIGTERM or SIGINT, then for at most five seconds more.
-pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
+pub(super) async fn run(args: SimulateArgs) -> Result<Exit, Problem> {
     // Before the port is announced, so that a signal sent in reply to the announcement is not lost.
     let (mut term, mut int) = (
         signal(SignalKind::terminate()).context("listen for SIGTERM")?,
@@ -80,8 +81,9 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
     let simulator =
         Simulator::bind(listen, args.into_options()).await.with_context(|| format!("listen on {listen}"))?;
     let handle = simulator.handle();
-    announce(&simulator.base_url()).context("write to stdout")?;
-    eprintln!("endpoint {}; counters {}/_sim/stats", simulator.url(), simulator.base_url());
+    // Whoever started this process waits for this line.
+    print(&format!("listening on {}", simulator.base_url()))?;
+    say(&format!("endpoint {}; counters {}/_sim/stats", simulator.url(), simulator.base_url()));
 
     let stop = CancellationToken::new();
     let serving = simulator.run(stop.clone());
@@ -93,15 +95,8 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
         stop.cancel();
     };
     tokio::join!(serving, stopping);
-    eprintln!("{}", summary(&handle.totals()));
-    Ok(())
-}
-
-/// Writes the line that whoever started this process waits for.
-fn announce(base_url: &str) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "listening on {base_url}")?;
-    stdout.flush()
+    say(&summary(&handle.totals()));
+    Ok(Exit::Ok)
 }
 
 fn summary(stats: &Stats) -> String {

@@ -9,7 +9,22 @@ use antispoof_core::job::{Job, Origin};
 use antispoof_core::ports::{Broker, Detector, ImageStore, Lease as _, Ledger, PublishError};
 use antispoof_core::retry::Attempt;
 use std::future::Future;
-use tokio::time::sleep;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// A result is held for so long with its job in hand. The broker takes a job back after 30 minutes (its consumer timeout), counts that as a
+/// delivery, and parks the job at the twentieth; given back unspent before that, a job with its end in the ledger can wait for ever.
+const RESULT_HOLD: Duration = Duration::from_mins(20);
+
+/// What came of telling.
+enum Told<R> {
+    /// A queue has the event.
+    Taken(R),
+    /// Nobody takes it, and it has been in hand for long enough. The ledger has it.
+    Held,
+    /// The lease was lost. What is known is in the ledger for the next delivery.
+    Lost,
+}
 
 impl<S, D, L, B> Pipeline<S, D, L, B>
 where
@@ -25,10 +40,11 @@ where
             debug_assert!(false, "only verdicts are announced here");
             return End::Lost;
         };
-        let Some(receipt) = self.tell(&lease, job.origin(), &conclusion, entry).await else {
-            return End::Lost;
-        };
-        self.complete(lease, receipt, End::Verdict(outcome)).await
+        match self.tell(&lease, job.origin(), &conclusion, entry).await {
+            Told::Taken(receipt) => self.complete(lease, receipt, End::Verdict(outcome)).await,
+            Told::Held => self.give_back_unspent(lease, None).await,
+            Told::Lost => End::Lost,
+        }
     }
 
     /// A failure that the ledger knows as this job's end: told again, the same.
@@ -45,6 +61,7 @@ where
         };
         let code = Code::from_name(code).unwrap_or(Code::DeliveryLimit);
         let failure = Failure::new(code, message.clone());
+        entry.ended_before(&failure);
         self.end_with(lease, &known.origin, &conclusion, &failure, entry).await
     }
 
@@ -57,10 +74,11 @@ where
         failure: &Failure,
         entry: &mut Entry,
     ) -> End {
-        entry.failed(failure);
         // The event first: a parked message is found by people, a missing event by nobody.
-        if self.tell(&lease, origin, conclusion, entry).await.is_none() {
-            return End::Lost;
+        match self.tell(&lease, origin, conclusion, entry).await {
+            Told::Taken(_) => {}
+            Told::Held => return self.give_back_unspent(lease, Some(failure)).await,
+            Told::Lost => return End::Lost,
         }
         let spent = Attempt::spent(conclusion.check.attempts);
         let parked = self.persist(&lease, || self.broker.park(&lease, spent, failure)).await;
@@ -97,24 +115,25 @@ where
         End::GivenBack
     }
 
-    /// Publishes the event of a conclusion, for as long as it takes. While nothing is bound for it, the gate is closed: a verdict that cannot
-    /// be delivered is worth no further call. `None`: the lease was lost; what is known is in the ledger for the next delivery.
+    /// Publishes the event of a conclusion. While nothing is bound for it, the gate is closed: a verdict that cannot be delivered is worth no
+    /// further call.
     async fn tell(
         &self,
         lease: &B::Lease,
         origin: &Origin,
         conclusion: &Conclusion,
         entry: &mut Entry,
-    ) -> Option<B::Receipt> {
+    ) -> Told<B::Receipt> {
         let event = match Event::new(&self.rules.source, origin, conclusion) {
             Ok(event) => event,
             Err(error) => {
                 // Strings, numbers and checked JSON: nothing in it can fail to serialise.
                 tracing::error!(%error, "an event could not be put into words");
-                return None;
+                return Told::Lost;
             }
         };
         let mut probe: Option<Probe> = None;
+        let since = Instant::now();
         for tries in 0.. {
             // Asked before the try: the last one is made for a lease that is gone, too, because consumers want to know.
             let last = !lease.usable();
@@ -122,7 +141,7 @@ where
                 Ok(receipt) => {
                     entry.announced("confirmed");
                     self.gate.reopen(Stage::Publish);
-                    return Some(receipt);
+                    return Told::Taken(receipt);
                 }
                 Err(error @ PublishError::Unroutable { .. }) => {
                     entry.announced("unroutable");
@@ -139,9 +158,12 @@ where
             if last {
                 break;
             }
+            if since.elapsed() > RESULT_HOLD && self.ledger.remembers() {
+                return Told::Held;
+            }
             sleep(self.rules.publish.wait(tries, (self.ambient.roll)())).await;
         }
-        None
+        Told::Lost
     }
 
     /// Publishes a replacement, for as long as the lease is ours.

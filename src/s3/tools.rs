@@ -3,7 +3,7 @@
 use super::sdk;
 use crate::settings;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::DisplayErrorContext;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub struct Tools {
     client: Client,
 }
 
-/// An operation failed; the text is the SDK's.
+/// An operation failed; the text is the SDK's and names no credential.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
     /// A local file cannot be read.
@@ -24,9 +24,17 @@ pub enum ToolError {
         /// Why.
         why: String,
     },
-    /// The store refused or could not be reached.
+    /// The store refused, or there are no credentials for it.
     #[error("{what}: {why}")]
     Store {
+        /// What was to be done.
+        what: String,
+        /// Why not.
+        why: String,
+    },
+    /// The store could not be reached, or did not answer as one.
+    #[error("{what}: {why}")]
+    Unreachable {
         /// What was to be done.
         what: String,
         /// Why not.
@@ -74,6 +82,35 @@ impl Tools {
     }
 }
 
-fn failed<E: std::error::Error + Send + Sync + 'static>(what: String, error: E) -> ToolError {
-    ToolError::Store { what, why: DisplayErrorContext(error).to_string() }
+fn failed<E>(what: String, error: SdkError<E>) -> ToolError
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    match error {
+        SdkError::ServiceError(refused) => {
+            let meta = refused.err().meta();
+            let status = refused.raw().status();
+            let why = match (meta.code(), meta.message()) {
+                (Some(code), Some(message)) => format!("{code}: {message}"),
+                (Some(code), None) => code.to_owned(),
+                (None, _) => format!("the store answered {status}"),
+            };
+            ToolError::Store { what, why }
+        }
+        SdkError::ConstructionFailure(_) => ToolError::Store { what, why: innermost(&error) },
+        // The search for credentials ends as a dispatch failure, too, though it never got as far as the store.
+        SdkError::DispatchFailure(ref failure) if failure.is_other() => {
+            ToolError::Store { what, why: innermost(&error) }
+        }
+        _ => ToolError::Unreachable { what, why: innermost(&error) },
+    }
+}
+
+/// The cause at the end of the chain: what is before it names layers of the SDK.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut at = error;
+    while let Some(source) = at.source() {
+        at = source;
+    }
+    at.to_string()
 }

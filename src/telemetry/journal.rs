@@ -147,6 +147,11 @@ impl Entry {
         self.detail = Some(failure.message().to_owned());
     }
 
+    /// The job had failed for good before, and this delivery only says so again: no attempt was made.
+    pub fn ended_before(&mut self, failure: &Failure) {
+        self.detail = Some(failure.message().to_owned());
+    }
+
     /// An event was, or was not, taken by the broker.
     pub fn announced(&self, status: &'static str) {
         self.journal.metrics.results.get_or_create(&[("status", status)]).inc();

@@ -1,8 +1,15 @@
 //! Log lines go to stderr: stdout is for data.
+//!
+//! `trace` is for our own modules. At that level libraries write down what no log may hold: lapin the bodies of messages and the login, the AWS
+//! signer the keys of objects. Of theirs, `debug` is the end, whatever the settings say.
 
 use crate::settings::{Log, LogFormat};
 use std::io::IsTerminal as _;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The log could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -15,10 +22,16 @@ pub enum LogError {
     Install(Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// One failure, one line: the supervisor says why a session ended. lapin says the same in three to seven lines of its own, as errors, and speaks of a
+/// recovery that is never tried. A later directive for it, in `log.level`, wins.
+const QUIET: &str = "lapin=off";
+
 /// Sets the log up for the whole process. `RUST_LOG` overrides `log.level`.
 pub fn install(settings: &Log, rust_log: Option<&str>) -> Result<(), LogError> {
-    let directives = rust_log.filter(|directives| !directives.is_empty()).unwrap_or(&settings.level);
-    let filter = EnvFilter::builder().parse(directives)?;
+    let filter = match rust_log.filter(|directives| !directives.is_empty()) {
+        Some(directives) => EnvFilter::builder().parse(directives)?,
+        None => EnvFilter::builder().parse(format!("{QUIET},{}", settings.level))?,
+    };
     let json = match settings.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
@@ -26,9 +39,15 @@ pub fn install(settings: &Log, rust_log: Option<&str>) -> Result<(), LogError> {
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let installed = if json {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        let lines = builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish();
+        lines.with(filter_fn(is_presentable)).try_init()
     } else {
-        builder.with_ansi(std::io::stderr().is_terminal()).try_init()
+        builder.with_ansi(std::io::stderr().is_terminal()).finish().with(filter_fn(is_presentable)).try_init()
     };
-    installed.map_err(LogError::Install)
+    installed.map_err(|error| LogError::Install(error.into()))
+}
+
+fn is_presentable(event: &Metadata<'_>) -> bool {
+    // Both crates: the core is called antispoof_core.
+    *event.level() != Level::TRACE || event.target().starts_with("antispoof")
 }

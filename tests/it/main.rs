@@ -34,5 +34,16 @@ mod harness;
 #[expect(dead_code, reason = "what only the samples example uses of it")]
 mod images;
 
+mod batch;
+mod client;
+mod codes;
+mod contract;
+mod delays;
+mod drain;
 mod happy;
 mod harness_tests;
+mod inspection;
+mod outages;
+mod privacy;
+mod recovery;
+mod soak;

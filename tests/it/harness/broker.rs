@@ -191,6 +191,29 @@ impl Broker {
         close(&channel).await;
     }
 
+    /// Makes `queue` with other arguments than the daemon's, as somebody did who had other plans for it.
+    pub(crate) async fn declare_otherwise(&self, queue: &str) {
+        let channel = self.channel().await;
+        let declared = channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), FieldTable::default());
+        declared.await.unwrap_or_else(|problem| panic!("failed to declare {queue}: {problem}"));
+        close(&channel).await;
+    }
+
+    /// From now on no queue takes terminal events.
+    pub(crate) async fn unbind_results(&self) {
+        let channel = self.channel().await;
+        let unbound = channel.queue_unbind(COLLECTED.into(), RESULTS.into(), "#".into(), FieldTable::default());
+        unbound.await.expect("a queue can be unbound");
+        close(&channel).await;
+    }
+
+    /// Takes `unbind_results` back.
+    pub(crate) async fn bind_results(&self) {
+        let channel = self.channel().await;
+        bind_results(&channel).await;
+        close(&channel).await;
+    }
+
     /// A fresh channel of the harness's own connection, which is opened again when the broker has closed it. For what this module has no method for.
     pub(crate) async fn channel(&self) -> Channel {
         let mut connection = self.connection.lock().await;
@@ -213,14 +236,7 @@ impl Broker {
         declared.await.expect("the results exchange can be declared");
         let queue = channel.queue_declare(COLLECTED.into(), QueueDeclareOptions::durable(), FieldTable::default());
         queue.await.expect("a queue can be declared");
-        let bound = channel.queue_bind(
-            COLLECTED.into(),
-            RESULTS.into(),
-            "#".into(),
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        );
-        bound.await.expect("a queue can be bound");
+        bind_results(&channel).await;
         close(&channel).await;
     }
 
@@ -253,6 +269,12 @@ impl Drop for Broker {
     fn drop(&mut self) {
         self.management.delete_vhost_blocking(&self.vhost);
     }
+}
+
+async fn bind_results(channel: &Channel) {
+    let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+    let bound = channel.queue_bind(COLLECTED.into(), RESULTS.into(), "#".into(), options, arguments);
+    bound.await.expect("a queue can be bound");
 }
 
 async fn read(channel: &Channel, queue: &str) -> Option<BasicGetMessage> {

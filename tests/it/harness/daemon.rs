@@ -52,6 +52,13 @@ impl DaemonBuilder {
         Daemon::start(self)
     }
 
+    /// Starts another command of the program with the same settings.
+    pub(crate) fn command(self, arguments: &[&str]) -> Process {
+        let name = format!("antispoofd {}", arguments.first().unwrap_or(&""));
+        let environment = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Process::antispoofd(&name, arguments.iter().copied(), environment)
+    }
+
     /// Starts the daemon and waits until it is ready.
     pub(crate) async fn start_ready(self) -> Daemon {
         let daemon = self.start();
@@ -146,6 +153,26 @@ impl Daemon {
     /// SIGCONT.
     pub(crate) fn cont(&self) {
         self.process.signal(Signal::CONT);
+    }
+
+    /// Files and sockets it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        let listed = std::fs::read_dir(format!("/proc/{}/fd", self.process.pid()));
+        listed.expect("a running process has descriptors").count()
+    }
+
+    /// Threads it has.
+    pub(crate) fn threads(&self) -> usize {
+        let listed = std::fs::read_dir(format!("/proc/{}/task", self.process.pid()));
+        listed.expect("a running process has threads").count()
+    }
+
+    /// Memory it has in use, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
+        let status = status.expect("a running process has a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a running process has memory");
+        line.trim().trim_end_matches(" kB").trim().parse().expect("a number of KiB")
     }
 
     /// Waits until the daemon has ended, for at most `limit`.

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, reason = "the output of a program is printed when its test fails")]
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,7 +28,7 @@ impl Process {
         arguments: impl IntoIterator<Item = &'a str>,
         environment: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_antispoofd"));
+        let mut command = Command::new(program());
         command.args(arguments);
         command.env_clear();
         command.envs(["PATH", "HOME"].into_iter().filter_map(|name| Some((name, env::var_os(name)?))));
@@ -57,6 +58,11 @@ impl Process {
         }
         kill_process(Pid::from_child(&child), signal)
             .unwrap_or_else(|problem| panic!("failed to send {signal:?} to {}: {problem}", self.name));
+    }
+
+    /// Its number, for a look into `/proc`.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child().id()
     }
 
     /// How it ended. None while it runs.
@@ -119,6 +125,16 @@ impl Drop for Process {
             }
         }
     }
+}
+
+/// The program under test. Cargo names it to tests; an example finds it beside its own directory.
+fn program() -> PathBuf {
+    if let Some(named) = option_env!("CARGO_BIN_EXE_antispoofd") {
+        return named.into();
+    }
+    let example = env::current_exe().expect("a program knows where it is");
+    let built = example.parent().and_then(Path::parent).expect("examples are built below the other programs");
+    built.join("antispoofd")
 }
 
 /// Reads `from` to its end on a thread, so that the child never waits for a reader.

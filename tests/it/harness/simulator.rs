@@ -47,14 +47,12 @@ impl Simulator {
 
     /// What it has seen so far: `calls`, `billed`, `rejected`, `aborted_bodies`, `in_flight`, `max_in_flight`, `images` by digest.
     pub(crate) async fn stats(&self) -> Value {
-        let (status, body) = self.ask(Method::GET, "/_sim/stats", &Value::Null).await;
-        assert!(status.is_success(), "the simulator's statistics: {status} {body}");
-        serde_json::from_str(&body).unwrap_or_else(|problem| panic!("statistics are JSON ({problem}): {body}"))
+        self.stats_at("/_sim/stats").await
     }
 
     /// One figure of the statistics.
     pub(crate) async fn count(&self, name: &str) -> u64 {
-        let stats = self.stats().await;
+        let stats = self.stats_at("/_sim/stats?images=false").await;
         stats[name].as_u64().unwrap_or_else(|| panic!("the statistics have no number {name:?}: {stats}"))
     }
 
@@ -78,6 +76,12 @@ impl Simulator {
     /// Whether a line of its output contains `text`.
     pub(crate) fn said(&self, text: &str) -> bool {
         self.process.said(text)
+    }
+
+    async fn stats_at(&self, path: &str) -> Value {
+        let (status, body) = self.ask(Method::GET, path, &Value::Null).await;
+        assert!(status.is_success(), "the simulator's statistics: {status} {body}");
+        serde_json::from_str(&body).unwrap_or_else(|problem| panic!("statistics are JSON ({problem}): {body}"))
     }
 
     async fn ask(&self, method: Method, path: &str, body: &Value) -> (StatusCode, String) {

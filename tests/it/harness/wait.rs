@@ -40,6 +40,25 @@ pub(crate) async fn eventually<T>(what: &str, limit: Duration, mut look: impl As
     panic!("waited {limit:?} for {what}; seen last: {last}");
 }
 
+/// As `eventually`, with a look every few milliseconds however long it takes: for what is timed.
+///
+/// # Panics
+///
+/// As `eventually`.
+pub(crate) async fn soon<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + limit;
+    let mut last = None;
+    while let Ok(seen) = timeout_at(deadline, look()).await {
+        match seen {
+            Ok(found) => return found,
+            Err(_) if Instant::now() >= deadline => break,
+            Err(seen) => last = Some(seen),
+        }
+        sleep(FIRST_PAUSE).await;
+    }
+    panic!("waited {limit:?} for {what}; seen last: {last:?}");
+}
+
 /// Looks again and again until `look` returns `expected`.
 ///
 /// # Panics

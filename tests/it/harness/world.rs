@@ -40,7 +40,11 @@ impl World {
     ///
     /// When a service is not there, with a message that says how to start it.
     pub(crate) async fn new(test: &str) -> Self {
-        let services = Services::from_env();
+        Self::with(test, Services::from_env()).await
+    }
+
+    /// As `new`, with these services: for a test that has one of them for itself.
+    pub(crate) async fn with(test: &str, services: Services) -> Self {
         services.assert_redis().await;
         let name = unique(test);
         let broker = Broker::new(&services, &name).await;

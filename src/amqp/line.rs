@@ -1,0 +1,95 @@
+//! The socket under a connection that is being opened.
+//!
+//! lapin drives each connection from a thread of its own. Given up in the middle of the handshake, that thread waits for the peer's next
+//! word, and where a peer accepts connections and says nothing it waits for ever: every try would leave a thread and a socket behind.
+//! So we keep a handle to the socket, and hang up.
+
+use lapin::runtime::default_runtime;
+use lapin::tcp::{AMQPUriTcpExt as _, AsyncTcpStream, OwnedTLSConfig, TLSConfig};
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{Connection, ConnectionProperties};
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Opens a connection. Dropped before its end, it leaves nothing behind. `limit` bounds reaching the peer; the handshake is the caller's
+/// to bound, by dropping this.
+pub(super) async fn open(
+    uri: AMQPUri,
+    properties: ConnectionProperties,
+    tls: OwnedTLSConfig,
+    limit: Duration,
+) -> lapin::Result<Connection> {
+    let line = Line::default();
+    let handset = Handset(line.clone());
+    let dial = Connection::connector(
+        uri,
+        default_runtime()?,
+        async move |uri: AMQPUri, runtime| {
+            let plain = AMQPUri { scheme: AMQPScheme::AMQP, ..uri.clone() };
+            let reached = plain.connect_with_config_async(TLSConfig::default(), &runtime);
+            let stream = timeout(limit, reached).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            if let AsyncTcpStream::Plain(socket) = &stream {
+                line.hold(socket.get_ref())?;
+            }
+            match uri.scheme {
+                AMQPScheme::AMQP => Ok(stream),
+                AMQPScheme::AMQPS => Ok(stream.into_tls(&uri.authority.host, tls.as_ref()).await?),
+            }
+        },
+        properties,
+    );
+    let opened = dial.await?;
+    handset.put_aside();
+    Ok(opened)
+}
+
+#[derive(Clone, Debug, Default)]
+struct Line(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Dialling,
+    Held(TcpStream),
+    Done,
+}
+
+impl Line {
+    /// Keeps a second handle to the socket. An error when nobody wants the connection any more.
+    fn hold(&self, socket: &impl AsFd) -> io::Result<()> {
+        let mut state = self.state();
+        if matches!(*state, State::Done) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        *state = State::Held(socket.as_fd().try_clone_to_owned()?.into());
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hangs up when dropped.
+struct Handset(Line);
+
+impl Handset {
+    /// The connection is open: it is lapin's alone from here on.
+    fn put_aside(self) {
+        *self.0.state() = State::Done;
+    }
+}
+
+impl Drop for Handset {
+    fn drop(&mut self) {
+        if let State::Held(socket) = std::mem::replace(&mut *self.0.state(), State::Done)
+            && let Err(error) = socket.shutdown(Shutdown::Both)
+        {
+            tracing::debug!(%error, "a connection that was given up could not be hung up; it is closed already");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What commands of the command line do with the broker, off the worker's path.
+
+use super::connect::Link;
+use super::topology::Names;
+use crate::settings::TopologyMode;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions,
+    QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Consumer, ErrorKind, Event, ExchangeKind};
+use std::time::Duration;
+
+/// Bounds the polite closing of a connection that may be dead.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// An operation of a command failed; its connection is no good any more.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// The broker refused, or went away.
+    #[error("{what}")]
+    Refused {
+        /// What was to be done.
+        what: String,
+        /// Why not.
+        source: lapin::Error,
+    },
+    /// The connection, or the queue on it, is gone.
+    #[error("lost the connection to the broker: {0}")]
+    Lost(String),
+}
+
+/// What a private queue keeps for a reader who is slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Everything.
+    All,
+    /// So many, then the oldest go: a reader who has fallen asleep must not fill the broker's memory.
+    Latest(u32),
+}
+
+/// A private queue behind the results exchange, with its consumer. The queue goes with the connection, and what is published after that
+/// is not seen by anybody who connects again.
+pub struct Tail {
+    /// Closing it ends the consumer.
+    _channel: Channel,
+    consumer: Consumer,
+    events: BoxStream<'static, Event>,
+    /// Received and not given to the caller yet.
+    held: Option<Delivery>,
+}
+
+const NOT_FOUND: u16 = 404;
+
+/// Enough to hide the way to the broker and back; events are small.
+const PREFETCH: u16 = 256;
+
+impl ToolError {
+    /// True when the broker has no such exchange or queue.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Refused { source, .. } => {
+                matches!(source.kind(), ErrorKind::ProtocolError(error) if error.get_id() == NOT_FOUND)
+            }
+            Self::Lost(_) => false,
+        }
+    }
+}
+
+impl Tail {
+    /// Binds a private queue to the results exchange with each of `keys`, and consumes from it. From the return on, no event is missed.
+    /// What `mode` says about the topology holds for the exchange.
+    pub async fn open(
+        link: &Link,
+        names: &Names,
+        mode: TopologyMode,
+        keys: &[String],
+        keep: Keep,
+    ) -> Result<Self, ToolError> {
+        let results = names.results.as_str();
+        let at = |what: String| |source| ToolError::Refused { what, source };
+        let events = link.events_listener().boxed();
+        let channel = link.create_channel().await.map_err(at("open a channel".to_owned()))?;
+        let passive = match mode {
+            TopologyMode::Declare => Some(false),
+            TopologyMode::Check => Some(true),
+            TopologyMode::None => None,
+        };
+        if let Some(passive) = passive {
+            let options = ExchangeDeclareOptions { passive, durable: true, ..ExchangeDeclareOptions::default() };
+            channel
+                .exchange_declare(results.into(), ExchangeKind::Topic, options, FieldTable::default())
+                .await
+                .map_err(at(format!("declare exchange {results}")))?;
+        }
+        let mut arguments = FieldTable::default();
+        // Said, because a virtual host may have another default, which a queue that is exclusive cannot have.
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+        if let Keep::Latest(most) = keep {
+            arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(most.into()));
+        }
+        let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        let declared = channel.queue_declare("".into(), options, arguments).await;
+        let queue = declared.map_err(at("declare a private queue".to_owned()))?.name().as_str().to_owned();
+        for key in keys {
+            channel
+                .queue_bind(
+                    queue.as_str().into(),
+                    results.into(),
+                    key.as_str().into(),
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                )
+                .await
+                .map_err(at(format!("bind a private queue to exchange {results}")))?;
+        }
+        // Acked one by one, so that a reader who is slow holds so many and the queue keeps the rest.
+        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(at("set the prefetch".to_owned()))?;
+        let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
+        let consumer = channel
+            .basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default())
+            .await
+            .map_err(at("consume from a private queue".to_owned()))?;
+        Ok(Self { _channel: channel, consumer, events, held: None })
+    }
+
+    /// The body of the next event. Cancel safe. An error is the end: the queue is gone.
+    pub async fn next(&mut self) -> Result<Vec<u8>, ToolError> {
+        let delivery = if let Some(held) = &self.held {
+            held
+        } else {
+            tokio::select! {
+                delivery = self.consumer.next() => match delivery {
+                    Some(Ok(delivery)) => self.held.insert(delivery),
+                    Some(Err(error)) => return Err(ToolError::Lost(error.to_string())),
+                    None => return Err(ToolError::Lost("the broker cancelled the consumer".to_owned())),
+                },
+                // A consumer is not told of everything that ends its connection.
+                why = gone(&mut self.events) => return Err(ToolError::Lost(why)),
+            }
+        };
+        // With all before it: an ack that was cancelled on its way may not have been sent, and cannot be repeated by itself.
+        let acked = delivery.acker.ack(BasicAckOptions { multiple: true }).await;
+        acked.map_err(|error| ToolError::Lost(error.to_string()))?;
+        Ok(self.held.take().map(|delivery| delivery.data).unwrap_or_default())
+    }
+}
+
+/// Ends with the reason when the connection does.
+async fn gone(events: &mut BoxStream<'static, Event>) -> String {
+    loop {
+        match events.next().await {
+            Some(Event::Error(error)) => return error.to_string(),
+            Some(_) => {}
+            None => return "the connection ended".to_owned(),
+        }
+    }
+}
+
+/// Says whether the exchange that jobs are published to is there.
+pub async fn find_jobs(link: &Link, names: &Names) -> Result<(), ToolError> {
+    let at = |what: String| |source| ToolError::Refused { what, source };
+    let channel = link.create_channel().await.map_err(at("open a channel".to_owned()))?;
+    let options = ExchangeDeclareOptions { passive: true, durable: true, ..ExchangeDeclareOptions::default() };
+    channel
+        .exchange_declare(names.jobs.as_str().into(), ExchangeKind::Direct, options, FieldTable::default())
+        .await
+        .map_err(at(format!("find exchange {}", names.jobs)))?;
+    channel.close(200, "done".into()).await.map_err(at("close a channel".to_owned()))
+}
+
+/// Closes a connection, politely where the broker still answers.
+pub async fn close(link: &Link) {
+    if !matches!(tokio::time::timeout(CLOSE_LIMIT, link.close(200, "bye".into())).await, Ok(Ok(()))) {
+        tracing::debug!("the connection did not close politely");
+    }
+}

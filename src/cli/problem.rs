@@ -1,0 +1,162 @@
+//! Why a command could not do what it was asked for, and the one place that prints it.
+
+use super::exit::Exit;
+use super::terminal::say;
+use crate::amqp::{ConnectError, ToolError};
+use crate::{s3, settings};
+use std::fmt::Display;
+
+/// An error with the exit code that it leads to and, where there is something to be done, a hint.
+#[derive(Debug)]
+pub(super) struct Problem {
+    exit: Exit,
+    /// None: there is nothing to be said.
+    error: Option<anyhow::Error>,
+    hint: Option<String>,
+}
+
+impl Problem {
+    /// It was tried and failed.
+    pub(super) fn failed(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::Failed, error: Some(error.into()), hint: None }
+    }
+
+    /// A service cannot be had.
+    pub(super) fn unreachable(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::Unreachable, ..Self::failed(error) }
+    }
+
+    /// Wrong usage.
+    pub(super) fn usage(what: impl Display) -> Self {
+        Self { exit: Exit::Usage, ..Self::failed(anyhow::anyhow!("{what}")) }
+    }
+
+    /// The settings; their problems bring their own help.
+    pub(super) fn settings(problems: settings::Problems) -> Self {
+        Self { exit: Exit::Settings, ..Self::failed(problems) }
+    }
+
+    /// Whoever read stdout has left: the end of a pipeline, not an error.
+    pub(super) fn closed() -> Self {
+        Self { exit: Exit::Ok, error: None, hint: None }
+    }
+
+    /// Adds what to do about it.
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Adds what to do about it, where that is known.
+    pub(super) fn maybe_hint(self, hint: Option<&str>) -> Self {
+        Self { hint: hint.map(str::to_owned).or(self.hint), ..self }
+    }
+
+    /// Says at what it happened.
+    pub(super) fn context(self, what: impl Display + Send + Sync + 'static) -> Self {
+        Self { error: self.error.map(|error| error.context(what)), ..self }
+    }
+
+    /// True when something to be done has been said.
+    pub(super) fn has_hint(&self) -> bool {
+        self.hint.is_some()
+    }
+
+    /// True when stdout was closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.error.is_none()
+    }
+
+    /// Prints the whole chain and the hint to stderr.
+    pub(super) fn report(&self) -> Exit {
+        if let Some(error) = &self.error {
+            say(&self.words(error));
+        }
+        self.exit
+    }
+
+    fn words(&self, error: &anyhow::Error) -> String {
+        if self.exit == Exit::Settings && error.is::<settings::Problems>() {
+            return error.to_string();
+        }
+        let mut words = "error: ".to_owned();
+        let mut last = String::new();
+        for link in error.chain() {
+            let link = link.to_string();
+            // Some errors repeat their source in their own words.
+            if last.contains(&link) {
+                continue;
+            }
+            if !last.is_empty() {
+                words.push_str(": ");
+            }
+            words.push_str(&link);
+            last = link;
+        }
+        if let Some(hint) = &self.hint {
+            words.push_str("\nhint: ");
+            words.push_str(hint);
+        }
+        words
+    }
+}
+
+impl From<anyhow::Error> for Problem {
+    fn from(error: anyhow::Error) -> Self {
+        Self::failed(error)
+    }
+}
+
+impl From<ConnectError> for Problem {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Url(_) | ConnectError::CaFile { .. } => Self { exit: Exit::Settings, ..Self::failed(error) },
+            // The broker has said what it does not like.
+            ConnectError::Refused { hint, .. } if !hint.is_empty() => Self::unreachable(error),
+            ConnectError::Timeout(_) | ConnectError::Refused { .. } => {
+                Self::unreachable(error).hint("is the broker up, and is amqp.url (ANTISPOOFD__AMQP__URL) right?")
+            }
+        }
+    }
+}
+
+impl From<ToolError> for Problem {
+    fn from(error: ToolError) -> Self {
+        let hint = error.is_missing().then_some(super::submit::NO_TOPOLOGY);
+        Self::unreachable(error).maybe_hint(hint)
+    }
+}
+
+impl From<s3::ToolError> for Problem {
+    fn from(error: s3::ToolError) -> Self {
+        match &error {
+            s3::ToolError::Unreachable { .. } => {
+                Self::unreachable(error).hint("is the store up, and are s3.endpoint_url and s3.region right?")
+            }
+            s3::ToolError::Store { why, .. } if why.starts_with("NoSuchBucket") => {
+                Self::failed(error).hint("name another bucket; for uploads, --create-bucket makes it")
+            }
+            s3::ToolError::Read { .. } | s3::ToolError::Store { .. } => Self::failed(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn the_whole_chain_is_said_and_nothing_twice() {
+        let inner = std::io::Error::other("disk on fire");
+        let error = Err::<(), _>(inner).context("read b: disk on fire").context("submit a").expect_err("made above");
+        let problem = Problem::from(error).hint("leave the building");
+        let words = problem.words(problem.error.as_ref().expect("made above"));
+        assert_eq!(words, "error: submit a: read b: disk on fire\nhint: leave the building");
+    }
+
+    #[test]
+    fn a_closed_stdout_is_no_error() {
+        assert!(Problem::closed().is_closed());
+        assert_eq!(Problem::closed().report(), Exit::Ok);
+    }
+}

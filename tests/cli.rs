@@ -1,0 +1,187 @@
+//! The program as a process, as far as it goes without any service: usage, exit codes, what is on which stream.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
+
+/// The program with no environment but this.
+fn antispoofd(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_antispoofd"));
+    command.args(arguments).env_clear().env("AWS_EC2_METADATA_DISABLED", "true");
+    command.envs(environment.iter().copied()).stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    antispoofd(arguments, environment).output().expect("the program starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const KEYS: [(&str, &str); 2] =
+    [("VIDEOSDK_API_KEY", "the-api-key"), ("VIDEOSDK_SECRET", "0123456789abcdef0123456789abcdef")];
+
+/// A port where nobody answers, and the setting that sends the broker's clients there.
+fn nobody() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("amqp://guest:hunter2@{}/%2f", listener.local_addr().expect("it is bound"));
+    (listener, url)
+}
+
+#[test]
+fn help_and_version_go_to_stdout_and_are_no_error() {
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["run", "--help"],
+        &["submit", "--help"],
+        &["watch", "-h"],
+        &["token", "--help"],
+        &["health", "--help"],
+        &["simulate", "--help"],
+    ] {
+        let output = run(arguments, &[]);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_64_and_says_so_on_stderr() {
+    for (arguments, why) in [
+        (&[][..], "Usage"),
+        (&["fly"], "fly"),
+        (&["submit"], "required"),
+        (&["submit", "bucket/key"], "write s3://BUCKET/KEY"),
+        (&["submit", "s3://bucket/"], "--prefix s3://bucket/"),
+        (&["submit", "s3://bucket/k", "--timeout", "1m"], "--wait"),
+        (&["submit", "s3://bucket/k", "--metadata", "[]"], "--metadata: not a JSON object"),
+        (&["submit", "s3://bucket/k", "--id-prefix", "a b"], "--id-prefix"),
+        (&["submit", "--from", "/nowhere/list"], "--from /nowhere/list"),
+        (&["submit", "--upload", "/nowhere/face.jpg", "--to", "s3://bucket/"], "--upload /nowhere/face.jpg"),
+        (&["submit", "--upload", "/", "--to", "s3://bucket/"], "is a directory"),
+        (&["submit", "--upload", "/dev/null"], "write --to s3://BUCKET/PREFIX/"),
+        (&["watch", "--outcome", "maybe"], "maybe"),
+        (&["--set", "api.secret:hunter2", "health"], "has no \"=\""),
+    ] {
+        let output = run(arguments, &[]);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(why), "{arguments:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty(), "{arguments:?}: {}", stdout(&output));
+        assert!(!stderr(&output).contains("hunter2"), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn bad_settings_are_78_with_all_that_is_wrong() {
+    let output = run(&["run", "--set", "worker.concurrency=0", "--set", "s3.buckets=Bad_Name"], &KEYS);
+    assert_eq!(output.status.code(), Some(78));
+    let said = stderr(&output);
+    assert!(
+        said.contains("worker.concurrency") && said.contains("s3.buckets") && said.contains("2 problems"),
+        "{said}"
+    );
+    assert_eq!(run(&["health", "--config", "/nowhere/a.toml"], &[]).status.code(), Some(78));
+    assert_eq!(run(&["token"], &[]).status.code(), Some(78));
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_69_and_the_password_is_not_said() {
+    let (listener, url) = nobody();
+    drop(listener);
+    for arguments in [&["submit", "s3://bucket/key"][..], &["watch"]] {
+        let output = run(arguments, &[("ANTISPOOFD__AMQP__URL", &url)]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(69), "{arguments:?}: {said}");
+        assert!(said.contains("connect to the broker") && said.contains("hint: "), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+        assert_eq!(said.lines().count(), 2, "one line of why, one of hint: {said}");
+    }
+}
+
+#[test]
+fn a_broker_that_says_nothing_is_69_in_time() {
+    let (_listener, url) = nobody();
+    let limit = ("ANTISPOOFD__AMQP__CONNECT_TIMEOUT", "200ms");
+    let output = run(&["watch"], &[("ANTISPOOFD__AMQP__URL", &url), limit]);
+    assert_eq!(output.status.code(), Some(69), "{}", stderr(&output));
+    assert!(stderr(&output).contains("amqp.connect_timeout"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_token_alone_is_on_stdout() {
+    let output = run(&["token"], &KEYS);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let token = stdout(&output);
+    assert_eq!(token.lines().count(), 1);
+    assert_eq!(token.trim_end().split('.').count(), 3, "{token}");
+    let said = stderr(&output);
+    assert!(said.contains("exp: ") && said.contains("(in 30m)") && said.contains("roles: [\"crawler\"]"), "{said}");
+    assert!(!said.contains("the-api-key") && !said.contains(token.trim_end()), "{said}");
+}
+
+#[test]
+fn a_ready_made_token_is_decoded() {
+    // {"exp":1} with nothing that would verify.
+    let expired = ("ANTISPOOFD__API__TOKEN", "e30.eyJleHAiOjF9.AAAA");
+    let output = run(&["token"], &[expired]);
+    assert_eq!((output.status.code(), stdout(&output).trim_end()), (Some(0), expired.1));
+    let said = stderr(&output);
+    assert!(said.contains("1970-01-01T00:00:01Z") && said.contains("has expired"), "{said}");
+}
+
+#[test]
+fn a_closed_stdout_ends_quietly() {
+    for arguments in [&["token"][..], &["simulate", "--no-auth", "--listen", "127.0.0.1:0"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = antispoofd(arguments, &KEYS);
+        let child = command.stdout(writer).stderr(Stdio::piped()).spawn().expect("the program starts");
+        // Its copy of the pipe would keep it open.
+        drop(command);
+        let output = child.wait_with_output().expect("it ends");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+        assert!(!said.contains("panicked") && !said.contains("error"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn health_is_yes_no_or_no_answer() {
+    let ask = |answer: Option<&'static str>| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let server = answer.map(|answer| {
+            let listener = listener.try_clone().expect("a socket can be cloned");
+            std::thread::spawn(move || {
+                let (mut socket, _) = listener.accept().expect("it is asked");
+                let mut request = [0; 1024];
+                let read = std::io::Read::read(&mut socket, &mut request).expect("a request");
+                socket.write_all(answer.as_bytes()).expect("an answer");
+                String::from_utf8_lossy(&request[..read]).into_owned()
+            })
+        });
+        if server.is_none() {
+            drop(listener);
+        }
+        let output = run(&["health", "--ready"], &[("ANTISPOOFD__ADMIN__LISTEN", &address)]);
+        let asked = server.map(|server| server.join().expect("the server ends")).unwrap_or_default();
+        (output.status.code(), stderr(&output), asked)
+    };
+    let (code, said, asked) = ask(Some("HTTP/1.1 200 OK\r\n\r\nok\n"));
+    assert_eq!((code, asked.starts_with("GET /readyz ")), (Some(0), true), "{said}");
+    let (code, said, _) = ask(Some("HTTP/1.1 503 Service Unavailable\r\n\r\n[-]amqp-connected failed\n"));
+    assert_eq!(
+        (code, said.contains("503: [-]amqp-connected failed"), said.lines().count()),
+        (Some(1), true, 1),
+        "{said}"
+    );
+    let (code, said, _) = ask(None);
+    assert_eq!((code, said.contains("not ready"), said.lines().count()), (Some(1), true, 1), "{said}");
+}

@@ -1,0 +1,194 @@
+//! `submit` and `watch` against a real broker, a real store and a real worker.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::harness::broker::JOBS;
+use crate::harness::store::BUCKET;
+use crate::harness::wait::{EVENTUALLY, SOON, STARTED, eventually};
+use crate::harness::world::World;
+use crate::images::{jpeg, sample};
+
+/// Makes the topology and leaves nobody who would take the jobs.
+async fn declared_only(world: &World) {
+    let daemon = world.daemon().start_ready().await;
+    daemon.term();
+    assert!(daemon.wait_exit(STARTED).await.success());
+}
+
+#[tokio::test]
+async fn uploads_become_jobs_and_their_ends_a_table() {
+    let world = World::new("submit_wait").await;
+    let daemon = world.daemon().start_ready().await;
+    let files = tempfile::tempdir().unwrap();
+    let (face, notes) = (files.path().join("face.jpg"), files.path().join("notes.jpg"));
+    std::fs::write(&face, jpeg::tiny(7)).unwrap();
+    std::fs::write(&notes, sample("notes.jpg").bytes()).unwrap();
+    let to = format!("s3://{BUCKET}/{}", world.store.key("up"));
+    let arguments = ["submit", "--wait", "--metadata", r#"{"n":1.50}"#, "--to", &to, "--create-bucket", "--upload"];
+    let paths = [face.to_str().unwrap(), notes.to_str().unwrap()];
+    let submit = world.daemon().command(&[&arguments[..], &paths].concat());
+    assert!(submit.wait_exit(EVENTUALLY).await.success());
+
+    let lines = submit.stdout();
+    assert_eq!(lines[0], format!("objects below {to}/"), "{lines:#?}");
+    assert!(lines[1].starts_with("JOB "), "{lines:#?}");
+    assert!(lines[2].contains(" face.jpg ") && lines[2].contains("  1 "), "{lines:#?}");
+    assert!(lines[3].contains(" notes.jpg ") && lines[3].contains(" not_an_image "), "{lines:#?}");
+    assert!(lines[5].starts_with("2 jobs ended: 1 "), "{lines:#?}");
+    let events = world.events().await;
+    assert_eq!(events.len(), 2);
+    for event in &events {
+        assert!(event.json["data"]["image"]["etag"].is_string(), "an upload is pinned: {}", event.json);
+        assert!(String::from_utf8_lossy(&event.body).contains(r#"{"n":1.50}"#), "metadata is untouched");
+    }
+    daemon.term();
+    assert!(daemon.wait_exit(STARTED).await.success());
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn with_json_every_event_is_a_line_and_the_counts_are_talk() {
+    let world = World::new("submit_json").await;
+    let _daemon = world.daemon().start_ready().await;
+    world.upload("a/1.jpg", jpeg::tiny(1)).await;
+    world.upload("a/2.jpg", jpeg::tiny(2)).await;
+    let prefix = format!("s3://{BUCKET}/{}", world.store.key("a/"));
+    let submit = world.daemon().command(&["submit", "--prefix", &prefix, "--wait", "--json", "--id-prefix", "it-"]);
+    assert!(submit.wait_exit(EVENTUALLY).await.success());
+    let events: Vec<Value> =
+        submit.stdout().iter().map(|line| serde_json::from_str(line).expect("a line is an event")).collect();
+    assert_eq!(events.len(), 2);
+    assert!(events.iter().all(|event| event["data"]["job_id"].as_str().is_some_and(|id| id.starts_with("it-"))));
+    assert!(submit.stderr().iter().any(|line| line.starts_with("2 jobs ended: ")), "{:?}", submit.stderr());
+}
+
+#[tokio::test]
+async fn a_list_is_published_up_to_the_line_that_is_no_job() {
+    const GOOD: usize = 700;
+
+    let world = World::new("submit_list").await;
+    declared_only(&world).await;
+    let mut list = String::new();
+    for number in 0..GOOD {
+        if number % 2 == 0 {
+            writeln!(list, "s3://{BUCKET}/k-{number}").unwrap();
+        } else {
+            writeln!(list, r#"{{"id":"own-{number}","key":"k-{number}"}}"#).unwrap();
+        }
+    }
+    list.push_str("\n{\"key\":\"k\",\"colour\":\"red\"}\ns3://bucket/never\n");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), list).unwrap();
+    let from = file.path().to_str().unwrap();
+    let submit = world.daemon().command(&["submit", "--from", from]);
+    assert_eq!(submit.wait_exit(EVENTUALLY).await.code(), Some(1));
+    let said = submit.stderr().join("\n");
+    assert!(said.contains(&format!("line {} of {from}", GOOD + 2)) && said.contains("colour"), "{said}");
+    assert!(said.contains(&format!("{GOOD} jobs published")), "{said}");
+    let lines = submit.stdout();
+    assert_eq!(lines.len(), GOOD);
+    assert!(lines[0].ends_with(&format!("\ts3://{BUCKET}/k-0")), "{}", lines[0]);
+    assert_eq!(lines[1], format!("own-1\ts3://{BUCKET}/k-1"), "in the order of the list");
+    assert_eq!(world.broker.depth(JOBS).await, Some(u32::try_from(GOOD).unwrap()));
+}
+
+#[tokio::test]
+async fn without_a_topology_nothing_is_uploaded_and_the_message_says_what_is_missing() {
+    let world = World::new("submit_bare").await;
+    let files = tempfile::tempdir().unwrap();
+    let face = files.path().join("face.jpg");
+    std::fs::write(&face, jpeg::tiny(7)).unwrap();
+    let to = format!("s3://{BUCKET}/{}", world.store.key("up/"));
+    let submit = world.daemon().command(&["submit", "--to", &to, "--upload", face.to_str().unwrap()]);
+    assert_eq!(submit.wait_exit(STARTED).await.code(), Some(69));
+    let said = submit.stderr().join("\n");
+    assert!(said.contains("find exchange antispoof.jobs") && said.contains("amqp.topology = \"declare\""), "{said}");
+    assert_eq!(world.store.list().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn jobs_without_an_event_in_time_are_named() {
+    let world = World::new("submit_late").await;
+    declared_only(&world).await;
+    let uri = format!("s3://{BUCKET}/nobody-looks");
+    let arguments = ["submit", &uri, "--wait", "--timeout", "1s", "--id-prefix", "late-"];
+    let submit = world.daemon().command(&arguments);
+    assert_eq!(submit.wait_exit(STARTED).await.code(), Some(1));
+    let said = submit.stderr().join("\n");
+    assert!(said.contains("no event within 1s for 1 of 1 jobs: late-"), "{said}");
+    assert_eq!(submit.stdout(), ["0 of 1 job ended"]);
+}
+
+#[tokio::test]
+async fn an_interrupted_wait_prints_what_came() {
+    let world = World::new("submit_interrupted").await;
+    declared_only(&world).await;
+    let submit = world.daemon().command(&["submit", &format!("s3://{BUCKET}/k"), "--wait"]);
+    eventually("the job to be published", SOON, async || match world.broker.depth(JOBS).await {
+        Some(1) => Ok(()),
+        seen => Err(format!("{seen:?}")),
+    })
+    .await;
+    submit.signal(rustix::process::Signal::INT);
+    assert_eq!(submit.wait_exit(STARTED).await.code(), Some(1));
+    assert!(submit.said("0 of 1 job ended") && submit.said("interrupted"), "{:?}", submit.stderr());
+}
+
+#[tokio::test]
+async fn a_wait_that_lost_its_queue_says_so() {
+    let world = World::new("submit_lost").await;
+    declared_only(&world).await;
+    let submit = world.daemon().command(&["submit", &format!("s3://{BUCKET}/k"), "--wait"]);
+    eventually("the job to be published", SOON, async || match world.broker.depth(JOBS).await {
+        Some(1) => Ok(()),
+        seen => Err(format!("{seen:?}")),
+    })
+    .await;
+    world.amqp_link.cut().await;
+    assert_eq!(submit.wait_exit(STARTED).await.code(), Some(69));
+    assert!(submit.said("lost the connection to the broker") && submit.said("hint: "), "{:?}", submit.stderr());
+}
+
+#[tokio::test]
+async fn watch_comes_back_and_leaves_nothing_behind() {
+    let world = World::new("watch").await;
+    let _daemon = world.daemon().start_ready().await;
+    let queues = world.broker.queues().await;
+    let watch = world.daemon().command(&["watch"]);
+    let failed = world.daemon().command(&["watch", "--json", "--outcome", "failed"]);
+    for process in [&watch, &failed] {
+        said(process, "watching antispoof.results").await;
+    }
+    let face = world.upload("face.jpg", jpeg::tiny(3)).await;
+    let empty = world.upload("empty.jpg", []).await;
+    let (good, bad) = (world.submit(&face.key).await, world.submit(&empty.key).await);
+    said(&watch, &good).await;
+    said(&watch, &bad).await;
+    said(&failed, &bad).await;
+    assert!(!failed.said(&good), "{:?}", failed.stdout());
+
+    world.amqp_link.cut().await;
+    said(&watch, "events may be missed meanwhile").await;
+    world.amqp_link.restore().await;
+    said(&watch, "connected again").await;
+    let again = world.submit(&empty.key).await;
+    said(&watch, &again).await;
+    for process in [&watch, &failed] {
+        process.signal(rustix::process::Signal::INT);
+        assert!(process.wait_exit(STARTED).await.success());
+    }
+    eventually("the private queues to be gone", EVENTUALLY, async || {
+        let now = world.broker.queues().await;
+        if now.len() == queues.len() { Ok(()) } else { Err(format!("{now:?}")) }
+    })
+    .await;
+}
+
+async fn said(process: &crate::harness::process::Process, text: &str) {
+    eventually(&format!("{text:?} to be said"), EVENTUALLY, async || {
+        if process.said(text) { Ok(()) } else { Err(format!("{:?} {:?}", process.stdout(), process.last_words())) }
+    })
+    .await;
+}

@@ -1,0 +1,296 @@
+//! Stopping is not failing: what is in hand ends or goes back, and the process says how it went.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::batch::Batch;
+use crate::harness::broker::{JOBS, PARKED};
+use crate::harness::daemon::Daemon;
+use crate::harness::wait::{EVENTUALLY, SOON, STARTED, eventually, eventually_equals};
+use crate::harness::world::World;
+
+/// For a process that has nothing to wait for.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+const FAILED: Option<i32> = Some(1);
+
+#[tokio::test]
+async fn sigterm_lets_sent_calls_finish_and_gives_the_rest_back() {
+    drains_whole("sigterm_drains", Daemon::term).await;
+}
+
+#[tokio::test]
+async fn sigint_does_the_same() {
+    drains_whole("sigint_drains", Daemon::int).await;
+}
+
+async fn drains_whole(test: &str, signal: fn(&Daemon)) {
+    let world = World::new(test).await;
+    world.simulator.configure(json!({ "latency": "2s" })).await;
+    let daemon = world.daemon().set("worker.concurrency", "4").start_ready().await;
+    let batch = Batch::submitted(&world, 10).await;
+    calls_in_flight(&world, 4).await;
+
+    signal(&daemon);
+    daemon.wait_status("/readyz", StatusCode::SERVICE_UNAVAILABLE, SOON).await;
+    assert!(daemon.is_running(), "not ready comes before the end, so that nobody relies on it meanwhile");
+    assert!(daemon.wait_exit(STARTED).await.success());
+    assert_eq!(world.events().await.len(), 4, "what was sent is announced");
+    eventually_equals("the rest to be back", SOON, Some(6), async || world.broker.depth(JOBS).await).await;
+    assert_eq!(world.simulator.count("calls").await, 4, "nothing is begun after the signal");
+
+    world.simulator.configure(json!({ "latency": "0s" })).await;
+    let _second = world.daemon().start_ready().await;
+    batch.verdicts(&world).await;
+    batch.assert_paid_once(&world).await;
+    assert_eq!(world.events().await.len(), 10, "nothing is told twice");
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn an_unanswered_call_is_in_doubt_before_the_drain_ends() {
+    let world = World::new("drain_hanging").await;
+    world.simulator.configure(json!({ "faults": "hang=100%" })).await;
+    let daemon = world
+        .daemon()
+        .set("api.connect_timeout", "1s")
+        .set("api.timeout", "3s")
+        .set("worker.drain_timeout", "5s")
+        .set("retry.delays", "1s")
+        .start_ready()
+        .await;
+    let batch = Batch::submitted(&world, 2).await;
+    calls_in_flight(&world, 2).await;
+    daemon.term();
+    let since = Instant::now();
+    assert!(daemon.wait_exit(STARTED).await.success(), "a call cannot outlast the drain");
+    assert!(since.elapsed() < Duration::from_secs(5));
+    assert!(daemon.logs_contain("api_in_doubt"));
+
+    world.simulator.configure(json!({ "faults": "" })).await;
+    let _second = world.daemon().set("retry.delays", "1s").start_ready().await;
+    batch.verdicts(&world).await;
+    // The hanging calls were billed by a vendor that never said so: that is what in doubt means.
+    assert_eq!(batch.billed(&world).await, [2, 2]);
+    for event in world.events().await {
+        assert_eq!(event.json["data"]["check"]["attempts"], 2);
+    }
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_verdict_that_nobody_takes_is_held_until_the_drain_is_over() {
+    let world = World::new("drain_exceeded").await;
+    let daemon = world
+        .daemon()
+        .set("worker.concurrency", "2")
+        .set("api.connect_timeout", "500ms")
+        .set("api.timeout", "1s")
+        .set("worker.drain_timeout", "2s")
+        .start_ready()
+        .await;
+    world.broker.unbind_results().await;
+    let batch = Batch::submitted(&world, 3).await;
+    unroutable(&daemon).await;
+
+    daemon.term();
+    let since = Instant::now();
+    assert_eq!(daemon.wait_exit(STARTED).await.code(), FAILED);
+    assert!((2..5).contains(&since.elapsed().as_secs()), "after {:?}", since.elapsed());
+    eventually_equals("all jobs to be back", SOON, 3, async || in_queues(&world).await).await;
+
+    world.broker.bind_results().await;
+    let _second = world.daemon().start_ready().await;
+    batch.verdicts(&world).await;
+    let billed = batch.billed(&world).await;
+    assert!(billed.iter().all(|calls| (1..=2).contains(calls)), "what was known died with the process: {billed:?}");
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let world = World::new("second_signal").await;
+    world.simulator.configure(json!({ "latency": "25s" })).await;
+    let daemon = world.daemon().set("worker.concurrency", "2").start_ready().await;
+    let batch = Batch::submitted(&world, 3).await;
+    calls_in_flight(&world, 2).await;
+
+    daemon.term();
+    daemon.wait_status("/readyz", StatusCode::SERVICE_UNAVAILABLE, SOON).await;
+    daemon.term();
+    let since = Instant::now();
+    assert_eq!(daemon.wait_exit(STARTED).await.code(), FAILED);
+    assert!(since.elapsed() < AT_ONCE, "after {:?}", since.elapsed());
+    eventually_equals("all jobs to be back", SOON, Some(3), async || world.broker.depth(JOBS).await).await;
+
+    world.simulator.configure(json!({ "latency": "0s" })).await;
+    let _second = world.daemon().start_ready().await;
+    batch.verdicts(&world).await;
+    assert_eq!(batch.billed(&world).await.iter().sum::<u64>(), 5, "the two that were cut off are paid for again");
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_second_signal_does_not_wait_for_a_broker_that_hangs() {
+    let world = World::new("second_signal_frozen").await;
+    world.simulator.configure(json!({ "latency": "25s" })).await;
+    let daemon = world.daemon().start_ready().await;
+    let batch = Batch::submitted(&world, 1).await;
+    calls_in_flight(&world, 1).await;
+    world.amqp_link.freeze();
+
+    daemon.term();
+    daemon.wait_status("/readyz", StatusCode::SERVICE_UNAVAILABLE, SOON).await;
+    daemon.term();
+    let since = Instant::now();
+    assert_eq!(daemon.wait_exit(STARTED).await.code(), FAILED);
+    // Tasks notice within two seconds at most, and saying goodbye to the broker takes no longer than two more.
+    assert!(since.elapsed() < Duration::from_secs(5), "after {:?}", since.elapsed());
+
+    world.amqp_link.thaw();
+    world.simulator.configure(json!({ "latency": "0s" })).await;
+    let _second = world.daemon().start_ready().await;
+    batch.verdicts(&world).await;
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn an_idle_daemon_ends_at_once() {
+    let world = World::new("drain_idle").await;
+    let daemon = world.daemon().start_ready().await;
+    ends_at_once(&daemon).await;
+}
+
+#[tokio::test]
+async fn without_a_broker_it_ends_too() {
+    let world = World::new("drain_no_broker").await;
+    let daemon = world.daemon().set("amqp.publish_timeout", "2s").start_ready().await;
+    world.amqp_link.cut().await;
+    daemon.wait_status("/readyz", StatusCode::SERVICE_UNAVAILABLE, SOON).await;
+    ends_at_once(&daemon).await;
+
+    // With a verdict in hand it waits for the broker to come back as long as a publish may take.
+    world.amqp_link.restore().await;
+    world.simulator.configure(json!({ "latency": "1s" })).await;
+    let daemon = world.daemon().set("amqp.publish_timeout", "2s").start_ready().await;
+    let batch = Batch::submitted(&world, 2).await;
+    calls_in_flight(&world, 2).await;
+    world.amqp_link.cut().await;
+    daemon.term();
+    let since = Instant::now();
+    assert!(daemon.wait_exit(STARTED).await.success());
+    assert!(since.elapsed() < Duration::from_secs(8), "after {:?}", since.elapsed());
+
+    world.amqp_link.restore().await;
+    let _second = world.daemon().start_ready().await;
+    batch.verdicts(&world).await;
+    let billed = batch.billed(&world).await;
+    assert!(billed.iter().all(|calls| (1..=2).contains(calls)), "the jobs in flight at most: {billed:?}");
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn it_ends_before_it_was_ever_connected() {
+    let world = World::new("drain_unconnected").await;
+    world.amqp_link.cut().await;
+    let daemon = world.daemon().start();
+    daemon.wait_status("/livez", StatusCode::OK, STARTED).await;
+    ends_at_once(&daemon).await;
+
+    // A broker that accepts and says nothing is worse: the connection is being made when the signal comes.
+    world.amqp_link.restore().await;
+    world.amqp_link.freeze();
+    let daemon = world.daemon().start();
+    daemon.wait_status("/livez", StatusCode::OK, STARTED).await;
+    eventually("a connection to be under way", SOON, async || match world.amqp_link.open() {
+        0 => Err("none".to_owned()),
+        _ => Ok(()),
+    })
+    .await;
+    ends_at_once(&daemon).await;
+}
+
+#[tokio::test]
+async fn fetching_is_given_up_and_costs_nothing() {
+    let world = World::new("drain_fetching").await;
+    let daemon = world.daemon().start_ready().await;
+    let mut batch = Batch::stored(&world, 3).await;
+    world.s3_link.freeze();
+    batch.submit(&world).await;
+    eventually_equals("three jobs in hand", SOON, Some(3.0), async || daemon.metric("antispoofd_jobs_in_flight").await)
+        .await;
+    ends_at_once(&daemon).await;
+    eventually_equals("the jobs to be back", SOON, Some(3), async || world.broker.depth(JOBS).await).await;
+    assert_eq!(world.simulator.count("calls").await, 0);
+
+    world.s3_link.thaw();
+    let _second = world.daemon().start_ready().await;
+    batch.verdicts(&world).await;
+    batch.assert_paid_once(&world).await;
+    for event in world.events().await {
+        assert_eq!(event.json["data"]["check"]["attempts"], 1, "to be stopped is no attempt");
+    }
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_closed_gate_holds_nothing_up() {
+    let world = World::new("drain_gate").await;
+    world.simulator.configure(json!({ "faults": "403=100%" })).await;
+    let daemon = world.daemon().start_ready().await;
+    let batch = Batch::submitted(&world, 5).await;
+    eventually_equals("the gate to close", SOON, true, async || daemon.logs_contain("nothing is consumed until")).await;
+    ends_at_once(&daemon).await;
+    eventually_equals("all jobs to be back", SOON, 5, async || in_queues(&world).await).await;
+    assert_eq!(world.broker.depth(PARKED).await, Some(0));
+
+    world.simulator.configure(json!({ "faults": "" })).await;
+    let _second = world.daemon().start_ready().await;
+    batch.verdicts(&world).await;
+    batch.assert_paid_once(&world).await;
+    world.assert_drained().await;
+}
+
+async fn ends_at_once(daemon: &Daemon) {
+    daemon.term();
+    let since = Instant::now();
+    assert!(daemon.wait_exit(STARTED).await.success());
+    assert!(since.elapsed() < AT_ONCE, "after {:?}", since.elapsed());
+}
+
+async fn calls_in_flight(world: &World, count: u64) {
+    let what = format!("{count} calls to be in flight");
+    eventually_equals(&what, SOON, count, async || {
+        let stats = world.simulator.stats().await;
+        // A call that arrives is in flight before it is whole; only then it is one that was sent.
+        stats["in_flight"].as_u64().unwrap_or(0).min(stats["calls"].as_u64().unwrap_or(0))
+    })
+    .await;
+}
+
+async fn unroutable(daemon: &Daemon) {
+    eventually("a result to be held", SOON, async || {
+        match daemon.metric("antispoofd_results_published_total{status=\"unroutable\"}").await {
+            Some(count) if count > 0.0 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+}
+
+/// Messages in the job queue and the delay queues.
+async fn in_queues(world: &World) -> u32 {
+    eventually("the queues to be counted", EVENTUALLY, async || {
+        let mut sum = 0;
+        for queue in world.broker.queues().await {
+            if queue != PARKED {
+                sum += world.broker.depth(&queue).await.ok_or_else(|| format!("{queue} is gone"))?;
+            }
+        }
+        Ok(sum)
+    })
+    .await
+}

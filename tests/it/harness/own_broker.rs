@@ -1,0 +1,90 @@
+//! A broker for one test, for what happens to a whole broker: a restart, an alarm.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tokio::task::spawn_blocking;
+
+use super::services::Services;
+
+/// A running broker. Stopped, and its data deleted, when dropped: it has to be declared before the world that uses it.
+pub(crate) struct OwnBroker {
+    instance: String,
+    services: Services,
+}
+
+impl OwnBroker {
+    /// Starts one. `name` is its own among the tests; a broker that an interrupted run left behind is used again.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up, with what the script says.
+    pub(crate) async fn start(name: &str) -> Self {
+        let instance = format!("it-{name}");
+        run(services(&["up", "--instance", &instance, "--only", "rabbitmq"])).await;
+        let printed = run(services(&["env", "--instance", &instance])).await;
+        let lookup = |name: &str| {
+            let start = format!("export {name}=");
+            let value = printed.lines().find_map(|line| line.strip_prefix(&start))?;
+            // Bash escapes what it would otherwise interpret.
+            Some(value.replace('\\', ""))
+        };
+        let services = Services::from_lookup(|name| lookup(name).or_else(|| std::env::var(name).ok()))
+            .unwrap_or_else(|problem| panic!("{problem}"));
+        let broker = Self { instance, services };
+        broker.rabbitmqctl(&["set_vm_memory_high_watermark", "0.6"]).await;
+        broker
+    }
+
+    /// This broker, and the other services of the environment.
+    pub(crate) fn services(&self) -> Services {
+        self.services.clone()
+    }
+
+    /// A clean stop and a start on the same port. Returns when it answers again.
+    pub(crate) async fn restart(&self) {
+        run(services(&["restart", "rabbitmq", "--instance", &self.instance])).await;
+    }
+
+    /// Raises the memory alarm: the broker blocks every connection that publishes.
+    pub(crate) async fn raise_alarm(&self) {
+        self.rabbitmqctl(&["set_vm_memory_high_watermark", "0.0001"]).await;
+    }
+
+    /// Takes `raise_alarm` back.
+    pub(crate) async fn clear_alarm(&self) {
+        self.rabbitmqctl(&["set_vm_memory_high_watermark", "0.6"]).await;
+    }
+
+    async fn rabbitmqctl(&self, arguments: &[&str]) {
+        let mut command = services(&["rabbitmqctl", "--instance", &self.instance, "--"]);
+        command.args(arguments);
+        run(command).await;
+    }
+}
+
+impl Drop for OwnBroker {
+    fn drop(&mut self) {
+        // A broker that does not stop is litter, and no reason to fail.
+        services(&["clean", "--instance", &self.instance]).output().ok();
+    }
+}
+
+fn services(arguments: &[&str]) -> Command {
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services"));
+    command.args(arguments).stdin(Stdio::null());
+    // What the tests run against is not what this broker is.
+    for variable in ["ANTISPOOF_TEST_AMQP_URL", "ANTISPOOF_TEST_MGMT_URL"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Runs it on a thread of its own, so that the links of the test keep working. Returns what it printed.
+async fn run(mut command: Command) -> String {
+    let output = spawn_blocking(move || command.output().map(|output| (output, format!("{command:?}"))));
+    let (Output { status, stdout, stderr }, command) =
+        output.await.expect("a command does not panic").expect("scripts/services can be run");
+    assert!(status.success(), "{command} ended with {status}: {}", String::from_utf8_lossy(&stderr));
+    String::from_utf8_lossy(&stdout).into_owned()
+}

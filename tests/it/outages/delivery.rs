@@ -1,0 +1,79 @@
+//! Verdicts that cannot be delivered: they are kept, and nothing more is paid for meanwhile.
+
+use std::time::Duration;
+
+use crate::batch::Batch;
+use crate::harness::own_broker::OwnBroker;
+use crate::harness::wait::{EVENTUALLY, SOON, STARTED, eventually_equals, holds};
+use crate::harness::world::World;
+use serde_json::json;
+
+use super::counted;
+
+const WATCHED: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn results_without_a_queue_are_kept_and_no_more_are_made() {
+    let world = World::new("unroutable").await;
+    let daemon = world.daemon().set("worker.concurrency", "3").start_ready().await;
+    world.broker.unbind_results().await;
+    let batch = Batch::submitted(&world, 8).await;
+    counted(&daemon, "antispoofd_results_published_total{status=\"unroutable\"}", 1.0).await;
+    eventually_equals("the gate to close", SOON, Some(0.0), async || daemon.metric("antispoofd_gate_open").await).await;
+    let calls = world.simulator.count("calls").await;
+    assert!(calls <= 3, "{calls} calls: no more than were under way");
+    holds("no further call", WATCHED, async || match world.simulator.count("calls").await {
+        now if now <= 3 => Ok(()),
+        now => Err(format!("{now} calls, {calls} before")),
+    })
+    .await;
+
+    // Also after a reconnect the verdicts are known.
+    world.amqp_link.cut().await;
+    world.amqp_link.restore().await;
+    counted(&daemon, "antispoofd_verdicts_reused_total", 1.0).await;
+    let calls = world.simulator.count("calls").await;
+    assert!(calls <= 4, "{calls} calls: whoever takes over the probe may be new, nobody else");
+
+    world.broker.bind_results().await;
+    batch.verdicts(&world).await;
+    batch.assert_paid_once(&world).await;
+    assert_eq!(world.simulator.count("calls").await, 8, "exactly one for each job");
+    assert_eq!(daemon.metric("antispoofd_gate_open").await, Some(1.0));
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn an_alarm_of_the_broker_stops_the_paying() {
+    const IN_FLIGHT: u64 = 3;
+
+    let broker = OwnBroker::start("alarm").await;
+    let world = World::with("alarm", broker.services()).await;
+    // Longer than it takes to raise the alarm, so that the answers come when nothing can be published any more.
+    world.simulator.configure(json!({ "latency": "10s" })).await;
+    let builder = world.daemon().set("worker.concurrency", IN_FLIGHT.to_string());
+    let daemon = builder.set("amqp.publish_timeout", "2s").start_ready().await;
+    let batch = Batch::submitted(&world, 12).await;
+    let calls = async || world.simulator.count("calls").await;
+    eventually_equals("calls in flight", SOON, IN_FLIGHT, calls).await;
+    world.simulator.configure(json!({ "latency": "0s" })).await;
+    broker.raise_alarm().await;
+    eventually_equals("to be blocked", STARTED, Some(1.0), async || daemon.metric("antispoofd_amqp_blocked").await)
+        .await;
+    eventually_equals("no call in flight", STARTED, 0, async || world.simulator.count("in_flight").await).await;
+    holds("no new call", WATCHED, async || match calls().await {
+        IN_FLIGHT => Ok(()),
+        now => Err(format!("{now} calls")),
+    })
+    .await;
+
+    broker.clear_alarm().await;
+    eventually_equals("to be unblocked", EVENTUALLY, Some(0.0), async || {
+        daemon.metric("antispoofd_amqp_blocked").await
+    })
+    .await;
+    batch.verdicts(&world).await;
+    batch.assert_paid_once(&world).await;
+    assert_eq!(calls().await, 12);
+    world.assert_drained().await;
+}

@@ -1,0 +1,82 @@
+//! Queues that are deleted, or are not what they should be.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+use super::{reconnected, said};
+use crate::batch::Batch;
+use crate::harness::broker::JOBS;
+use crate::harness::wait::{SOON, STARTED, eventually, eventually_equals, holds};
+use crate::harness::world::World;
+use crate::images::jpeg;
+
+#[tokio::test]
+async fn a_deleted_job_queue_is_declared_again() {
+    let world = World::new("deleted_jobs").await;
+    let daemon = world.daemon().start_ready().await;
+    world.broker.delete_queue(JOBS).await;
+    reconnected(&daemon, 1.0).await;
+    assert!(daemon.logs_contain("cancelled the consumer"), "{:?}", daemon.logs());
+    daemon.wait_ready().await;
+    let batch = Batch::submitted(&world, 3).await;
+    batch.verdicts(&world).await;
+    batch.assert_paid_once(&world).await;
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_deleted_delay_queue_is_declared_again() {
+    let world = World::new("deleted_delay").await;
+    let daemon = world.daemon().start_ready().await;
+    world.broker.delete_queue("antispoof.retry.1s").await;
+    // Its object is not there yet, so the job has to wait where no queue is.
+    let key = world.store.key("late.jpg");
+    let job = world.submit(&key).await;
+    reconnected(&daemon, 1.0).await;
+    assert!(daemon.logs_contain("antispoof.retry.1s is not bound"), "{:?}", daemon.logs());
+    world.upload("late.jpg", jpeg::tiny(1)).await;
+    let event = world.event_for(&job).await;
+    assert_eq!(event.failure_code(), None, "{}", event.json);
+    assert_eq!(world.simulator.count("billed").await, 1);
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_queue_with_other_arguments_is_named_and_waited_for() {
+    const WATCHED: Duration = Duration::from_secs(3);
+    /// The pauses start at 100 ms and double.
+    const MOST_TRIES: usize = 8;
+
+    let world = World::new("other_arguments").await;
+    world.broker.declare_otherwise(JOBS).await;
+    let daemon = world.daemon().start();
+    daemon.wait_status("/readyz", StatusCode::SERVICE_UNAVAILABLE, STARTED).await;
+    eventually("the queue to be named", SOON, async || match said(&daemon, "queue antispoof.jobs") {
+        0 => Err(format!("{:?}", daemon.logs())),
+        _ => Ok(()),
+    })
+    .await;
+    assert!(daemon.logs_contain("PRECONDITION"), "with the broker's reason: {:?}", daemon.logs());
+    let before = said(&daemon, "connecting again");
+    holds("no hot loop", WATCHED, async || match said(&daemon, "connecting again") - before {
+        tries if tries <= MOST_TRIES && daemon.is_running() => Ok(()),
+        tries => Err(format!("{tries} tries")),
+    })
+    .await;
+    assert_eq!(daemon.get("/readyz").await.expect("an answer").0, StatusCode::SERVICE_UNAVAILABLE);
+    // Each failed try has given its connections back.
+    eventually("no connection to be left over", SOON, async || match world.amqp_link.open() {
+        now if now <= 2 => Ok(()),
+        now => Err(format!("{now} open")),
+    })
+    .await;
+
+    world.broker.delete_queue(JOBS).await;
+    daemon.wait_ready().await;
+    let batch = Batch::submitted(&world, 3).await;
+    batch.verdicts(&world).await;
+    batch.assert_paid_once(&world).await;
+    eventually_equals("two connections", SOON, 2, async || world.amqp_link.open()).await;
+    world.assert_drained().await;
+}

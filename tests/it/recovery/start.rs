@@ -1,0 +1,56 @@
+//! Starting: without a broker, and how soon with one.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use tokio::time::Instant;
+
+use super::reconnected;
+use crate::batch::Batch;
+use crate::harness::wait::{STARTED, soon};
+use crate::harness::world::World;
+
+#[tokio::test]
+async fn it_starts_without_a_broker_and_is_ready_when_there_is_one() {
+    let world = World::new("late_broker").await;
+    world.amqp_link.cut().await;
+    let daemon = world.daemon().start();
+    reconnected(&daemon, 3.0).await;
+    assert_eq!(daemon.get("/livez").await.expect("an answer").0, StatusCode::OK);
+    assert_eq!(daemon.get("/startupz").await.expect("an answer").0, StatusCode::SERVICE_UNAVAILABLE);
+    world.amqp_link.restore().await;
+    daemon.wait_ready().await;
+    let batch = Batch::submitted(&world, 3).await;
+    batch.verdicts(&world).await;
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn it_consumes_soon_after_its_start() {
+    const STARTS: usize = 7;
+    /// The aim is 300 ms, for a release build on a machine with nothing else to do; this is a debug build among other tests.
+    const GENEROUS: Duration = Duration::from_secs(3);
+
+    let world = World::new("quick_start").await;
+    // The first one declares the queues.
+    drop(world.daemon().start_ready().await);
+    let mut took = Vec::new();
+    for _ in 0..STARTS {
+        let since = Instant::now();
+        let daemon = world.daemon().start();
+        soon("the consumer to be registered", STARTED, async || match daemon.get("/startupz").await {
+            Ok((StatusCode::OK, _)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+        took.push(since.elapsed());
+    }
+    took.sort();
+    let median = took[STARTS / 2];
+    eprintln!(
+        "figure: consuming {median:?} after the start (median of {STARTS}, {:?} to {:?})",
+        took[0],
+        took[STARTS - 1]
+    );
+    assert!(median < GENEROUS, "{took:?}");
+}
