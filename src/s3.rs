@@ -10,6 +10,7 @@ mod sdk;
 mod sign;
 mod stream;
 mod tools;
+mod transport;
 
 pub use sdk::SdkError;
 pub use stream::ObjectStream;
@@ -21,45 +22,38 @@ use antispoof_core::failure::{Code, Failure};
 use antispoof_core::image::ImageRef;
 use antispoof_core::job::unquoted;
 use antispoof_core::ports::{ImageStore, Opened};
+use bytes::Bytes;
 use credentials::Credentials;
-use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, ETAG};
+use http::header::{self, CONTENT_LENGTH, ETAG, HeaderValue};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::Empty;
 use sign::Signer;
 use std::time::SystemTime;
 use tokio::time::timeout;
+use transport::HttpClient;
 
-/// Idle connections are dropped before the store does it: MinIO and S3 keep them for longer.
-const POOL_IDLE: std::time::Duration = std::time::Duration::from_secs(15);
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("antispoofd/", env!("CARGO_PKG_VERSION")));
 
 /// The object store, as the pipeline sees it.
 pub struct Store {
-    http: reqwest::Client,
+    http: HttpClient,
     addresses: Addresses,
     credentials: Credentials,
     signer: Signer,
     settings: settings::S3,
 }
 
-/// The HTTP client could not be built.
+/// The HTTP client could not be built: the system's certificate authorities cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("build the S3 client: {0}")]
-pub struct StoreError(#[from] reqwest::Error);
+pub struct StoreError(std::io::Error);
 
 impl Store {
     /// Puts the parts together. Nothing is asked for yet: credentials are found when the first object is.
     pub async fn new(settings: settings::S3) -> Result<Self, StoreError> {
         let sdk = sdk::config(&settings).await;
-        let http = reqwest::Client::builder()
-            .http1_only()
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(settings.connect_timeout)
-            .pool_idle_timeout(POOL_IDLE)
-            .user_agent(concat!("antispoofd/", env!("CARGO_PKG_VERSION")))
-            .build()?;
         Ok(Self {
-            http,
+            http: transport::client(settings.connect_timeout).map_err(StoreError)?,
             addresses: Addresses::new(&sdk, &settings),
             credentials: Credentials::new(&sdk),
             signer: Signer::new(settings.region.clone()),
@@ -67,16 +61,18 @@ impl Store {
         })
     }
 
-    async fn request(&self, image: &ImageRef) -> Result<reqwest::Request, Failure> {
+    async fn request(&self, image: &ImageRef) -> Result<Request<Empty<Bytes>>, Failure> {
         let url = self.addresses.object(image).await?;
         let identity = self.credentials.get().await?;
-        let mut request = http::Request::get(url).body(()).map_err(|error| unavailable(&error))?;
+        let mut request = Request::get(url).body(()).map_err(|error| unavailable(&error))?;
         self.signer.sign(&mut request, &identity, SystemTime::now())?;
+        let headers = request.headers_mut();
+        headers.insert(header::USER_AGENT, USER_AGENT);
         if let Some(etag) = &image.etag {
-            let pin = http::HeaderValue::try_from(format!("\"{etag}\"")).map_err(|error| unavailable(&error))?;
-            request.headers_mut().insert(http::header::IF_MATCH, pin);
+            let pin = HeaderValue::try_from(format!("\"{etag}\"")).map_err(|error| unavailable(&error))?;
+            headers.insert(header::IF_MATCH, pin);
         }
-        request.map(|()| reqwest::Body::default()).try_into().map_err(|error| unavailable(&error))
+        Ok(request.map(|()| Empty::new()))
     }
 }
 
@@ -86,22 +82,16 @@ impl ImageStore for Store {
     async fn open(&self, image: &ImageRef) -> Result<Opened<ObjectStream>, Failure> {
         let request = self.request(image).await?;
         let limit = self.settings.timeout;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place that reads an object; every exit below is classified"
-        )]
-        let executing = self.http.execute(request);
-        let response = match timeout(limit, executing).await {
+        let response = match timeout(limit, self.http.request(request)).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(unreachable_store(&error)),
+            Ok(Err(error)) => return Err(Failure::new(Code::StoreUnavailable, transport::explain(&error))),
             Err(_) => {
                 return Err(Failure::new(Code::StoreTimeout, format!("the store did not answer within {limit:?}")));
             }
         };
-        let response: http::Response<reqwest::Body> = response.into();
         let (head, body) = response.into_parts();
         let stream = ObjectStream::new(body, self.settings.read_timeout);
-        if head.status != http::StatusCode::OK {
+        if head.status != StatusCode::OK {
             let failure = answer::refused(head.status, &head.headers, stream, image).await;
             if answer::credentials_expired(&failure) {
                 self.credentials.forget();
@@ -136,17 +126,6 @@ fn within(bytes: u64, most: u64) -> Result<(), Failure> {
         return Err(Failure::new(Code::ObjectTooLarge, message));
     }
     Ok(())
-}
-
-fn unreachable_store(error: &reqwest::Error) -> Failure {
-    let what = if error.is_timeout() {
-        "connecting took too long"
-    } else if error.is_connect() {
-        "the connection was refused or could not be made"
-    } else {
-        "the connection broke before the answer"
-    };
-    Failure::new(Code::StoreUnavailable, what)
 }
 
 /// For steps that fail only when something is wrong with the settings or the names; the text never has a secret in it.

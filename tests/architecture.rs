@@ -32,7 +32,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("aws_sdk_s3", &["s3"]),
     ("aws_config", &["s3"]),
     ("aws_sigv4", &["s3"]),
-    ("reqwest", &["api", "s3"]),
+    ("reqwest", &["api"]),
     ("jsonwebtoken", &["api", "simulator"]),
     ("prometheus_client", &["telemetry"]),
     ("toml", &["settings"]),

@@ -1,0 +1,116 @@
+//! The two workers, each with the settings that make them do the same.
+
+use super::args::Digest;
+use super::process::Process;
+use super::services::Services;
+use anyhow::{Context as _, Result};
+use std::env;
+use std::path::PathBuf;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{ChildStdout, Command};
+
+/// Where the daemon takes its jobs from, and where both put their verdicts.
+pub(crate) const DAEMON_JOBS: &str = "antispoof.jobs";
+pub(crate) const RESULTS: &str = "antispoof.results";
+/// Where the floor takes its jobs from.
+pub(crate) const FLOOR_JOBS: &str = "bench.floor.jobs";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Floor,
+    Antispoofd(Digest),
+}
+
+/// What a worker is to be connected to.
+pub(crate) struct Setup<'a> {
+    pub(crate) services: &'a Services,
+    pub(crate) vhost: &'a str,
+    pub(crate) bucket: &'a str,
+    pub(crate) api_url: &'a str,
+    pub(crate) concurrency: u16,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Antispoofd(Digest::Off) => "antispoofd",
+            Self::Antispoofd(Digest::Sha256) => "antispoofd+sha256",
+            Self::Antispoofd(Digest::Blake3) => "antispoofd+blake3",
+        }
+    }
+
+    pub(crate) fn queue(self) -> &'static str {
+        match self {
+            Self::Floor => FLOOR_JOBS,
+            Self::Antispoofd(_) => DAEMON_JOBS,
+        }
+    }
+
+    /// Starts the worker; it consumes some time later.
+    pub(crate) fn start(self, setup: &Setup<'_>) -> Result<Process> {
+        let amqp_url = setup.services.amqp_url(setup.vhost);
+        let concurrency = setup.concurrency.to_string();
+        let mut command = match self {
+            Self::Floor => {
+                let mut command = program("antispoof-floor")?;
+                command
+                    .env("FLOOR_AMQP_URL", amqp_url)
+                    .env("FLOOR_QUEUE", FLOOR_JOBS)
+                    .env("FLOOR_EXCHANGE", RESULTS)
+                    .env("FLOOR_CONCURRENCY", concurrency)
+                    .env("FLOOR_S3_ENDPOINT", &setup.services.s3_endpoint)
+                    .env("FLOOR_API_URL", setup.api_url);
+                command
+            }
+            Self::Antispoofd(digest) => {
+                let mut command = program("antispoofd")?;
+                command
+                    .arg("run")
+                    .env("ANTISPOOFD__AMQP__URL", amqp_url)
+                    .env("ANTISPOOFD__WORKER__CONCURRENCY", concurrency)
+                    .env("ANTISPOOFD__S3__ENDPOINT_URL", &setup.services.s3_endpoint)
+                    .env("ANTISPOOFD__S3__PATH_STYLE", "true")
+                    .env("ANTISPOOFD__S3__BUCKETS", setup.bucket)
+                    .env("ANTISPOOFD__IMAGE__DIGEST", digest.setting())
+                    .env("ANTISPOOFD__API__URL", setup.api_url)
+                    .env("ANTISPOOFD__API__TOKEN", "bench")
+                    .env("ANTISPOOFD__ADMIN__LISTEN", "127.0.0.1:0")
+                    // What a setting costs is found out by setting it for the whole run.
+                    .envs(env::vars().filter(|(name, _)| name.starts_with("ANTISPOOFD__")));
+                command
+            }
+        };
+        command
+            .env("AWS_ACCESS_KEY_ID", &setup.services.s3_access_key)
+            .env("AWS_SECRET_ACCESS_KEY", &setup.services.s3_secret_key)
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        // Nothing is expected there; a pipe that nobody reads says so at once.
+        let (process, _stdout) = Process::start(self.name(), command)?;
+        Ok(process)
+    }
+}
+
+/// The simulator of the vendor as a process, and the URL of its endpoint.
+pub(crate) async fn simulator(latency: &str) -> Result<(Process, String)> {
+    let mut command = program("antispoofd")?;
+    command.args(["simulate", "--listen", "127.0.0.1:0", "--no-auth", "--latency", latency]);
+    let (mut process, stdout) = Process::start("antispoofd simulate", command)?;
+    let base = announced(stdout).await?;
+    process.check()?;
+    Ok((process, format!("{base}/ai/v1/face-verification/detect-spoof")))
+}
+
+async fn announced(stdout: ChildStdout) -> Result<String> {
+    let line = BufReader::new(stdout).lines().next_line().await?.context("the simulator ended at once")?;
+    Ok(line.strip_prefix("listening on ").context("the simulator says where it listens")?.to_owned())
+}
+
+/// A program beside this one, with next to nothing of our environment.
+fn program(name: &str) -> Result<Command> {
+    let beside: PathBuf = env::current_exe().context("find out where this program is")?.with_file_name(name);
+    let mut command = Command::new(beside);
+    command.env_clear();
+    command.envs(["PATH", "HOME"].into_iter().filter_map(|name| Some((name, env::var_os(name)?))));
+    Ok(command)
+}
