@@ -92,6 +92,8 @@ struct Known {
     image: Option<ImageReport>,
     /// The ledger's key, where there is a job.
     key: Option<String>,
+    /// When the job had ended in a failure before.
+    after_ms: Option<i64>,
 }
 
 /// What a probe does next.
@@ -125,13 +127,20 @@ where
                 let origin = Origin::of_message(lease.body(), lease.properties());
                 entry.names(&origin.job_id, None);
                 entry.failed(&failure);
-                return self.park(lease, Known { origin, image: None, key: None }, failure, entry).await;
+                return self
+                    .park(lease, Known { origin, image: None, key: None, after_ms: None }, failure, entry)
+                    .await;
             }
         };
         let image = ImageReport::of(job.image());
         entry.names(job.id(), Some(&image));
         let key = ledger_key(&job, &self.rules.judge);
-        let known = |image| Known { origin: job.origin().clone(), image: Some(image), key: Some(key.clone()) };
+        let known = |progress: Progress| Known {
+            origin: job.origin().clone(),
+            image: Some(progress.image),
+            key: progress.keeps.then(|| key.clone()),
+            after_ms: progress.after_ms,
+        };
         let mut probe = None;
         let mut probes = 0;
         let probing_since = Instant::now();
@@ -144,7 +153,7 @@ where
             let failure = match examined {
                 Examined::Concluded(conclusion) => return self.announce(lease, &job, *conclusion, entry).await,
                 Examined::Ended(conclusion) => {
-                    return self.end_again(lease, known(progress.image), *conclusion, entry).await;
+                    return self.end_again(lease, known(progress), *conclusion, entry).await;
                 }
                 Examined::Held => return self.give_back_unspent(lease, None).await,
                 Examined::Stopped => return self.stopped(lease).await,
@@ -154,7 +163,7 @@ where
             entry.failed(&failure);
             match plan(&failure, lease.attempt(), &self.rules.policy) {
                 Plan::TryAgain { tier, spent } => return self.defer(lease, tier, spent, &failure).await,
-                Plan::Park { .. } => return self.park(lease, known(progress.image), failure, entry).await,
+                Plan::Park { .. } => return self.park(lease, known(progress), failure, entry).await,
                 Plan::GiveBack => {
                     debug_assert_eq!(failure.code().class(), Class::Systemic);
                     if probe.is_none() {
@@ -195,7 +204,9 @@ where
     /// A failure event, then the parked queue.
     async fn park(&self, lease: B::Lease, known: Known, failure: Failure, entry: &mut crate::telemetry::Entry) -> End {
         let spent = lease.attempt().next();
-        let conclusion = Conclusion::failed(&failure, known.image.clone(), spent, (self.ambient.now)(), lease.replay());
+        let mut conclusion =
+            Conclusion::failed(&failure, known.image.clone(), spent, (self.ambient.now)(), lease.replay());
+        conclusion.after_ms = known.after_ms;
         if let Some(key) = &known.key {
             self.remember(key, &conclusion).await;
         }

@@ -119,6 +119,9 @@ pub struct Conclusion {
     pub at_ms: i64,
     /// How often the job had been replayed from the parked queue.
     pub replay: u32,
+    /// When the job had ended in a failure before it was sent once more, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_ms: Option<i64>,
 }
 
 impl Conclusion {
@@ -140,6 +143,7 @@ impl Conclusion {
             check: Check { attempts: spent.count(), http_status: failure.http_status(), ..Check::default() },
             at_ms: millis(at),
             replay,
+            after_ms: None,
         }
     }
 
@@ -299,11 +303,12 @@ fn data<'a>(origin: &'a Origin, conclusion: &'a Conclusion) -> Data<'a> {
     data
 }
 
-/// Attempt-independent: job, image and number of replays. Two ends of the same job would share it, so that a consumer that drops
-/// repetitions sees one end only.
+/// Attempt-independent: the job, what was judged (by version or `ETag`), and which round it is. A repetition shares it; the same job id with
+/// other content, a replay, and a job that is sent once more after a failure do not.
 fn event_id(origin: &Origin, conclusion: &Conclusion) -> String {
     let empty = ImageReport::default();
     let image = conclusion.image.as_ref().unwrap_or(&empty);
+    let content = image.version_id.as_deref().or(image.etag.as_deref()).unwrap_or_default();
     short_hash(
         "",
         &[
@@ -311,7 +316,9 @@ fn event_id(origin: &Origin, conclusion: &Conclusion) -> String {
             origin.job_id.as_bytes(),
             image.bucket.as_bytes(),
             image.key.as_bytes(),
+            content.as_bytes(),
             &conclusion.replay.to_be_bytes(),
+            &conclusion.after_ms.unwrap_or_default().to_be_bytes(),
         ],
     )
 }

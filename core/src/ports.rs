@@ -131,6 +131,9 @@ pub trait Lease: Send + Sync {
     fn replay(&self) -> u32;
     /// How often the broker says it has delivered it before, without an end.
     fn deliveries(&self) -> u32;
+    /// True when this message, or the one it is a copy of, had been delivered before that moment (milliseconds since 1970): what ended then
+    /// was this message's own end. False for a message that was published since.
+    fn seen_before(&self, at_ms: i64) -> bool;
     /// False once the broker may have given the message to somebody else.
     fn usable(&self) -> bool;
 }

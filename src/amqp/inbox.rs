@@ -48,6 +48,8 @@ pub struct JobLease {
     properties: Properties,
     acker: Option<Acker>,
     trouble: Trouble,
+    redelivered: bool,
+    arrived_ms: i64,
     _in_hand: Arc<()>,
 }
 
@@ -59,6 +61,8 @@ impl JobLease {
             raw: delivery.properties,
             acker: Some(delivery.acker),
             trouble,
+            redelivered: delivery.redelivered,
+            arrived_ms: headers::now_ms(),
             _in_hand: in_hand,
         }
     }
@@ -71,6 +75,8 @@ impl JobLease {
             raw,
             acker: None,
             trouble: Trouble::default(),
+            redelivered: false,
+            arrived_ms: 0,
             _in_hand: Arc::default(),
         }
     }
@@ -79,9 +85,9 @@ impl JobLease {
         &self.raw
     }
 
-    /// When the job was first deferred or, before that, now.
+    /// When a worker first had the message: as an earlier one wrote on it, else when it arrived here.
     pub(super) fn first_seen_ms(&self) -> i64 {
-        headers::number(&self.raw, headers::FIRST_SEEN).unwrap_or_else(headers::now_ms)
+        headers::number(&self.raw, headers::FIRST_SEEN).unwrap_or(self.arrived_ms)
     }
 
     pub(super) async fn complete(mut self, receipt: Receipt, limit: Duration) -> Result<(), LeaseLost> {
@@ -138,6 +144,13 @@ impl Lease for JobLease {
 
     fn deliveries(&self) -> u32 {
         self.count("x-delivery-count")
+    }
+
+    fn seen_before(&self, at_ms: i64) -> bool {
+        match headers::number(&self.raw, headers::FIRST_SEEN) {
+            Some(first_seen) => first_seen <= at_ms,
+            None => self.redelivered || self.deliveries() > 0,
+        }
     }
 
     fn usable(&self) -> bool {

@@ -41,9 +41,27 @@ enum Miss {
     Lost,
 }
 
+/// What an earlier end means for the message in hand.
+enum Past {
+    /// It is its end.
+    Stands,
+    /// It is over: this is another round, with a name of its own.
+    Over { round: String },
+    /// It cannot be said: the object cannot be looked at.
+    Unknown(Failure),
+    /// The process stops.
+    Stopped,
+}
+
 /// What was learned on the way.
 pub(super) struct Progress {
     pub(super) image: ImageReport,
+    /// When the job had ended in a failure before it was sent once more.
+    pub(super) after_ms: Option<i64>,
+    /// The `ETag` that a look at an object with an earlier verdict saw: the one to judge.
+    seen: Option<String>,
+    /// Whether a failure of this message is the job's end, for the ledger.
+    pub(super) keeps: bool,
     /// The API gave an answer that is not about the account.
     pub(super) answered: bool,
     api_duration: Duration,
@@ -51,7 +69,7 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(image: ImageReport) -> Self {
-        Self { image, answered: false, api_duration: Duration::ZERO }
+        Self { image, after_ms: None, seen: None, keeps: true, answered: false, api_duration: Duration::ZERO }
     }
 }
 
@@ -79,47 +97,100 @@ where
         entry: &mut Entry,
     ) -> Examined {
         // The ledger comes first: a job that has ended ended that way, whatever the clock or the settings say since.
-        match self.ledger.begin(key).await {
-            Ok(Known::Fresh) => {}
-            Ok(Known::Busy) => return Examined::Held,
-            Ok(Known::InDoubt) => {
+        let mut claim = key.to_owned();
+        let mut known = self.begin(&claim).await;
+        if let Known::Concluded(conclusion) = known {
+            match self.past(lease, job, &conclusion, progress).await {
+                Past::Stands => return stands(conclusion, entry),
+                Past::Stopped => return Examined::Stopped,
+                Past::Unknown(failure) => return Examined::Failed(failure),
+                Past::Over { round } => {
+                    // Claimed under a name that follows from what is over, so that two of a kind do not both call.
+                    claim = stable_key(&[key, &round]);
+                    known = self.begin(&claim).await;
+                }
+            }
+        }
+        match known {
+            Known::Fresh => {}
+            // Its end has just been found by another: the next look sees it.
+            Known::Busy | Known::Concluded(_) => return Examined::Held,
+            Known::InDoubt => {
                 entry.in_doubt();
                 if self.rules.policy.in_doubt == InDoubt::Park {
-                    self.release(key, true).await;
+                    self.release(&claim, true).await;
                     return Examined::Failed(Failure::new(
                         Code::ApiInDoubt,
                         "an earlier call may have been paid for and its end is not known (api.in_doubt = \"park\")",
                     ));
                 }
             }
-            Ok(Known::Concluded(mut conclusion)) => {
-                if conclusion.is_verdict() {
-                    conclusion.check.reused = true;
-                    entry.reused();
-                    return Examined::Concluded(conclusion);
-                }
-                if conclusion.replay >= lease.replay() {
-                    return Examined::Ended(conclusion);
-                }
-                // Replayed by an operator since: a new chance.
-            }
-            Err(error) => {
-                tracing::error!(%error, "the ledger does not answer: jobs go back unspent");
-                return Examined::Held;
-            }
         }
         let examined = if lease.deliveries() >= DELIVERY_LIMIT {
             let message = format!("delivered {} times without an end", lease.deliveries() + 1);
             Examined::Failed(Failure::new(Code::DeliveryLimit, message))
         } else {
-            self.tries(lease, job, key, probing, progress, entry).await
+            self.tries(lease, job, &claim, probing, progress, entry).await
         };
         match &examined {
-            Examined::Concluded(conclusion) => self.remember(key, conclusion).await,
-            Examined::Failed(failure) => self.release(key, failure.code() == Code::ApiInDoubt).await,
-            Examined::Ended(_) | Examined::Held | Examined::Stopped | Examined::Lost => self.release(key, false).await,
+            Examined::Concluded(conclusion) => {
+                self.remember(key, conclusion).await;
+                if claim != key {
+                    self.release(&claim, false).await;
+                }
+            }
+            Examined::Failed(failure) => self.release(&claim, failure.code() == Code::ApiInDoubt).await,
+            Examined::Ended(_) | Examined::Held | Examined::Stopped | Examined::Lost => {
+                self.release(&claim, false).await
+            }
         }
         examined
+    }
+
+    /// A ledger that does not answer holds the job: it goes back unspent.
+    async fn begin(&self, key: &str) -> Known {
+        self.ledger.begin(key).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the ledger does not answer: jobs go back unspent");
+            Known::Busy
+        })
+    }
+
+    /// Whether an earlier end is this message's end, too.
+    async fn past(&self, lease: &B::Lease, job: &Job, conclusion: &Conclusion, progress: &mut Progress) -> Past {
+        if !conclusion.is_verdict() {
+            if lease.replay() > conclusion.replay {
+                return Past::Over { round: format!("replay {}", lease.replay()) };
+            }
+            if lease.seen_before(conclusion.at_ms) {
+                return Past::Stands;
+            }
+            // Sent once more, by somebody who knows how it ended.
+            progress.after_ms = Some(conclusion.at_ms);
+            return Past::Over { round: format!("after {}", conclusion.at_ms) };
+        }
+        if pinned(job.image()) {
+            return Past::Stands;
+        }
+        // The job names an object and not its content: is the verdict about what is there now? Only its header is asked for.
+        let Some(opened) = self.stop.soft().run_until_cancelled(self.store.open(job.image())).await else {
+            return Past::Stopped;
+        };
+        let judged = conclusion.image.as_ref().and_then(|image| image.etag.as_deref());
+        match opened {
+            Ok(opened) if opened.etag.as_deref() == judged => Past::Stands,
+            Ok(opened) => {
+                let round = format!("content {}", opened.etag.as_deref().unwrap_or_default());
+                progress.seen = opened.etag;
+                Past::Over { round }
+            }
+            // The object may well be deleted once its verdict is known; for the message that it belongs to, that changes nothing.
+            Err(_) if lease.seen_before(conclusion.at_ms) => Past::Stands,
+            // Not known what is there, so nothing is paid for, and the verdict stays in the ledger whatever becomes of this message.
+            Err(failure) => {
+                progress.keeps = false;
+                Past::Unknown(failure)
+            }
+        }
     }
 
     /// Quick tries. Each opens the object anew, pinned to what the first one saw, so that all judge the same bytes.
@@ -133,6 +204,9 @@ where
         entry: &mut Entry,
     ) -> Examined {
         let mut image = job.image().clone();
+        if !pinned(&image) {
+            image.etag.clone_from(&progress.seen);
+        }
         let mut tries = 0;
         let mut token_tried = false;
         loop {
@@ -264,6 +338,7 @@ where
             },
             at_ms: millis((self.ambient.now)()),
             replay: lease.replay(),
+            after_ms: progress.after_ms,
         }
     }
 
@@ -278,6 +353,15 @@ where
             tracing::error!(%error, "the ledger did not release a job");
         }
     }
+}
+
+fn stands(mut conclusion: Box<Conclusion>, entry: &Entry) -> Examined {
+    if !conclusion.is_verdict() {
+        return Examined::Ended(conclusion);
+    }
+    conclusion.check.reused = true;
+    entry.reused();
+    Examined::Concluded(conclusion)
 }
 
 fn pinned(image: &ImageRef) -> bool {

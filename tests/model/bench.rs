@@ -57,6 +57,7 @@ impl Bench for ModelBench {
             properties: properties.clone().into(),
             attempt: 0,
             replay: 0,
+            first_seen_ms: None,
             code: None,
             deliveries: 0,
         };

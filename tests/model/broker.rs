@@ -1,11 +1,11 @@
 //! The broker as a worker sees it: confirms, returns, lost confirms, lost acks.
 
-use crate::life::Life;
+use crate::life::{Life, now};
 use crate::plan::Fault;
 use crate::queues::{Delivery, Message, Replaced};
 use crate::records::JobRecord;
 use crate::world::State;
-use antispoof_core::event::Event;
+use antispoof_core::event::{Event, millis};
 use antispoof_core::failure::{Class, Failure};
 use antispoof_core::job::Properties;
 use antispoof_core::ports::{Broker, Lease, LeaseLost, PublishError};
@@ -33,6 +33,7 @@ pub(crate) struct Receipt(());
 pub(crate) struct ModelLease {
     life: Arc<Life>,
     delivery: Delivery,
+    arrived_ms: i64,
     settled: bool,
 }
 
@@ -49,7 +50,7 @@ impl ModelInbox {
     }
 
     fn lease(&self, delivery: Delivery) -> ModelLease {
-        ModelLease { life: self.life.clone(), delivery, settled: false }
+        ModelLease { life: self.life.clone(), delivery, arrived_ms: millis(now()), settled: false }
     }
 }
 
@@ -91,6 +92,13 @@ impl Lease for ModelLease {
 
     fn deliveries(&self) -> u32 {
         self.delivery.message.deliveries
+    }
+
+    fn seen_before(&self, at_ms: i64) -> bool {
+        match self.delivery.message.first_seen_ms {
+            Some(first_seen_ms) => first_seen_ms <= at_ms,
+            None => self.delivery.message.deliveries > 0,
+        }
     }
 
     fn usable(&self) -> bool {
@@ -174,7 +182,13 @@ impl Broker for ModelBroker {
         let Delivery { session, tag, ref message, .. } = lease.delivery;
         let code = why.map(|why| why.code().name());
         let blameless = why.is_none_or(|why| why.code().class() == Class::Systemic);
-        let copy = Message { attempt: spent.count(), code, deliveries: 0, ..message.clone() };
+        let copy = Message {
+            attempt: spent.count(),
+            code,
+            deliveries: 0,
+            first_seen_ms: Some(message.first_seen_ms.unwrap_or(lease.arrived_ms)),
+            ..message.clone()
+        };
         self.0.with(|state| attempts_are_right(state, message, &copy, blameless));
         let world = self.0.world.clone();
         let what = format!("defer #{tag} of job-{} by {:?}, attempt {spent:?}, {code:?}", message.job, DELAYS[tier]);

@@ -45,14 +45,20 @@ fn agreed(job: &JobRecord, wrong: &mut impl FnMut(String)) {
     }
 }
 
-/// A second bill only where the verdict of the first could not be known.
+/// How often it may have been tried once more after it had ended in a failure.
+fn rounds(job: &JobRecord) -> u32 {
+    job.replays + job.submitted.saturating_sub(1)
+}
+
+/// A second bill only for other content, or where the verdict of the first could not be known.
 fn paid(job: &JobRecord, plan: &Plan, wrong: &mut impl FnMut(String)) {
-    let most = 1 + job.doubts;
+    let contents = u32::try_from(job.contents.len()).unwrap_or(u32::MAX).max(1);
+    let most = contents + job.doubts;
     if job.billed > most {
         wrong(format!("it was billed {} times, with {} calls in doubt", job.billed, job.doubts));
     }
     // Who would rather ask a person pays again only for answers that were no answers, and when told to try again.
-    let most = 1 + job.babbled + job.replays;
+    let most = contents + job.babbled + rounds(job);
     if plan.park_in_doubt && plan.backend == Backend::Durable && job.billed > most {
         wrong(format!("it was billed {} times, although what is in doubt is to be parked", job.billed));
     }
@@ -65,13 +71,13 @@ fn parked(job: &JobRecord, wrong: &mut impl FnMut(String)) {
     if let Some(code) = job.parked.iter().find(|code| !failures.contains(code)) {
         wrong(format!("it is parked as {code}, and no event says so"));
     }
-    if job.replays == 0 && !failures.is_empty() && job.parked.is_empty() && !(job.forgotten && verdicts > 0) {
+    if rounds(job) == 0 && !failures.is_empty() && job.parked.is_empty() && !(job.forgotten && verdicts > 0) {
         wrong("it failed and is not parked".to_owned());
     }
     if verdicts == 0 && job.parked.is_empty() && job.parked_by_broker == 0 {
         wrong("it has no verdict and is not parked".to_owned());
     }
-    if verdicts > 0 && !job.parked.is_empty() && job.replays == 0 && !job.forgotten {
+    if verdicts > 0 && !job.parked.is_empty() && rounds(job) == 0 && !job.forgotten {
         wrong("it has a verdict and is parked".to_owned());
     }
 }

@@ -68,7 +68,7 @@ impl Detector for ModelDetector {
                 Doing::Refuses(..) => false,
             };
             if billed {
-                state.records.bill(life.number, number);
+                state.records.bill(life.number, number, &bytes);
                 state.note(|| format!("vendor: has judged job-{number}, which costs"));
             }
             (number, doing)

@@ -104,6 +104,7 @@ fn message(state: &mut State, number: usize, kind: Kind) -> Message {
         properties: properties.into(),
         attempt: 0,
         replay: 0,
+        first_seen_ms: None,
         code: None,
         deliveries: 0,
     }
@@ -113,6 +114,7 @@ fn put(world: &World, message: Message) {
     world_with(world, |state| {
         state.note(|| format!("job-{} is submitted, replay {}", message.job, message.replay));
         state.records.messages += 1;
+        state.records.jobs[message.job].submitted += u32::from(message.replay == 0);
         state.queues.jobs.push_back(message);
         state.deliver();
     });
@@ -162,8 +164,10 @@ pub(crate) async fn operator(world: World) {
             job.parked.clear();
             job.replays += 1;
             let replay = job.replays;
-            let mut again: Vec<_> =
-                replayed.into_iter().map(|message| Message { replay, attempt: 0, deliveries: 0, ..message }).collect();
+            let mut again: Vec<_> = replayed
+                .into_iter()
+                .map(|message| Message { replay, attempt: 0, deliveries: 0, first_seen_ms: None, ..message })
+                .collect();
             if state.fails(Fault::Duplicate) {
                 // A confirm was lost, and it was put back twice.
                 again.push(again[0].clone());

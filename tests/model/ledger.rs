@@ -100,6 +100,9 @@ impl Ledger for ModelLedger {
         if let (Ok(known), Some(number)) = (&known, self.number(key)) {
             self.life.with(|state| {
                 state.note(|| format!("ledger: job-{number} is {}", name(known)));
+                if matches!(known, Known::Concluded(_)) {
+                    state.records.looked_after.insert(number);
+                }
                 if !matches!(known, Known::Busy) {
                     state.records.seen.remove(&(self.life.number, number));
                 }

@@ -18,6 +18,8 @@ pub(crate) struct Message {
     pub(crate) properties: Arc<Properties>,
     pub(crate) attempt: u32,
     pub(crate) replay: u32,
+    /// When it, or the one it is a copy of, was first delivered; written on copies only.
+    pub(crate) first_seen_ms: Option<i64>,
     /// The code that was written on it when it was deferred or parked.
     pub(crate) code: Option<&'static str>,
     /// Deliveries that did not end in an ack.

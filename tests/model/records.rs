@@ -15,6 +15,8 @@ pub(crate) struct Records {
     pub(crate) open_bills: BTreeSet<(u64, usize)>,
     /// By life and job: what the worker has seen of the object since it began.
     pub(crate) seen: BTreeMap<(u64, usize), String>,
+    /// Jobs that were found ended: several deliveries of one may look at its object at once, to see whether its verdict still fits.
+    pub(crate) looked_after: BTreeSet<usize>,
     /// By life: jobs whose end its memory knows.
     pub(crate) memory: BTreeMap<u64, BTreeSet<usize>>,
 }
@@ -54,6 +56,8 @@ pub(crate) struct JobRecord {
     pub(crate) key: String,
     /// Answers that the vendor has worked out: what it can send a bill for.
     pub(crate) billed: u32,
+    /// The contents that were billed: a job that pins none is judged anew when its object is another.
+    pub(crate) contents: BTreeSet<Vec<u8>>,
     /// Answers that were no verdict.
     pub(crate) babbled: u32,
     /// The most deliveries without an end that any of its messages has had.
@@ -62,6 +66,8 @@ pub(crate) struct JobRecord {
     pub(crate) doubts: u32,
     /// How often the last replay was.
     pub(crate) replays: u32,
+    /// How often it was published. One that is published once more after it has failed is tried once more.
+    pub(crate) submitted: u32,
     /// Verdicts that the vendor gave.
     pub(crate) answered: BTreeSet<&'static str>,
     /// Events that are in the queue of the results, confirmed or not: id and routing key.
@@ -85,10 +91,12 @@ impl JobRecord {
             kind,
             key: format!("faces/{number}.jpg"),
             billed: 0,
+            contents: BTreeSet::new(),
             babbled: 0,
             deliveries: 0,
             doubts: 0,
             replays: 0,
+            submitted: 0,
             answered: BTreeSet::new(),
             events: Vec::new(),
             confirmed: BTreeSet::new(),
@@ -117,8 +125,9 @@ impl Records {
     }
 
     /// The vendor has done the work.
-    pub(crate) fn bill(&mut self, life: u64, number: usize) {
+    pub(crate) fn bill(&mut self, life: u64, number: usize, content: &[u8]) {
         self.jobs[number].billed += 1;
+        self.jobs[number].contents.insert(content.to_vec());
         self.open_bills.insert((life, number));
     }
 

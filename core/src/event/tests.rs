@@ -31,6 +31,7 @@ fn verdict() -> Conclusion {
         check: Check { attempts: 1, api_duration_ms: Some(214), http_status: Some(200), ..Check::default() },
         at_ms: 1_795_384_799_123,
         replay: 0,
+        after_ms: None,
     }
 }
 
@@ -81,10 +82,15 @@ fn repetitions_share_an_id_and_replays_do_not() {
     again.check.attempts = 5;
     again.check.reused = true;
     again.at_ms += 1;
-    if let Some(image) = &mut again.image {
-        image.etag = None;
-    }
     assert_eq!(first, id(&again));
+    let mut other = again.clone();
+    if let Some(image) = &mut other.image {
+        image.etag = Some("other".to_owned());
+    }
+    assert_ne!(first, id(&other), "other content is another end");
+    let mut later = again.clone();
+    later.after_ms = Some(1);
+    assert_ne!(first, id(&later), "sent once more after a failure");
     again.replay = 1;
     assert_ne!(first, id(&again));
 }

@@ -164,6 +164,7 @@ fn golden() -> Vec<(&'static str, &'static str, Conclusion)> {
         },
         at_ms: millis(at),
         replay: 0,
+        after_ms: None,
     };
     let failure = |code: Code, message: &str, status: Option<u16>, image: Option<ImageReport>, spent: u32| {
         let failure = Failure::new(code, message);
