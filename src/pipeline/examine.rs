@@ -157,21 +157,25 @@ where
 
     /// Whether an earlier end is this message's end, too.
     async fn past(&self, lease: &B::Lease, job: &Job, conclusion: &Conclusion, progress: &mut Progress) -> Past {
-        if !conclusion.is_verdict() {
+        if let Ending::Failure { code, .. } = &conclusion.ending {
             if lease.replay() > conclusion.replay {
                 return Past::Over { round: format!("replay {}", lease.replay()) };
             }
             if lease.seen_before(conclusion.at_ms) {
                 return Past::Stands;
             }
-            // Sent once more, by somebody who knows how it ended.
-            progress.after_ms = Some(conclusion.at_ms);
-            return Past::Over { round: format!("after {}", conclusion.at_ms) };
+            let about_the_image = conclusion.image.as_ref().is_some_and(|image| image.etag.is_some());
+            let permanent = Code::from_name(code).is_some_and(|code| code.class() == Class::Permanent);
+            if !(permanent && about_the_image) {
+                // Sent once more after something that may have passed.
+                progress.after_ms = Some(conclusion.at_ms);
+                return Past::Over { round: format!("after {}", conclusion.at_ms) };
+            }
         }
         if pinned(job.image()) {
             return Past::Stands;
         }
-        // The job names an object and not its content: is the verdict about what is there now? Only its header is asked for.
+        // The job names an object and not its content: is the end about what is there now? Only its header is asked for.
         let Some(opened) = self.stop.soft().run_until_cancelled(self.store.open(job.image())).await else {
             return Past::Stopped;
         };
