@@ -31,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 /// A probe or a scraper sends its few headers at once.
 const HEADER_LIMIT: Duration = Duration::from_secs(5);
 
+/// A scraper that keeps its connection open connects again.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
+
 /// More than any set of probes and scrapers needs; a flood must not take the worker's descriptors.
 const MOST_CONNECTIONS: usize = 64;
 
@@ -92,7 +95,8 @@ pub async fn serve(listener: TcpListener, health: Health, stop: CancellationToke
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_LIMIT)
                 .serve_connection(TokioIo::new(socket), service);
-            if let Err(error) = connection.await {
+            // Also bounds a client that asks and never reads.
+            if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_LIMIT, connection).await {
                 tracing::trace!(%error, "an admin connection broke");
             }
             drop(permit);

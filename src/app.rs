@@ -136,6 +136,7 @@ fn rules(settings: &Settings) -> Result<Rules, StartError> {
         },
         probe: Backoff::try_new(settings.api.probe_interval, LONGEST_PROBE_WAIT.max(settings.api.probe_interval))?,
         publish: Backoff::try_new(PUBLISH_WAITS.0, PUBLISH_WAITS.1)?,
+        fetch_limit: settings.s3.timeout + settings.s3.read_timeout,
         review_below: settings.api.review_below,
         source: format!("antispoofd/{}", settings.worker.instance),
         judge: settings.api.url.clone(),

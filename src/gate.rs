@@ -51,7 +51,12 @@ impl Gate {
             State::Closed(_) => false,
         });
         if was_first {
-            tracing::warn!(code = code.name(), "nothing is consumed until {code} is over: one job finds out");
+            let remedy = remedy(code);
+            tracing::error!(
+                code = code.name(),
+                remedy,
+                "nothing is consumed until {code} is over, one job finds out: {remedy}"
+            );
         }
         was_first.then(|| Probe { gate: self.clone() })
     }
@@ -66,7 +71,7 @@ impl Gate {
             State::Open | State::Closed(_) | State::Handover(_) => false,
         });
         if reopened {
-            tracing::info!("it is over: consuming again");
+            tracing::info!("what closed the gate is over: consuming again");
         }
     }
 
@@ -78,6 +83,15 @@ impl Gate {
     /// The state, and its changes.
     pub fn watch(&self) -> watch::Receiver<State> {
         self.state.subscribe()
+    }
+}
+
+fn remedy(code: Code) -> &'static str {
+    match code {
+        Code::ApiUnauthorized => "check api.api_key and api.secret (or api.token), and this machine's clock",
+        Code::ApiForbidden => "check the account's plan and balance at the vendor, and api.url",
+        Code::ResultsUnroutable => "bind a queue to the results exchange",
+        _ => "see the failure's own message",
     }
 }
 

@@ -58,11 +58,12 @@ impl Signals {
     /// The first signal stops softly, the second hard. Runs until then.
     pub async fn drive(mut self, stop: Stop) {
         let name = self.next().await;
-        info!(signal = name, "{name}: draining, a second signal ends it now");
+        // First the deed, then the word: a log that cannot be written must not keep the process alive.
         stop.soft.cancel();
+        info!(signal = name, "{name}: draining, a second signal ends it now");
         let name = self.next().await;
-        warn!(signal = name, "{name} again: stopping now, what is in flight is delivered again");
         stop.hard.cancel();
+        warn!(signal = name, "{name} again: stopping now, what is in flight is delivered again");
     }
 
     async fn next(&mut self) -> &'static str {

@@ -47,6 +47,8 @@ pub struct Rules {
     pub probe: Backoff,
     /// The waits between tries to publish.
     pub publish: Backoff,
+    /// For asking for an object, and again for its first bytes.
+    pub fetch_limit: Duration,
     /// `api.review_below`.
     pub review_below: f64,
     /// CloudEvents `source`.

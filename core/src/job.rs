@@ -189,12 +189,21 @@ fn accept_content_type(content_type: Option<&str>) -> Result<(), Failure> {
     ))
 }
 
+/// The parser's complaint without the value it is about: that may be a key, a name, or the image itself.
+fn without_values(message: &str) -> String {
+    match (message.starts_with("invalid "), message.split_once(", expected ")) {
+        (true, Some((_, expected))) => format!("a value has the wrong type, expected {expected}"),
+        (true, None) => "a value has the wrong type".to_owned(),
+        (false, _) => message.to_owned(),
+    }
+}
+
 fn explain(error: &serde_json::Error) -> String {
     let message = error.to_string();
     if error.is_syntax() || error.is_eof() {
         format!("the body is not JSON: {message}")
     } else {
-        format!("the body is not a job: {message}")
+        format!("the body is not a job: {}", without_values(&message))
     }
 }
 

@@ -161,6 +161,9 @@ async fn live(
                     Err(_) => break format!("consume from {}: no answer from the broker", shared.names.jobs),
                 };
                 observer.consuming(wanted > 0);
+                if wanted > 0 {
+                    info!(prefetch = wanted, "connected to the broker, consuming from {}", shared.names.jobs);
+                }
                 for delivery in left_over {
                     observer.delivered(delivery.redelivered);
                     pass_on(JobLease::new(delivery, trouble.clone(), pulse.in_hand()), leases, &trouble, stop).await;

@@ -20,8 +20,12 @@ pub(super) struct Pace {
 impl Pace {
     /// So many calls a second; 0 is no limit.
     pub(super) fn new(calls_per_second: f64) -> Self {
-        let interval =
-            if calls_per_second > 0.0 { Duration::from_secs_f64(1.0 / calls_per_second) } else { Duration::ZERO };
+        // Less than one call an hour is a typing mistake, and its interval would overflow the clock.
+        let interval = if calls_per_second > 0.0 {
+            Duration::from_secs_f64((1.0 / calls_per_second).min(3600.0))
+        } else {
+            Duration::ZERO
+        };
         Self { interval, next: Mutex::default() }
     }
 

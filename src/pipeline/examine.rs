@@ -10,7 +10,7 @@ use antispoof_core::job::{Job, stable_key};
 use antispoof_core::ports::{Answer, Broker, CallFailure, Detector, ImageStore, Inspected, Known, Lease as _, Ledger};
 use antispoof_core::retry::InDoubt;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// What came of a job.
 pub(super) enum Examined {
@@ -307,7 +307,11 @@ where
     ) -> Result<Inspected<S::Stream>, Miss> {
         let failed = |failure| Miss::Failed { failure, token_replaced: false };
         let started = Instant::now();
-        let opened = self.store.open(image).await;
+        let limit = self.rules.fetch_limit;
+        let opened = match timeout(limit, self.store.open(image)).await {
+            Ok(opened) => opened,
+            Err(_) => Err(slow_store(limit)),
+        };
         entry.fetched(started.elapsed(), opened.as_ref().ok().map(|opened| opened.bytes));
         let opened = opened.map_err(failed)?;
         progress.image.bytes = Some(opened.bytes);
@@ -320,7 +324,9 @@ where
         if !pinned(image) {
             image.etag.clone_from(&opened.etag);
         }
-        let inspected = look(opened, &self.rules.limits).await.map_err(failed)?;
+        // A store that drips would otherwise hold the job for as long as it likes, each drop in time.
+        let looking = timeout(limit, look(opened, &self.rules.limits)).await;
+        let inspected = looking.unwrap_or_else(|_| Err(slow_store(limit))).map_err(failed)?;
         progress.image.learn(&inspected.facts);
         Ok(inspected)
     }
@@ -366,6 +372,10 @@ fn stands(mut conclusion: Box<Conclusion>, entry: &Entry) -> Examined {
     conclusion.check.reused = true;
     entry.reused();
     Examined::Concluded(conclusion)
+}
+
+fn slow_store(limit: Duration) -> Failure {
+    Failure::new(Code::StoreTimeout, format!("the store did not send the beginning of the object within {limit:?}"))
 }
 
 fn pinned(image: &ImageRef) -> bool {

@@ -16,6 +16,14 @@ use tokio::time::{Instant, sleep};
 /// delivery, and parks the job at the twentieth; given back unspent before that, a job with its end in the ledger can wait for ever.
 const RESULT_HOLD: Duration = Duration::from_mins(20);
 
+/// Says so at the first try and then ever more rarely: a held result is tried every few seconds, for as long as it takes.
+fn held(tries: u32, origin: &Origin, error: &PublishError) {
+    if (tries + 1).is_power_of_two() {
+        let job = &origin.job_id;
+        tracing::warn!(job.id = job, %error, tries = tries + 1, "job {job}: the result is held: {error}");
+    }
+}
+
 /// What came of telling.
 enum Told<R> {
     /// A queue has the event.
@@ -145,14 +153,14 @@ where
                 }
                 Err(error @ PublishError::Unroutable { .. }) => {
                     entry.announced("unroutable");
-                    tracing::warn!(job.id = origin.job_id, %error, "job {}: the result is held: {error}", origin.job_id);
+                    held(tries, origin, &error);
                     if probe.is_none() {
                         probe = self.gate.close(Code::ResultsUnroutable);
                     }
                 }
                 Err(error @ PublishError::Unavailable(_)) => {
                     entry.announced("unavailable");
-                    tracing::warn!(job.id = origin.job_id, %error, "job {}: the result is held: {error}", origin.job_id);
+                    held(tries, origin, &error);
                 }
             }
             if last {

@@ -37,7 +37,11 @@ pub fn install(settings: &Log, rust_log: Option<&str>) -> Result<(), LogError> {
         LogFormat::Text => false,
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // Whoever read the log may be gone; complaining about that on the same stream would end the process.
+        .log_internal_errors(false);
     let installed = if json {
         let lines = builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish();
         lines.with(filter_fn(is_presentable)).try_init()

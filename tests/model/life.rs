@@ -133,6 +133,7 @@ fn rules(life: &Life, state: &State) -> Rules {
         },
         probe: backoff(5_000, 60_000),
         publish: backoff(200, 5_000),
+        fetch_limit: Duration::from_secs(20),
         review_below: REVIEW_BELOW,
         source: format!("antispoofd/{}", life.number),
         judge: JUDGE.to_owned(),
