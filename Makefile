@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build fmt check test soak demo bench services-up services-down clean-services
+.PHONY: help build fmt check test soak demo bench fuzz services-up services-down clean-services
 
 # Arguments for `make test`, `make demo` and `make bench`: make test ARGS='--lib -- retry'
 ARGS ?=
@@ -36,6 +36,17 @@ demo: ## everything from a bare checkout to printed verdicts
 
 bench: ## the benchmarks
 	@scripts/bench $(ARGS)
+
+# Seconds for each target of `make fuzz`, and which targets.
+TIME ?= 60
+TARGETS ?= job_decode image_inspect vendor_answer settings_load request_body
+
+fuzz: ## each fuzz target for TIME seconds (cargo-fuzz and a nightly compiler are needed)
+	@for target in $(TARGETS); do \
+	  mkdir -p fuzz/corpus/$$target && \
+	  cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(TIME) -max_len=4096 -timeout=10 -print_final_stats=1 || exit 1; \
+	done
 
 services-up: ## start RabbitMQ, the S3 store and Redis, and wait until they answer
 	@scripts/services up

@@ -2,6 +2,8 @@
 //! `cargo run --example soak -- --jobs 2000 --kills 5 --cuts 5 [--seed N]` with the services up and their variables set.
 //!
 //! Prints what came of it. Exit code 1 when an invariant is broken or something did not happen in time.
+
+#![expect(clippy::disallowed_methods, reason = "a test looks at every answer itself")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example is a command; its figures are its output")]
 
 #[path = "../tests/it/batch.rs"]

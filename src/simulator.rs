@@ -59,6 +59,13 @@ pub use verdict::{VerdictRule, VerdictRuleError};
 /// The path of the endpoint, as the vendor documents it.
 pub const DETECT_SPOOF: &str = "/ai/v1/face-verification/detect-spoof";
 
+/// Reads a request body in these pieces as the endpoint does: the SHA-256 of the image in it, or the status and the reason of the refusal.
+pub fn read_body<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<[u8; 32], (u16, String)> {
+    let mut scanner = body::Scanner::new();
+    pieces.into_iter().for_each(|piece| scanner.push(piece));
+    scanner.finish().map_err(|refusal| (refusal.status.as_u16(), refusal.message.into_owned()))
+}
+
 /// What is settled when the simulator starts.
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -1,10 +1,10 @@
 //! A permit, a lease, a task; and how it all stops.
 
-use crate::amqp::{Amqp, Demand, Inbox};
+use crate::amqp::{Amqp, Demand, Inbox, JobLease};
 use crate::gate::State;
 use crate::lifecycle::Stop;
 use crate::pipeline::Pipeline;
-use antispoof_core::ports::{Broker as _, Detector, ImageStore, Ledger};
+use antispoof_core::ports::{Broker, Detector, ImageStore, Ledger};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -24,10 +24,40 @@ pub enum Drained {
     Cut,
 }
 
+/// A broker that is told how much to deliver.
+pub trait Consuming: Broker<Lease: 'static> + Clone + 'static {
+    /// How much is to be delivered from now on; what has been delivered already stays in hand.
+    fn demand(&self, demand: Demand);
+}
+
+/// Where the leases of a broker arrive.
+pub trait Arrivals<L>: Send {
+    /// The next lease that is still ours; `None` when there will be no more. Cancel safe.
+    fn next(&mut self) -> impl Future<Output = Option<L>> + Send;
+    /// What has arrived and was not taken.
+    fn waiting(&mut self) -> Option<L>;
+}
+
+impl Consuming for Amqp {
+    fn demand(&self, demand: Demand) {
+        Self::demand(self, demand);
+    }
+}
+
+impl Arrivals<JobLease> for Inbox {
+    async fn next(&mut self) -> Option<JobLease> {
+        Self::next(self).await
+    }
+
+    fn waiting(&mut self) -> Option<JobLease> {
+        Self::waiting(self)
+    }
+}
+
 /// Consumes until the soft stop, then drains for at most `drain`.
-pub async fn run<S, D, L>(
-    pipeline: Arc<Pipeline<S, D, L, Amqp>>,
-    mut inbox: Inbox,
+pub async fn run<S, D, L, B>(
+    pipeline: Arc<Pipeline<S, D, L, B>>,
+    mut inbox: impl Arrivals<B::Lease>,
     concurrency: u16,
     drain: Duration,
 ) -> Drained
@@ -35,6 +65,7 @@ where
     S: ImageStore + 'static,
     D: Detector + 'static,
     L: Ledger + 'static,
+    B: Consuming,
 {
     let permits = Arc::new(Semaphore::new(usize::from(concurrency)));
     let tasks = TaskTracker::new();
@@ -57,11 +88,12 @@ where
 }
 
 /// Consumes nothing while the gate is closed, and one job to find the next probe.
-async fn follow_gate<S, D, L>(pipeline: Arc<Pipeline<S, D, L, Amqp>>)
+async fn follow_gate<S, D, L, B>(pipeline: Arc<Pipeline<S, D, L, B>>)
 where
     S: ImageStore,
     D: Detector,
     L: Ledger,
+    B: Consuming,
 {
     let mut states = pipeline.gate.watch();
     loop {
@@ -83,7 +115,13 @@ where
     }
 }
 
-async fn drained(tasks: &TaskTracker, inbox: &mut Inbox, broker: &Amqp, stop: &Stop, limit: Duration) -> Drained {
+async fn drained<B: Consuming>(
+    tasks: &TaskTracker,
+    inbox: &mut impl Arrivals<B::Lease>,
+    broker: &B,
+    stop: &Stop,
+    limit: Duration,
+) -> Drained {
     tasks.close();
     if !tasks.is_empty() {
         info!(jobs = tasks.len(), "waiting for {} jobs in flight, at most {limit:?}", tasks.len());

@@ -88,6 +88,10 @@ impl Job {
                 body.len()
             )));
         }
+        // The derived reader would take an array for the fields in their order.
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Err(malformed("the body is not a job: it is an array, not an object"));
+        }
         let body: Body = serde_json::from_slice(body).map_err(|error| malformed(explain(&error)))?;
         let image = image(&body, admission)?;
         let expires_at = body.expires_at.as_deref().map(expiry).transpose()?;

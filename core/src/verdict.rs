@@ -66,7 +66,13 @@ impl Verdict {
             spoof_detected: bool,
             accuracy: f64,
         }
-        let Answer { spoof_detected, accuracy } = serde_json::from_slice(body).map_err(|error| NotAVerdict::Shape {
+        // Fields that are skipped over are not looked into, but JSON is text all through.
+        let text = std::str::from_utf8(body).map_err(|error| NotAVerdict::Shape {
+            kind: "not JSON",
+            at: error.valid_up_to(),
+            len: body.len(),
+        })?;
+        let Answer { spoof_detected, accuracy } = serde_json::from_str(text).map_err(|error| NotAVerdict::Shape {
             kind: match error.classify() {
                 serde_json::error::Category::Syntax => "not JSON",
                 serde_json::error::Category::Eof => "cut off",
@@ -76,6 +82,10 @@ impl Verdict {
             at: error.column(),
             len: body.len(),
         })?;
+        // The derived reader takes `[false, 0.9]` for the two fields in their order. It names neither, so it is no verdict.
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(NotAVerdict::Shape { kind: "not an object", at: 0, len: body.len() });
+        }
         if !(0.0..=1.0).contains(&accuracy) {
             return Err(NotAVerdict::Range);
         }
@@ -107,6 +117,8 @@ mod tests {
             "",
             "null",
             "[]",
+            "[false,0.9]",
+            " [true,0.9]",
             "{}",
             "true",
             "<html>live</html>",

@@ -155,15 +155,14 @@ where
                 Miss::Lost => return Examined::Lost,
             };
             tries += 1;
-            let wait = if failure.code() == Code::ObjectChanged && !pinned(job.image()) {
-                // Overwritten since our own first look. The job asked for whatever is there, so look again.
+            let failure = if failure.code() == Code::ObjectChanged && !pinned(job.image()) {
+                // Overwritten since our own first look. The job asked for whatever is there, so look again, now or later.
                 image = job.image().clone();
-                let again = Failure::new(Code::StoreUnavailable, failure.message());
-                self.rules.policy.quick_wait(&again, tries, (self.ambient.roll)())
+                Failure::new(Code::StoreUnavailable, failure.message())
             } else {
-                self.rules.policy.quick_wait(&failure, tries, (self.ambient.roll)())
+                failure
             };
-            let Some(wait) = wait else {
+            let Some(wait) = self.rules.policy.quick_wait(&failure, tries, (self.ambient.roll)()) else {
                 return Examined::Failed(failure);
             };
             entry.retrying(&failure);

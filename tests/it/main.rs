@@ -37,6 +37,7 @@ mod images;
 mod batch;
 mod client;
 mod codes;
+mod conformance;
 mod contract;
 mod delays;
 mod drain;

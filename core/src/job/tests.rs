@@ -60,6 +60,7 @@ fn mistakes_are_named_with_their_remedy() {
         (r#"{"bucket":"kyc-uploads","key":"a","metadata":[1]}"#, &["metadata", "object"]),
         (r#"{"bucket":"kyc-uploads","key":"a","id":"two words"}"#, &["id", "128"]),
         (r#"{"bucket":"kyc-uploads","key":"a","id":"é"}"#, &["id", "ASCII"]),
+        (r#" ["id","kyc-uploads","a",null,null,null,null]"#, &["array", "object"]),
     ] {
         let failure = decode(body).expect_err(body);
         assert_eq!(failure.code(), Code::MalformedJob, "{body}");

@@ -1,0 +1,95 @@
+//! The broker in memory, put through what RabbitMQ has to do as well.
+
+use crate::broker::{ModelBroker, ModelInbox, ModelLease};
+use crate::conformance::{self, Bench, PREFETCH, conforms};
+use crate::life::{self, set_ambient};
+use crate::plan::{Plan, Seed};
+use crate::queues::Message;
+use crate::records::{JobRecord, Kind};
+use crate::world::World;
+use antispoof_core::job::Properties;
+use antispoofd::worker::Arrivals as _;
+
+struct ModelBench {
+    world: World,
+    broker: ModelBroker,
+    inbox: ModelInbox,
+}
+
+conforms!(
+    #[tokio::test(start_paused = true)]
+    ModelBench::new
+);
+
+impl ModelBench {
+    #[expect(
+        clippy::unused_async,
+        reason = "making a world around a real broker takes its time, and the tests are the same"
+    )]
+    async fn new(_test: &str) -> Self {
+        let seed = Seed { faults: 0, ..Seed::new(0) };
+        set_ambient(seed.number);
+        let mut plan = Plan::new(seed);
+        plan.concurrency = PREFETCH;
+        plan.max_attempts = 8;
+        let world = World::new(plan, false);
+        world.lock().records.jobs.push(JobRecord::new(0, Kind::Rejected));
+        let (life, inbox) = life::connected(&world, 0);
+        Self { world, broker: ModelBroker(life), inbox }
+    }
+}
+
+impl Bench for ModelBench {
+    type Broker = ModelBroker;
+
+    fn broker(&self) -> &ModelBroker {
+        &self.broker
+    }
+
+    async fn next(&mut self) -> Option<ModelLease> {
+        self.inbox.next().await
+    }
+
+    async fn submit(&self, body: &[u8], properties: &Properties) {
+        let message = Message {
+            job: 0,
+            body: body.into(),
+            properties: properties.clone().into(),
+            attempt: 0,
+            replay: 0,
+            code: None,
+            deliveries: 0,
+        };
+        let mut state = self.world.lock();
+        // What may be acked is looked at in the schedules; here events stand for any replacement.
+        state.records.jobs[0].confirmed.insert("verdict.live".to_owned());
+        state.records.jobs[0].confirmed.insert("failure.not_an_image".to_owned());
+        state.queues.jobs.push_back(message);
+        state.deliver();
+    }
+
+    async fn bind(&self, bound: bool) {
+        self.world.lock().services.bound = bound;
+    }
+
+    async fn events(&self) -> Vec<String> {
+        self.world.lock().records.jobs[0].events.iter().map(|(_, key)| key.clone()).collect()
+    }
+
+    async fn parked(&self) -> Vec<(Vec<u8>, u32, String)> {
+        let state = self.world.lock();
+        let parked = state.queues.parked.iter();
+        parked.map(|m| (m.body.to_vec(), m.attempt, m.code.unwrap_or_default().to_owned())).collect()
+    }
+
+    async fn break_connections(&self) {
+        {
+            let mut state = self.world.lock();
+            let sessions: Vec<u64> = state.queues.sessions.keys().copied().collect();
+            for session in sessions {
+                state.disconnect(session, "broken");
+            }
+        }
+        self.world.tell();
+    }
+}

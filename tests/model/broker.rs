@@ -1,0 +1,302 @@
+//! The broker as a worker sees it: confirms, returns, lost confirms, lost acks.
+
+use crate::life::Life;
+use crate::plan::Fault;
+use crate::queues::{Delivery, Message, Replaced};
+use crate::records::JobRecord;
+use crate::world::State;
+use antispoof_core::event::Event;
+use antispoof_core::failure::{Class, Failure};
+use antispoof_core::job::Properties;
+use antispoof_core::ports::{Broker, Lease, LeaseLost, PublishError};
+use antispoof_core::retry::Attempt;
+use antispoofd::amqp::Demand;
+use antispoofd::worker::{Arrivals, Consuming};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{sleep, timeout};
+
+/// The delays of the delay queues.
+pub(crate) const DELAYS: [Duration; 3] = [Duration::from_secs(10), Duration::from_mins(1), Duration::from_mins(10)];
+
+/// Limit from a publish to its confirm.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+pub(crate) struct ModelBroker(pub(crate) Arc<Life>);
+
+/// Proof of a confirm.
+pub(crate) struct Receipt(());
+
+pub(crate) struct ModelLease {
+    life: Arc<Life>,
+    delivery: Delivery,
+    settled: bool,
+}
+
+pub(crate) struct ModelInbox {
+    life: Arc<Life>,
+    deliveries: UnboundedReceiver<Delivery>,
+}
+
+// === impl ModelInbox ===
+
+impl ModelInbox {
+    pub(crate) fn new(life: Arc<Life>, deliveries: UnboundedReceiver<Delivery>) -> Self {
+        Self { life, deliveries }
+    }
+
+    fn lease(&self, delivery: Delivery) -> ModelLease {
+        ModelLease { life: self.life.clone(), delivery, settled: false }
+    }
+}
+
+impl Arrivals<ModelLease> for ModelInbox {
+    async fn next(&mut self) -> Option<ModelLease> {
+        loop {
+            let delivery = self.deliveries.recv().await?;
+            let lease = self.lease(delivery);
+            if lease.usable() {
+                return Some(lease);
+            }
+        }
+    }
+
+    fn waiting(&mut self) -> Option<ModelLease> {
+        let delivery = self.deliveries.try_recv().ok()?;
+        Some(self.lease(delivery))
+    }
+}
+
+// === impl ModelLease ===
+
+impl Lease for ModelLease {
+    fn body(&self) -> &[u8] {
+        &self.delivery.message.body
+    }
+
+    fn properties(&self) -> &Properties {
+        &self.delivery.message.properties
+    }
+
+    fn attempt(&self) -> Attempt {
+        Attempt::spent(self.delivery.message.attempt)
+    }
+
+    fn replay(&self) -> u32 {
+        self.delivery.message.replay
+    }
+
+    fn deliveries(&self) -> u32 {
+        self.delivery.message.deliveries
+    }
+
+    fn usable(&self) -> bool {
+        !self.settled && self.delivery.alive.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for ModelLease {
+    fn drop(&mut self) {
+        // As the real one: handed back, if there is still somebody to hand it to.
+        if self.usable() && !self.life.is_dead() {
+            self.life.with(|state| state.nack(self.delivery.session, self.delivery.tag));
+            self.life.world.tell();
+        }
+    }
+}
+
+// === impl ModelBroker ===
+
+impl ModelBroker {
+    /// Publishes what `put` puts where it belongs; `false` from it means that nothing is bound there.
+    async fn publish(&self, what: String, put: impl FnOnce(&mut State) -> bool) -> Result<Receipt, PublishError> {
+        let life = &self.0;
+        life.enter(|| what.clone()).await;
+        let session = timeout(PUBLISH_TIMEOUT, life.world.until(|state| life.session(state))).await;
+        let Ok(session) = session else { return Err(unavailable("not connected")) };
+        if life.with(|state| state.services.alarm) {
+            return Err(unavailable("blocked"));
+        }
+        life.latency().await;
+        // Whatever was lost on the way, the broker may have the message.
+        let gone = life.with(|state| life.session(state) != Some(session));
+        if gone && life.with(|state| state.dice.bool()) {
+            return Err(unavailable("the connection broke"));
+        }
+        if life.with(|state| state.fails(Fault::Refusal)) {
+            return Err(unavailable("refused"));
+        }
+        let routed = life.with(put);
+        life.world.tell();
+        if gone || life.with(|state| state.fails(Fault::Confirm)) {
+            life.with(|state| {
+                state.note(|| format!("broker: the confirm for worker {} is lost: {what}", life.number));
+                state.disconnect(session, "no confirm");
+            });
+            life.world.tell();
+            sleep(PUBLISH_TIMEOUT).await;
+            return Err(unavailable("no confirm"));
+        }
+        life.leave().await;
+        if !routed {
+            let (exchange, routing_key) = ("results".to_owned(), what);
+            return Err(PublishError::Unroutable { exchange, routing_key });
+        }
+        Ok(Receipt(()))
+    }
+}
+
+impl Broker for ModelBroker {
+    type Lease = ModelLease;
+    type Receipt = Receipt;
+
+    async fn announce(&self, event: &Event) -> Result<Receipt, PublishError> {
+        let what = format!("announce {} of {}", event.routing_key, event.subject);
+        let receipt = self.publish(what, |state| told(state, event)).await?;
+        self.0.with(|state| {
+            if let Some(number) = state.records.number(&event.subject) {
+                state.records.jobs[number].confirmed.insert(event.routing_key.clone());
+            }
+        });
+        Ok(receipt)
+    }
+
+    async fn defer(
+        &self,
+        lease: &ModelLease,
+        tier: usize,
+        spent: Attempt,
+        why: Option<&Failure>,
+    ) -> Result<Receipt, PublishError> {
+        let Delivery { session, tag, ref message, .. } = lease.delivery;
+        let code = why.map(|why| why.code().name());
+        let blameless = why.is_none_or(|why| why.code().class() == Class::Systemic);
+        let copy = Message { attempt: spent.count(), code, deliveries: 0, ..message.clone() };
+        self.0.with(|state| attempts_are_right(state, message, &copy, blameless));
+        let world = self.0.world.clone();
+        let what = format!("defer #{tag} of job-{} by {:?}, attempt {spent:?}, {code:?}", message.job, DELAYS[tier]);
+        let receipt = self.publish(what, move |state| {
+            state.queues.delayed += 1;
+            tokio::spawn(async move {
+                sleep(DELAYS[tier]).await;
+                {
+                    let mut state = world.lock();
+                    state.queues.delayed -= 1;
+                    state.queues.jobs.push_back(copy);
+                    state.deliver();
+                }
+                world.tell();
+            });
+            true
+        });
+        let receipt = receipt.await?;
+        self.0.with(|state| state.queues.replaced(session, tag, Replaced::Deferred));
+        Ok(receipt)
+    }
+
+    async fn park(&self, lease: &ModelLease, spent: Attempt, why: &Failure) -> Result<Receipt, PublishError> {
+        let Delivery { session, tag, ref message, .. } = lease.delivery;
+        let code = why.code().name();
+        let copy = Message { attempt: spent.count(), code: Some(code), deliveries: 0, ..message.clone() };
+        let what = format!("park #{tag} of job-{}: {why}", message.job);
+        let receipt = self.publish(what, |state| {
+            state.records.jobs[copy.job].parked.push(code);
+            state.queues.parked.push(copy);
+            true
+        });
+        let receipt = receipt.await?;
+        self.0.with(|state| state.queues.replaced(session, tag, Replaced::Parked));
+        Ok(receipt)
+    }
+
+    async fn complete(&self, mut lease: ModelLease, receipt: Receipt) -> Result<(), LeaseLost> {
+        let Receipt(()) = receipt;
+        let Delivery { session, tag, .. } = lease.delivery;
+        self.0.enter(|| format!("ack #{tag}")).await;
+        if !lease.usable() {
+            return Err(LeaseLost);
+        }
+        lease.settled = true;
+        let told = self.0.with(|state| {
+            if !state.fails(Fault::Ack) {
+                state.ack(session, tag);
+                return Ok(());
+            }
+            // The ack may or may not have arrived, and the worker may or may not know that the connection is gone.
+            if state.dice.bool() {
+                state.ack(session, tag);
+            }
+            state.disconnect(session, "around an ack");
+            if state.dice.bool() { Ok(()) } else { Err(LeaseLost) }
+        });
+        self.0.world.tell();
+        told
+    }
+
+    async fn give_back(&self, mut lease: ModelLease) {
+        let Delivery { session, tag, .. } = lease.delivery;
+        self.0.enter(|| format!("give #{tag} back")).await;
+        lease.settled = true;
+        self.0.with(|state| state.nack(session, tag));
+        self.0.world.tell();
+    }
+
+    fn can_publish(&self) -> bool {
+        self.0.with(|state| self.0.can_publish(state))
+    }
+
+    async fn until_publishable(&self) {
+        let life = &self.0;
+        life.enter(|| "until publishable".to_owned()).await;
+        life.world.until(|state| life.can_publish(state).then_some(())).await;
+    }
+}
+
+impl Consuming for ModelBroker {
+    fn demand(&self, demand: Demand) {
+        self.0.demand(demand);
+        self.0.world.tell();
+    }
+}
+
+/// An event arrives where results go, if anything is bound there.
+fn told(state: &mut State, event: &Event) -> bool {
+    if !state.services.bound {
+        return false;
+    }
+    let Some(number) = state.records.number(&event.subject) else {
+        state.wrong(|| format!("an event about {}, which is no job", event.subject));
+        return true;
+    };
+    let job = &mut state.records.jobs[number];
+    job.events.push((event.id.clone(), event.routing_key.clone()));
+    if let Some(outcome) = event.routing_key.strip_prefix("verdict.")
+        && !job.answered.contains(outcome)
+    {
+        let problem = format!("{} is called {outcome}, which the vendor never said", job.id);
+        state.wrong(|| problem);
+    }
+    true
+}
+
+fn attempts_are_right(state: &mut State, was: &Message, copy: &Message, blameless: bool) {
+    let JobRecord { id, .. } = &state.records.jobs[was.job];
+    let id = id.clone();
+    let expected = if blameless { was.attempt } else { was.attempt + 1 };
+    if copy.attempt != expected {
+        state.wrong(|| {
+            format!("{id} goes back ({:?}) with {} attempts, it had {}", copy.code, copy.attempt, was.attempt)
+        });
+    }
+    if copy.attempt >= state.plan.max_attempts {
+        let most = state.plan.max_attempts;
+        state.wrong(|| format!("{id} goes back with {} attempts of {most}", copy.attempt));
+    }
+}
+
+fn unavailable(why: &str) -> PublishError {
+    PublishError::Unavailable(why.to_owned())
+}

@@ -1,0 +1,117 @@
+//! What must hold when the dust has settled.
+
+use crate::plan::{Backend, Fault, Plan};
+use crate::records::{JobRecord, Kind};
+use crate::world::State;
+use antispoof_core::failure::{Class, Code};
+use std::collections::BTreeMap;
+
+/// Faults that are no reason for a job not to get its verdict.
+const BLAMELESS: [Fault; 6] =
+    [Fault::Account, Fault::Refusal, Fault::Unbound, Fault::Alarm, Fault::Duplicate, Fault::Replay];
+
+/// Everything that is wrong.
+pub(crate) fn problems(state: &State) -> Vec<String> {
+    let mut problems = Vec::new();
+    if !state.queues.empty() {
+        problems.push(format!("something is left: {}", state.queues.describe()));
+    }
+    for job in &state.records.jobs {
+        let mut wrong = |what: String| problems.push(format!("{} ({:?}): {what}\n    {job:?}", job.id, job.kind));
+        ended(job, &mut wrong);
+        agreed(job, &mut wrong);
+        paid(job, &state.plan, &mut wrong);
+        parked(job, &mut wrong);
+        rightly(job, &state.plan, &mut wrong);
+    }
+    problems
+}
+
+/// Every job has a terminal event, unless the broker parked it.
+fn ended(job: &JobRecord, wrong: &mut impl FnMut(String)) {
+    if job.events.is_empty() && job.parked_by_broker == 0 {
+        wrong("it has no terminal event".to_owned());
+    }
+}
+
+/// Events with one id say the same.
+fn agreed(job: &JobRecord, wrong: &mut impl FnMut(String)) {
+    let mut said = BTreeMap::new();
+    for (id, key) in &job.events {
+        let first = said.entry(id).or_insert(key);
+        if *first != key && !job.forgotten {
+            wrong(format!("event {id} says {first} and {key}"));
+        }
+    }
+}
+
+/// A second bill only where the verdict of the first could not be known.
+fn paid(job: &JobRecord, plan: &Plan, wrong: &mut impl FnMut(String)) {
+    let most = 1 + job.doubts;
+    if job.billed > most {
+        wrong(format!("it was billed {} times, with {} calls in doubt", job.billed, job.doubts));
+    }
+    // Who would rather ask a person pays again only for answers that were no answers, and when told to try again.
+    let most = 1 + job.babbled + job.replays;
+    if plan.park_in_doubt && plan.backend == Backend::Durable && job.billed > most {
+        wrong(format!("it was billed {} times, although what is in doubt is to be parked", job.billed));
+    }
+}
+
+/// In the parked queue are the jobs that failed.
+fn parked(job: &JobRecord, wrong: &mut impl FnMut(String)) {
+    let failures: Vec<_> = job.events.iter().filter_map(|(_, key)| key.strip_prefix("failure.")).collect();
+    let verdicts = job.events.len() - failures.len();
+    if let Some(code) = job.parked.iter().find(|code| !failures.contains(code)) {
+        wrong(format!("it is parked as {code}, and no event says so"));
+    }
+    if job.replays == 0 && !failures.is_empty() && job.parked.is_empty() && !(job.forgotten && verdicts > 0) {
+        wrong("it failed and is not parked".to_owned());
+    }
+    if verdicts == 0 && job.parked.is_empty() && job.parked_by_broker == 0 {
+        wrong("it has no verdict and is not parked".to_owned());
+    }
+    if verdicts > 0 && !job.parked.is_empty() && job.replays == 0 && !job.forgotten {
+        wrong("it has a verdict and is parked".to_owned());
+    }
+}
+
+/// The end fits the job.
+fn rightly(job: &JobRecord, plan: &Plan, wrong: &mut impl FnMut(String)) {
+    let own = match job.kind {
+        Kind::Good | Kind::Last | Kind::Changing => None,
+        Kind::Late | Kind::Missing => Some(Code::ObjectNotFound),
+        Kind::NoImage => Some(Code::NotAnImage),
+        Kind::CutOff => Some(Code::ImageCorrupt),
+        Kind::Rejected => Some(Code::ApiRejected),
+        Kind::Malformed => Some(Code::MalformedJob),
+        Kind::Expired => Some(Code::JobExpired),
+        Kind::Foreign => Some(Code::BucketNotAllowed),
+    };
+    let judged = matches!(job.kind, Kind::Good | Kind::Last | Kind::Changing | Kind::Late);
+    for (_, key) in &job.events {
+        let Some(name) = key.strip_prefix("failure.") else {
+            if !judged {
+                wrong(format!("it cannot have been judged, and {key} is told"));
+            }
+            continue;
+        };
+        let Some(code) = Code::from_name(name) else {
+            wrong(format!("{name} is no code"));
+            continue;
+        };
+        let possible = match code.class() {
+            _ if Some(code) == own => true,
+            Class::Transient => job.kind != Kind::Malformed,
+            Class::Permanent => code == Code::DeliveryLimit && job.deliveries >= 19,
+            Class::Systemic => false,
+        };
+        if !possible {
+            wrong(format!("{code} is no end for it"));
+        }
+        let blameless = Fault::ALL.iter().all(|fault| !plan.seed.has(*fault) || BLAMELESS.contains(fault));
+        if job.kind == Kind::Last || job.kind == Kind::Good && blameless {
+            wrong(format!("it failed ({code}), and nothing stood in its way"));
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The vendor: what it does when it has the whole image, and what when it has not.
+
+use crate::life::Life;
+use crate::plan::Fault;
+use crate::records::{Kind, answer};
+use crate::store::number_in;
+use crate::world::State;
+use antispoof_core::failure::{Code, Failure};
+use antispoof_core::ports::{Answer, CallFailure, Detector, Inspected};
+use antispoof_core::tap::{DigestKind, Tap};
+use antispoof_core::verdict::Verdict;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// The timeout of a call.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Below this the verdict is for a person.
+pub(crate) const REVIEW_BELOW: f64 = 0.3;
+
+pub(crate) struct ModelDetector(pub(crate) Arc<Life>);
+
+/// What the vendor makes of a whole image.
+enum Doing {
+    Judges,
+    Refuses(Code, u16, Option<Duration>, bool),
+    /// Without an answer: does it break the connection, or hang until the timeout?
+    Silent {
+        hangs: bool,
+    },
+    Babbles(&'static str),
+}
+
+impl Detector for ModelDetector {
+    async fn turn(&self) {
+        self.0.enter(|| "turn".to_owned()).await;
+    }
+
+    async fn detect<S>(&self, image: Inspected<S>) -> Result<Answer, CallFailure>
+    where
+        S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
+    {
+        let life = &self.0;
+        life.enter(|| "detect".to_owned()).await;
+        let _busy = Busy::new(life);
+        life.with(|state| state.calls.of_vendor += u64::from(!state.calm));
+        if life.with(|state| !state.services.vendor || state.fails(Fault::Weather) && state.dice.u8(0..4) == 0) {
+            life.leave().await;
+            return Err(failed(Failure::new(Code::ApiUnavailable, "no connection"), false, false));
+        }
+        let bytes = received(image).await.map_err(|failure| failed(failure, false, false))?;
+        life.leave().await;
+
+        let (number, doing) = life.with(|state| {
+            let number = number_in(&bytes).filter(|&number| number < state.records.jobs.len());
+            let Some(number) = number else {
+                state.wrong(|| "the vendor was sent something that is no image".to_owned());
+                return (0, Doing::Refuses(Code::ApiRejected, 400, None, false));
+            };
+            let doing = doing(state, number);
+            let billed = match doing {
+                Doing::Judges | Doing::Babbles(_) => true,
+                Doing::Silent { .. } => state.dice.u8(0..4) > 0,
+                Doing::Refuses(..) => false,
+            };
+            if billed {
+                state.records.bill(life.number, number);
+                state.note(|| format!("vendor: has judged job-{number}, which costs"));
+            }
+            (number, doing)
+        });
+        let thinks = life.with(|state| Duration::from_millis(state.dice.u64(0..=2000)));
+        sleep(if matches!(doing, Doing::Silent { hangs: true }) { TIMEOUT } else { thinks }).await;
+        life.leave().await;
+        life.with(|state| said(state, life, number, &doing))
+    }
+}
+
+fn doing(state: &mut State, number: usize) -> Doing {
+    if let Some(status) = state.services.refused {
+        let code = if status == 401 { Code::ApiUnauthorized } else { Code::ApiForbidden };
+        return Doing::Refuses(code, status, None, false);
+    }
+    if state.records.jobs[number].kind == Kind::Rejected {
+        return Doing::Refuses(Code::ApiRejected, 422, None, false);
+    }
+    if state.fails(Fault::Account) {
+        return Doing::Refuses(Code::ApiUnauthorized, 401, None, state.dice.bool());
+    }
+    if state.fails(Fault::Weather) {
+        let wait = *state.dice.choice(&[None, Some(2), Some(30), Some(4000)]).expect("one of four");
+        let wait = wait.map(Duration::from_secs);
+        return if state.dice.bool() {
+            Doing::Refuses(Code::ApiRateLimited, 429, wait, false)
+        } else {
+            Doing::Refuses(Code::ApiUnavailable, 503, wait, false)
+        };
+    }
+    if state.fails(Fault::Doubt) {
+        let babble = [
+            "<html>live</html>",
+            r#"{"spoof_detected":"false","accuracy":0.9}"#,
+            r#"{"spoof_detected":fal"#,
+            "[false,0.9]",
+            r#"{"spoof_detected":false,"accuracy":98.9}"#,
+        ];
+        return match state.dice.u8(0..3) {
+            0 => Doing::Babbles(state.dice.choice(&babble).expect("one of them")),
+            hangs => Doing::Silent { hangs: hangs == 1 },
+        };
+    }
+    Doing::Judges
+}
+
+fn said(state: &mut State, life: &Life, number: usize, doing: &Doing) -> Result<Answer, CallFailure> {
+    match *doing {
+        Doing::Judges => read(state, life, number, &answer(number)),
+        Doing::Babbles(body) => read(state, life, number, body),
+        Doing::Refuses(code, status, wait, token_replaced) => {
+            let failure = Failure::new(code, format!("the API answered {status}"));
+            Err(failed(failure.with_status(status).with_retry_after(wait), token_replaced, true))
+        }
+        Doing::Silent { .. } => {
+            state.records.doubt(life.number, number);
+            Err(failed(Failure::new(Code::ApiInDoubt, "no answer"), false, true))
+        }
+    }
+}
+
+fn read(state: &mut State, life: &Life, number: usize, body: &str) -> Result<Answer, CallFailure> {
+    match Verdict::read(body.as_bytes()) {
+        Ok(verdict) => {
+            state.records.answered(number, verdict.outcome(REVIEW_BELOW));
+            Ok(Answer { verdict, http_status: 200, request_id: None, digest: None })
+        }
+        Err(error) => {
+            state.records.jobs[number].babbled += 1;
+            state.records.doubt(life.number, number);
+            let failure = Failure::new(Code::ApiBadResponse, error.to_string()).with_status(200);
+            Err(failed(failure, false, true))
+        }
+    }
+}
+
+async fn received<S>(image: Inspected<S>) -> Result<Vec<u8>, Failure>
+where
+    S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
+{
+    let mut tap = Tap::new(DigestKind::Off, image.facts.scan_from);
+    let mut bytes = image.head.to_vec();
+    tap.chunk(&image.head);
+    let mut rest = image.rest;
+    while let Some(chunk) = rest.next().await {
+        let chunk = chunk?;
+        tap.chunk(&chunk);
+        bytes.extend_from_slice(&chunk);
+    }
+    tap.finish(image.bytes)?;
+    Ok(bytes)
+}
+
+fn failed(failure: Failure, token_replaced: bool, sent: bool) -> CallFailure {
+    CallFailure { failure, token_replaced, sent, request_id: None }
+}
+
+/// Counts the calls that are under way.
+struct Busy<'a>(&'a Life);
+
+impl<'a> Busy<'a> {
+    fn new(life: &'a Life) -> Self {
+        let now = life.calling.fetch_add(1, Ordering::Relaxed) + 1;
+        let most = life.with(|state| state.plan.concurrency);
+        if now > most {
+            life.with(|state| state.wrong(|| format!("{now} calls at once in one worker, where {most} are allowed")));
+        }
+        Self(life)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.calling.fetch_sub(1, Ordering::Relaxed);
+    }
+}

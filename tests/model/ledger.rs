@@ -1,0 +1,179 @@
+//! The ledgers: the real one in memory, and one that survives its workers; with errors and the time they take.
+
+use crate::life::Life;
+use crate::plan::Fault;
+use antispoof_core::event::Conclusion;
+use antispoof_core::ports::{Known, Ledger, LedgerError};
+use antispoofd::ledger::Memory;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A claim of a worker that is gone is void after this: longer than a job takes that is not held up, and shorter than some that are.
+pub(crate) const CLAIM_LIFE: Duration = Duration::from_mins(3);
+
+/// What survives.
+#[derive(Default)]
+pub(crate) struct Durable {
+    entries: BTreeMap<String, Entry>,
+}
+
+enum Entry {
+    Claimed { by: u64, since: Instant, intent: bool },
+    Intent,
+    Concluded(Box<Conclusion>),
+}
+
+impl Durable {
+    fn begin(&mut self, key: &str, by: u64) -> Known {
+        let intent = match self.entries.get(key) {
+            Some(Entry::Concluded(conclusion)) => return Known::Concluded(conclusion.clone()),
+            Some(Entry::Claimed { since, .. }) if since.elapsed() < CLAIM_LIFE => return Known::Busy,
+            Some(Entry::Claimed { intent: true, .. } | Entry::Intent) => true,
+            Some(Entry::Claimed { intent: false, .. }) | None => false,
+        };
+        self.entries.insert(key.to_owned(), Entry::Claimed { by, since: Instant::now(), intent });
+        if intent { Known::InDoubt } else { Known::Fresh }
+    }
+
+    fn intent(&mut self, key: &str, by: u64) {
+        self.entries.insert(key.to_owned(), Entry::Claimed { by, since: Instant::now(), intent: true });
+    }
+
+    fn conclude(&mut self, key: &str, conclusion: &Conclusion) {
+        self.entries.insert(key.to_owned(), Entry::Concluded(Box::new(conclusion.clone())));
+    }
+
+    fn release(&mut self, key: &str, paid: bool, by: u64) {
+        if !matches!(self.entries.get(key), Some(Entry::Claimed { by: owner, .. }) if *owner == by) {
+            return;
+        }
+        if paid {
+            self.entries.insert(key.to_owned(), Entry::Intent);
+        } else {
+            self.entries.remove(key);
+        }
+    }
+}
+
+/// A worker's ledger.
+pub(crate) struct ModelLedger {
+    pub(crate) life: Arc<Life>,
+    /// `None`: the one that survives.
+    pub(crate) memory: Option<Memory>,
+}
+
+impl ModelLedger {
+    /// True when the ledger does not answer, whether or not it does what it is asked for.
+    async fn away(&self, what: &str, key: &str) -> Option<bool> {
+        let life = &self.life;
+        let number = self.number(key);
+        life.enter(|| format!("{what} in the ledger, job {number:?}")).await;
+        life.with(|state| {
+            if !state.services.ledger {
+                return Some(false);
+            }
+            state.fails(Fault::Ledger).then(|| state.dice.u8(0..4) == 0)
+        })
+    }
+
+    fn number(&self, key: &str) -> Option<usize> {
+        self.life.job_number(key)
+    }
+}
+
+fn error() -> LedgerError {
+    LedgerError("away".to_owned())
+}
+
+impl Ledger for ModelLedger {
+    async fn begin(&self, key: &str) -> Result<Known, LedgerError> {
+        let away = self.away("begin", key).await;
+        if away == Some(false) {
+            return Err(error());
+        }
+        let known = match &self.memory {
+            Some(memory) => memory.begin(key).await,
+            None => Ok(self.life.with(|state| state.durable.begin(key, self.life.number))),
+        };
+        if let (Ok(known), Some(number)) = (&known, self.number(key)) {
+            self.life.with(|state| {
+                state.note(|| format!("ledger: job-{number} is {}", name(known)));
+                if !matches!(known, Known::Busy) {
+                    state.records.seen.remove(&(self.life.number, number));
+                }
+                state.records.jobs[number].lives.insert(self.life.number);
+            });
+        }
+        self.life.leave().await;
+        if away.is_some() { Err(error()) } else { known }
+    }
+
+    async fn intent(&self, key: &str) -> Result<(), LedgerError> {
+        if let Some(number) = self.number(key) {
+            self.life.with(|state| {
+                if !self.life.is_dead() && !state.queues.holds(self.life.number, number) {
+                    state.wrong(|| format!("job-{number} is about to be called for, and the broker has taken it back"));
+                }
+            });
+        }
+        let away = self.away("intent", key).await;
+        if away == Some(false) {
+            return Err(error());
+        }
+        match &self.memory {
+            Some(memory) => memory.intent(key).await?,
+            None => self.life.with(|state| state.durable.intent(key, self.life.number)),
+        }
+        self.life.leave().await;
+        if away.is_some() { Err(error()) } else { Ok(()) }
+    }
+
+    async fn conclude(&self, key: &str, conclusion: &Conclusion) -> Result<(), LedgerError> {
+        let away = self.away("conclude", key).await;
+        if away != Some(false) {
+            match &self.memory {
+                Some(memory) => memory.conclude(key, conclusion).await?,
+                None => self.life.with(|state| state.durable.conclude(key, conclusion)),
+            }
+        }
+        if let Some(number) = self.number(key) {
+            self.life.with(|state| {
+                if away == Some(false) {
+                    state.records.doubt(self.life.number, number);
+                    state.records.jobs[number].forgotten = true;
+                } else {
+                    state.records.open_bills.remove(&(self.life.number, number));
+                    if self.memory.is_some() && conclusion.is_verdict() {
+                        state.records.memory.entry(self.life.number).or_default().insert(number);
+                    }
+                }
+            });
+        }
+        self.life.leave().await;
+        if away.is_some() { Err(error()) } else { Ok(()) }
+    }
+
+    async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
+        let away = self.away(if paid { "release (paid)" } else { "release" }, key).await;
+        if away == Some(false) {
+            return Err(error());
+        }
+        match &self.memory {
+            Some(memory) => memory.release(key, paid).await?,
+            None => self.life.with(|state| state.durable.release(key, paid, self.life.number)),
+        }
+        self.life.leave().await;
+        if away.is_some() { Err(error()) } else { Ok(()) }
+    }
+}
+
+fn name(known: &Known) -> &'static str {
+    match known {
+        Known::Fresh => "fresh",
+        Known::InDoubt => "in doubt",
+        Known::Concluded(_) => "concluded",
+        Known::Busy => "busy",
+    }
+}

@@ -1,0 +1,295 @@
+//! A worker's life: the real worker and the real pipeline, from its start to whatever ends it.
+
+use crate::broker::{DELAYS, ModelBroker, ModelInbox};
+use crate::detector::{ModelDetector, REVIEW_BELOW};
+use crate::ledger::ModelLedger;
+use crate::plan::{Backend, Fault};
+use crate::queues::Delivery;
+use crate::store::ModelStore;
+use crate::world::{State, World};
+use antispoof_core::image::Limits;
+use antispoof_core::job::{Admission, Job};
+use antispoof_core::retry::{Backoff, InDoubt, RetryPolicy};
+use antispoofd::amqp::Demand;
+use antispoofd::gate::Gate;
+use antispoofd::ledger::Memory;
+use antispoofd::lifecycle::Stop;
+use antispoofd::pipeline::{Ambient, Pipeline, Rules, ledger_key};
+use antispoofd::telemetry::{Journal, KeyNames, Metrics};
+use antispoofd::worker::{self, Drained};
+use std::cell::RefCell;
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use time::OffsetDateTime;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{Instant, sleep};
+
+/// Time for what is in flight when a worker is asked to stop: longer than a call may take.
+const DRAIN: Duration = Duration::from_secs(45);
+
+pub(crate) const BUCKET: &str = "kyc-uploads";
+const JUDGE: &str = "https://vendor";
+
+thread_local! {
+    static CLOCK: RefCell<Option<Instant>> = const { RefCell::new(None) };
+    static DICE: RefCell<fastrand::Rng> = const { RefCell::new(fastrand::Rng::with_seed(0)) };
+}
+
+/// What a worker is to everything outside.
+pub(crate) struct Life {
+    pub(crate) number: u64,
+    pub(crate) world: World,
+    pub(crate) calling: AtomicU16,
+    pub(crate) gate: Gate,
+    pub(crate) stop: Stop,
+    /// Nothing that it does from now on happens.
+    dead: AtomicBool,
+    wanted: Mutex<Demand>,
+    worker: UnboundedSender<Delivery>,
+}
+
+/// A life, and its end.
+pub(crate) struct Running {
+    pub(crate) life: Arc<Life>,
+    pub(crate) task: JoinHandle<Drained>,
+}
+
+/// Sets the clock and the dice that the pipeline gets, for this thread.
+pub(crate) fn set_ambient(seed: u64) {
+    CLOCK.set(Some(Instant::now()));
+    DICE.set(fastrand::Rng::with_seed(seed));
+}
+
+/// The wall clock: ten days after 1970, and as far on as the paused clock.
+pub(crate) fn now() -> OffsetDateTime {
+    let elapsed = CLOCK.with_borrow(|began| began.map_or(Duration::ZERO, |began| began.elapsed()));
+    OffsetDateTime::UNIX_EPOCH + Duration::from_hours(240) + elapsed
+}
+
+fn roll() -> f64 {
+    DICE.with_borrow_mut(fastrand::Rng::f64)
+}
+
+/// A worker's place outside, with its connection to the broker, and nobody in it yet.
+pub(crate) fn connected(world: &World, number: u64) -> (Arc<Life>, ModelInbox) {
+    let (worker, deliveries) = unbounded_channel();
+    let life = Arc::new(Life {
+        number,
+        world: world.clone(),
+        calling: AtomicU16::new(0),
+        gate: Gate::default(),
+        stop: Stop::new(),
+        dead: AtomicBool::new(false),
+        wanted: Mutex::new(Demand::Paused),
+        worker,
+    });
+    tokio::spawn(supervise(life.clone()));
+    let inbox = ModelInbox::new(life.clone(), deliveries);
+    (life, inbox)
+}
+
+/// Starts a worker.
+pub(crate) fn start(world: &World, number: u64, metrics: &Arc<Metrics>) -> Running {
+    let (life, inbox) = connected(world, number);
+    let (rules, concurrency, backend) = life.with(|state| {
+        state.note(|| format!("worker {number} starts"));
+        (rules(&life, state), state.plan.concurrency, state.plan.backend)
+    });
+    let memory = (backend == Backend::Memory).then(|| Memory::new(10_000, Duration::from_hours(24 * 7)));
+    let pipeline = Arc::new(Pipeline {
+        store: ModelStore(life.clone()),
+        detector: ModelDetector(life.clone()),
+        ledger: ModelLedger { life: life.clone(), memory },
+        broker: ModelBroker(life.clone()),
+        rules,
+        ambient: Ambient { now, roll },
+        gate: life.gate.clone(),
+        journal: Journal::new(metrics.clone(), KeyNames::Plain),
+        stop: life.stop.clone(),
+    });
+    let ending = life.clone();
+    let task = tokio::spawn(async move {
+        let drained = worker::run(pipeline, inbox, concurrency, DRAIN).await;
+        ending.ended(&format!("{drained:?}"));
+        drained
+    });
+    Running { life, task }
+}
+
+fn rules(life: &Life, state: &State) -> Rules {
+    let backoff = |min, max| Backoff::try_new(Duration::from_millis(min), Duration::from_millis(max)).expect("sound");
+    Rules {
+        admission: admission(),
+        limits: Limits { min_side: 0, max_pixels: u64::MAX, upright_only: false },
+        policy: RetryPolicy {
+            quick_attempts: 3,
+            quick: backoff(200, 5_000),
+            delays: DELAYS.to_vec(),
+            max_attempts: state.plan.max_attempts,
+            in_doubt: if state.plan.park_in_doubt { InDoubt::Park } else { InDoubt::Retry },
+        },
+        probe: backoff(5_000, 60_000),
+        publish: backoff(200, 5_000),
+        review_below: REVIEW_BELOW,
+        source: format!("antispoofd/{}", life.number),
+        judge: JUDGE.to_owned(),
+    }
+}
+
+/// As the real supervisor: connects, and connects again.
+async fn supervise(life: Arc<Life>) {
+    loop {
+        let pause = life.with(|state| Duration::from_millis(state.dice.u64(50..=5_000)));
+        life.world.until(|state| state.services.broker.then_some(())).await;
+        if life.is_dead() {
+            return;
+        }
+        let session = life.with(|state| {
+            let (session, _) = state.queues.connect(life.number, life.worker.clone());
+            state.note(|| format!("worker {} is connected", life.number));
+            session
+        });
+        // A consumer again, for as much as was wanted last.
+        life.consume();
+        life.world.tell();
+        life.world.until(|state| (!state.queues.sessions.contains_key(&session)).then_some(())).await;
+        sleep(pause).await;
+    }
+}
+
+/// Which jobs are taken.
+pub(crate) fn admission() -> Admission {
+    Admission { default_bucket: None, buckets: Some(vec![BUCKET.to_owned()]) }
+}
+
+/// What a job is remembered under.
+pub(crate) fn key_of(job: &Job) -> String {
+    ledger_key(job, JUDGE)
+}
+
+// === impl Life ===
+
+impl Life {
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.world.lock())
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+
+    /// Its session with the broker, while there is one.
+    pub(crate) fn session(&self, state: &State) -> Option<u64> {
+        state.queues.sessions.iter().find(|(_, session)| session.life == self.number).map(|(id, _)| *id)
+    }
+
+    pub(crate) fn can_publish(&self, state: &State) -> bool {
+        !state.services.alarm && self.session(state).is_some()
+    }
+
+    /// A call of a port begins: it is counted and takes its time. The worker may die here.
+    pub(crate) async fn enter(&self, what: impl FnOnce() -> String) {
+        self.hold().await;
+        self.with(|state| {
+            state.count_call();
+            state.note(|| format!("worker {}: {}", self.number, what()));
+        });
+        self.may_die().await;
+        self.latency().await;
+    }
+
+    /// What was asked for has happened; the worker may die before it knows.
+    pub(crate) async fn leave(&self) {
+        self.hold().await;
+        self.may_die().await;
+    }
+
+    /// The dead do nothing, and when something is wrong everything stands still.
+    async fn hold(&self) {
+        if self.is_dead() || self.with(|state| state.violation().is_some()) {
+            pending::<()>().await;
+        }
+    }
+
+    pub(crate) async fn latency(&self) {
+        let most = self.with(|state| state.plan.latency);
+        match self.with(|state| state.dice.u8(0..4)) {
+            0 => {}
+            1 => yield_now().await,
+            _ if most.is_zero() => {}
+            _ => sleep(most.mul_f64(self.with(|state| state.dice.f64()))).await,
+        }
+        self.hold().await;
+    }
+
+    async fn may_die(&self) {
+        // At every step there would be nothing but deaths.
+        if self.with(|state| state.fails(Fault::Kill) && state.dice.u8(0..10) == 0) {
+            self.die();
+            pending::<()>().await;
+        }
+    }
+
+    /// SIGKILL: its tasks are dropped where they wait, its memory and its connection are gone.
+    pub(crate) fn die(&self) {
+        if self.dead.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.with(|state| {
+            state.note(|| format!("worker {} dies", self.number));
+            self.gone(state, "it died");
+        });
+        self.stop.hard().cancel();
+        self.world.tell();
+    }
+
+    /// The worker has ended, by itself or not.
+    fn ended(&self, how: &str) {
+        self.dead.store(true, Ordering::Release);
+        self.with(|state| {
+            state.note(|| format!("worker {} has ended: {how}", self.number));
+            self.gone(state, "it ended");
+        });
+        self.world.tell();
+    }
+
+    fn gone(&self, state: &mut State, why: &str) {
+        if let Some(session) = self.session(state) {
+            state.disconnect(session, why);
+        }
+        let with_its_memory = state.plan.backend == Backend::Memory;
+        state.records.life_ended(self.number, with_its_memory);
+    }
+
+    pub(crate) fn demand(&self, demand: Demand) {
+        *self.wanted() = demand;
+        self.consume();
+    }
+
+    fn consume(&self) {
+        let wanted = *self.wanted();
+        self.with(|state| {
+            let prefetch = match wanted {
+                Demand::Paused => 0,
+                Demand::One => 1,
+                Demand::Full => usize::from(state.plan.concurrency),
+            };
+            if let Some(session) = self.session(state) {
+                state.queues.consume(session, prefetch);
+                state.deliver();
+            }
+        });
+    }
+
+    fn wanted(&self) -> std::sync::MutexGuard<'_, Demand> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of the job that is remembered under this key.
+    pub(crate) fn job_number(&self, key: &str) -> Option<usize> {
+        self.with(|state| state.records.keys.get(key).copied())
+    }
+}

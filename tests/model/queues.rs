@@ -1,0 +1,204 @@
+//! The broker's insides: a quorum queue with its delivery limit, delay queues, the parked queue, sessions and what they have in hand.
+
+use crate::world::State;
+use antispoof_core::job::Properties;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// `x-delivery-limit` of the job queue.
+pub(crate) const DELIVERY_LIMIT: u32 = 20;
+
+/// A message.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) job: usize,
+    pub(crate) body: Arc<[u8]>,
+    pub(crate) properties: Arc<Properties>,
+    pub(crate) attempt: u32,
+    pub(crate) replay: u32,
+    /// The code that was written on it when it was deferred or parked.
+    pub(crate) code: Option<&'static str>,
+    /// Deliveries that did not end in an ack.
+    pub(crate) deliveries: u32,
+}
+
+/// A delivery as it travels to the worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) session: u64,
+    pub(crate) tag: u64,
+    pub(crate) message: Message,
+    pub(crate) alive: Arc<AtomicBool>,
+}
+
+/// What is in whose hands.
+pub(crate) struct Session {
+    pub(crate) life: u64,
+    pub(crate) alive: Arc<AtomicBool>,
+    prefetch: usize,
+    /// The consumer now: what an earlier one has in hand does not count against this one's prefetch.
+    consumer: u64,
+    unacked: BTreeMap<u64, Unacked>,
+    worker: UnboundedSender<Delivery>,
+}
+
+struct Unacked {
+    message: Message,
+    consumer: u64,
+    replaced: Option<Replaced>,
+}
+
+/// What a worker has a confirm for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// A copy in a delay queue.
+    Deferred,
+    /// A copy in the parked queue.
+    Parked,
+}
+
+#[derive(Default)]
+pub(crate) struct Queues {
+    pub(crate) jobs: VecDeque<Message>,
+    /// Messages in delay queues.
+    pub(crate) delayed: usize,
+    pub(crate) parked: Vec<Message>,
+    pub(crate) sessions: BTreeMap<u64, Session>,
+    last: u64,
+}
+
+impl Queues {
+    /// Nothing to do for anybody.
+    pub(crate) fn empty(&self) -> bool {
+        self.jobs.is_empty() && self.delayed == 0 && self.sessions.values().all(|session| session.unacked.is_empty())
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let unacked: usize = self.sessions.values().map(|session| session.unacked.len()).sum();
+        format!("{} in the job queue, {} in delay queues, {unacked} unacked", self.jobs.len(), self.delayed)
+    }
+
+    /// A worker connects.
+    pub(crate) fn connect(&mut self, life: u64, worker: UnboundedSender<Delivery>) -> (u64, Arc<AtomicBool>) {
+        self.last += 1;
+        let alive = Arc::new(AtomicBool::new(true));
+        let session =
+            Session { life, alive: alive.clone(), prefetch: 0, consumer: 0, unacked: BTreeMap::new(), worker };
+        self.sessions.insert(self.last, session);
+        (self.last, alive)
+    }
+
+    /// Cancels and consumes anew.
+    pub(crate) fn consume(&mut self, session: u64, prefetch: usize) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.consumer += 1;
+            session.prefetch = prefetch;
+        }
+    }
+
+    /// True when this worker has a delivery of this job in hand that the broker has not taken back.
+    pub(crate) fn holds(&self, life: u64, job: usize) -> bool {
+        let mut sessions = self.sessions.values().filter(|session| session.life == life);
+        sessions.any(|session| session.unacked.values().any(|unacked| unacked.message.job == job))
+    }
+
+    /// Notes what a delivery's worker has a confirm for.
+    pub(crate) fn replaced(&mut self, session: u64, tag: u64, by: Replaced) {
+        if let Some(unacked) = self.sessions.get_mut(&session).and_then(|session| session.unacked.get_mut(&tag)) {
+            unacked.replaced = Some(by);
+        }
+    }
+}
+
+impl State {
+    /// Hands out what may be handed out.
+    pub(crate) fn deliver(&mut self) {
+        while !self.queues.jobs.is_empty() {
+            let ready: Vec<u64> = self.queues.sessions.iter().filter(|(_, s)| s.ready()).map(|(id, _)| *id).collect();
+            let Some(&id) = self.dice.choice(&ready) else { return };
+            let Some(message) = self.queues.jobs.pop_front() else { return };
+            self.queues.last += 1;
+            let tag = self.queues.last;
+            let Some(session) = self.queues.sessions.get_mut(&id) else { return };
+            let delivery = Delivery { session: id, tag, message: message.clone(), alive: session.alive.clone() };
+            let (life, consumer) = (session.life, session.consumer);
+            let sent = session.worker.send(delivery).is_ok();
+            session.unacked.insert(tag, Unacked { message: message.clone(), consumer, replaced: None });
+            self.note(|| {
+                format!(
+                    "broker: #{tag} to worker {life}: job-{}, attempt {}, replay {}, delivered {} times before",
+                    message.job, message.attempt, message.replay, message.deliveries
+                )
+            });
+            if !sent {
+                // Nobody reads any more; the session is about to go.
+                return;
+            }
+        }
+    }
+
+    /// The connection is gone: what was in hand comes back.
+    pub(crate) fn disconnect(&mut self, id: u64, why: &str) {
+        let Some(session) = self.queues.sessions.remove(&id) else { return };
+        session.alive.store(false, Ordering::Release);
+        self.note(|| format!("broker: the connection of worker {} is gone ({why})", session.life));
+        for (_, unacked) in session.unacked.into_iter().rev() {
+            self.take_back(unacked.message);
+        }
+        self.deliver();
+    }
+
+    /// `basic.nack` with requeue.
+    pub(crate) fn nack(&mut self, id: u64, tag: u64) {
+        let unacked = self.queues.sessions.get_mut(&id).and_then(|session| session.unacked.remove(&tag));
+        if let Some(unacked) = unacked {
+            self.note(|| format!("broker: #{tag} is handed back"));
+            self.take_back(unacked.message);
+            self.deliver();
+        }
+    }
+
+    /// `basic.ack`: the one place where a message ends, so here it is looked at whether it may.
+    pub(crate) fn ack(&mut self, id: u64, tag: u64) {
+        let unacked = self.queues.sessions.get_mut(&id).and_then(|session| session.unacked.remove(&tag));
+        let Some(Unacked { message, replaced, .. }) = unacked else { return };
+        self.note(|| format!("broker: #{tag} is acked"));
+        let job = &self.records.jobs[message.job];
+        let told = |start: &str| job.confirmed.iter().any(|key| key.starts_with(start));
+        let may = match replaced {
+            Some(Replaced::Deferred) => true,
+            Some(Replaced::Parked) => told("failure."),
+            None => told("verdict."),
+        };
+        if !may {
+            let confirmed = format!("{:?}", job.confirmed);
+            self.wrong(|| {
+                format!("#{tag} of job-{} is acked with {replaced:?} and the events {confirmed} confirmed", message.job)
+            });
+        }
+        self.deliver();
+    }
+
+    /// A message goes back to the head of its queue, or is parked at the limit.
+    fn take_back(&mut self, mut message: Message) {
+        message.deliveries += 1;
+        let job = &mut self.records.jobs[message.job];
+        job.deliveries = job.deliveries.max(message.deliveries);
+        if message.deliveries <= DELIVERY_LIMIT {
+            self.queues.jobs.push_front(message);
+            return;
+        }
+        self.note(|| format!("broker: job-{} has used up its deliveries and is parked", message.job));
+        self.records.jobs[message.job].parked_by_broker += 1;
+        message.code = None;
+        self.queues.parked.push(message);
+    }
+}
+
+impl Session {
+    fn ready(&self) -> bool {
+        self.unacked.values().filter(|unacked| unacked.consumer == self.consumer).count() < self.prefetch
+    }
+}

@@ -1,0 +1,147 @@
+//! What is known of each job from outside: what was submitted, billed, told and parked.
+
+use antispoof_core::verdict::Outcome;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything that is written down.
+#[derive(Default)]
+pub(crate) struct Records {
+    pub(crate) jobs: Vec<JobRecord>,
+    /// Jobs by what the ledger knows them as.
+    pub(crate) keys: BTreeMap<String, usize>,
+    /// Messages with jobs that were ever put into the queue from outside, copies included.
+    pub(crate) messages: u64,
+    /// By life and job: a call was billed and its verdict is not in the ledger yet.
+    pub(crate) open_bills: BTreeSet<(u64, usize)>,
+    /// By life and job: what the worker has seen of the object since it began.
+    pub(crate) seen: BTreeMap<(u64, usize), String>,
+    /// By life: jobs whose end its memory knows.
+    pub(crate) memory: BTreeMap<u64, BTreeSet<usize>>,
+}
+
+/// What a job is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A face.
+    Good,
+    /// A face, after all trouble.
+    Last,
+    /// Uploaded a while after the job was submitted.
+    Late,
+    /// Overwritten now and then.
+    Changing,
+    /// Never there.
+    Missing,
+    /// Some text.
+    NoImage,
+    /// A JPEG without its end.
+    CutOff,
+    /// The vendor answers 422.
+    Rejected,
+    /// Not JSON.
+    Malformed,
+    /// Past its time.
+    Expired,
+    /// In a bucket that is not allowed.
+    Foreign,
+}
+
+/// One job.
+#[derive(Debug)]
+pub(crate) struct JobRecord {
+    pub(crate) id: String,
+    pub(crate) kind: Kind,
+    pub(crate) key: String,
+    /// Answers that the vendor has worked out: what it can send a bill for.
+    pub(crate) billed: u32,
+    /// Answers that were no verdict.
+    pub(crate) babbled: u32,
+    /// The most deliveries without an end that any of its messages has had.
+    pub(crate) deliveries: u32,
+    /// Bills whose verdict could not be known to anybody.
+    pub(crate) doubts: u32,
+    /// How often the last replay was.
+    pub(crate) replays: u32,
+    /// Verdicts that the vendor gave.
+    pub(crate) answered: BTreeSet<&'static str>,
+    /// Events that are in the queue of the results, confirmed or not: id and routing key.
+    pub(crate) events: Vec<(String, String)>,
+    /// Routing keys of events whose publisher got its confirm.
+    pub(crate) confirmed: BTreeSet<String>,
+    /// Codes with which it was parked.
+    pub(crate) parked: Vec<&'static str>,
+    /// Parked by the broker itself.
+    pub(crate) parked_by_broker: u32,
+    /// What is remembered of it may have been lost: two deliveries may end differently.
+    pub(crate) forgotten: bool,
+    /// Lives that had it in hand.
+    pub(crate) lives: BTreeSet<u64>,
+}
+
+impl JobRecord {
+    pub(crate) fn new(number: usize, kind: Kind) -> Self {
+        Self {
+            id: format!("job-{number}"),
+            kind,
+            key: format!("faces/{number}.jpg"),
+            billed: 0,
+            babbled: 0,
+            deliveries: 0,
+            doubts: 0,
+            replays: 0,
+            answered: BTreeSet::new(),
+            events: Vec::new(),
+            confirmed: BTreeSet::new(),
+            parked: Vec::new(),
+            parked_by_broker: 0,
+            forgotten: false,
+            lives: BTreeSet::new(),
+        }
+    }
+}
+
+/// What the vendor says of a job's image: the same whenever it is asked.
+pub(crate) fn answer(number: usize) -> String {
+    let accuracy = if number.is_multiple_of(5) { "0.2" } else { "0.9899068176746368" };
+    format!(r#"{{"spoof_detected":{},"accuracy":{accuracy}}}"#, number.is_multiple_of(3))
+}
+
+impl Records {
+    /// The number of the job with this id.
+    pub(crate) fn number(&self, id: &str) -> Option<usize> {
+        self.jobs.iter().position(|job| job.id == id)
+    }
+
+    pub(crate) fn answered(&mut self, number: usize, outcome: Outcome) {
+        self.jobs[number].answered.insert(outcome.name());
+    }
+
+    /// The vendor has done the work.
+    pub(crate) fn bill(&mut self, life: u64, number: usize) {
+        self.jobs[number].billed += 1;
+        self.open_bills.insert((life, number));
+    }
+
+    /// The verdict of an open bill cannot be known any more.
+    pub(crate) fn doubt(&mut self, life: u64, number: usize) {
+        if self.open_bills.remove(&(life, number)) {
+            self.jobs[number].doubts += 1;
+        }
+    }
+
+    /// A worker is gone, and with it what only it knew.
+    pub(crate) fn life_ended(&mut self, life: u64, with_its_memory: bool) {
+        let open: Vec<usize> = self.open_bills.iter().filter(|(of, _)| *of == life).map(|(_, job)| *job).collect();
+        for number in open {
+            self.doubt(life, number);
+        }
+        if with_its_memory {
+            for number in self.memory.remove(&life).unwrap_or_default() {
+                self.jobs[number].doubts += 1;
+            }
+            for job in self.jobs.iter_mut().filter(|job| job.lives.contains(&life)) {
+                job.forgotten = true;
+            }
+        }
+    }
+}
