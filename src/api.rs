@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use token::Tokens;
 use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 /// Where the vendor and its own SDKs put the id of a call.
 const REQUEST_IDS: [&str; 4] = ["x-request-id", "request-id", "x-amzn-requestid", "x-amz-request-id"];
@@ -36,6 +37,8 @@ const MAX_REQUEST_ID: usize = 128;
 /// The vendor, as the pipeline sees it.
 pub struct Vendor {
     http: Client,
+    /// Read once: reading a URL costs as much as signing a request.
+    endpoint: Url,
     tokens: Tokens,
     statuses: Statuses,
     pace: Pace,
@@ -46,6 +49,9 @@ pub struct Vendor {
 /// The client could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum VendorError {
+    /// The endpoint is no URL. The settings' own check finds that first.
+    #[error("read api.url: {0}")]
+    Url(url::ParseError),
     /// The HTTP part.
     #[error("build the API client: {0}")]
     Http(#[from] reqwest::Error),
@@ -68,6 +74,7 @@ impl Vendor {
             .build()?;
         Ok(Self {
             http,
+            endpoint: Url::parse(&settings.url).map_err(VendorError::Url)?,
             tokens: Tokens::new(&settings, SystemTime::now())?,
             statuses: Statuses::new(&settings.statuses),
             pace: Pace::new(settings.rate_limit),
@@ -90,7 +97,7 @@ impl Vendor {
         let tap = Tap::new(self.digest, image.facts.scan_from);
         let request = self
             .http
-            .post(&self.settings.url)
+            .post(self.endpoint.clone())
             .header(AUTHORIZATION, token)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(CONTENT_LENGTH, length)

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 /// Measure antispoofd against the floor
 ///
-/// The services are those of `scripts/services env`; the workers are the programs beside this one. Everything happens in a virtual host and a bucket of its own, which are deleted at the end.
-/// Settings in ANTISPOOFD__… variables go to the daemon. Without --cpu,
-/// --paced, --rss and --start, all four are run.
+/// The services are those of `scripts/services env`; the workers are the programs beside this one. Everything happens in a virtual
+/// host and a bucket of its own, which are deleted at the end. Settings in ANTISPOOFD__… variables go to the daemon. Without
+/// --cpu, --paced, --rss and --start, all four are run.
 #[derive(Debug, Parser)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {

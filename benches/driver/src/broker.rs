@@ -122,7 +122,9 @@ impl Management {
             .basic_auth(&self.user, Some(&self.password))
             .header("content-type", "application/json")
             .body(body.to_string());
-        let answer = request.send().await.with_context(|| format!("ask the management API for {path}"))?;
+        #[expect(clippy::disallowed_methods, reason = "the status is looked at in the next line")]
+        let answer = request.send();
+        let answer = answer.await.with_context(|| format!("ask the management API for {path}"))?;
         ensure!(answer.status().is_success(), "the management API answers {} to {path}", answer.status());
         Ok(())
     }
