@@ -141,7 +141,7 @@ where
             }
             Examined::Failed(failure) => self.release(&claim, failure.code() == Code::ApiInDoubt).await,
             Examined::Ended(_) | Examined::Held | Examined::Stopped | Examined::Lost => {
-                self.release(&claim, false).await
+                self.release(&claim, false).await;
             }
         }
         examined
