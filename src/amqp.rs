@@ -32,8 +32,7 @@ pub use topology::{Names, TopologyError, declare};
 use crate::settings;
 use antispoof_core::event::Event;
 use antispoof_core::failure::Failure;
-use antispoof_core::ports::{Broker, Lease as _, LeaseLost, PublishError};
-use antispoof_core::retry::Attempt;
+use antispoof_core::ports::{Broker, Lease as _, LeaseLost, PublishError, Spent};
 use session::Session;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -146,7 +145,7 @@ impl Broker for Amqp {
         &self,
         lease: &JobLease,
         tier: usize,
-        spent: Attempt,
+        spent: Spent,
         why: Option<&Failure>,
     ) -> Result<Receipt, PublishError> {
         let queue = self.shared.names.retry_queue(tier);
@@ -154,7 +153,7 @@ impl Broker for Amqp {
             .await
     }
 
-    async fn park(&self, lease: &JobLease, spent: Attempt, why: &Failure) -> Result<Receipt, PublishError> {
+    async fn park(&self, lease: &JobLease, spent: Spent, why: &Failure) -> Result<Receipt, PublishError> {
         let notes = headers::Notes { spent, why: Some(why), worker: &self.shared.worker, parked: true };
         self.publish_internal(lease, &self.shared.names.parked, notes).await
     }

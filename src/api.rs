@@ -87,6 +87,7 @@ impl Vendor {
         &self,
         image: Inspected<S>,
         token: HeaderValue,
+        identity: &str,
         report: &Arc<Report>,
     ) -> Result<Answer, CallFailure>
     where
@@ -95,13 +96,16 @@ impl Vendor {
         let deadline = Instant::now() + self.settings.timeout;
         let length = encode::body_len(image.bytes);
         let tap = Tap::new(self.digest, image.facts.scan_from);
-        let request = self
+        let mut request = self
             .http
             .post(self.endpoint.clone())
             .header(AUTHORIZATION, token)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(CONTENT_LENGTH, length)
             .body(Body::wrap(DetectBody::new(image, tap, report.clone())));
+        if let Some(name) = &self.settings.idempotency_header {
+            request = request.header(name, identity);
+        }
         #[expect(
             clippy::disallowed_methods,
             reason = "the one place that calls the vendor; every exit below is classified"
@@ -179,7 +183,7 @@ impl Detector for Vendor {
         self.pace.turn().await;
     }
 
-    async fn detect<S>(&self, image: Inspected<S>) -> Result<Answer, CallFailure>
+    async fn detect<S>(&self, image: Inspected<S>, identity: &str) -> Result<Answer, CallFailure>
     where
         S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
     {
@@ -190,7 +194,7 @@ impl Detector for Vendor {
             sent: false,
             request_id: None,
         })?;
-        let mut outcome = self.call(image, token.clone(), &report).await;
+        let mut outcome = self.call(image, token.clone(), identity, &report).await;
         if let Err(call) = &mut outcome {
             // The image's own failure is the cause of whatever the connection said afterwards.
             if let Some(failure) = report.failure() {

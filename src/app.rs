@@ -4,12 +4,13 @@ use crate::admin::{self, Health};
 use crate::amqp::{Amqp, Observer};
 use crate::api::{Vendor, VendorError};
 use crate::gate::Gate;
-use crate::ledger::{AnyLedger, Memory};
+use crate::ledger::{self, AnyLedger, Clock, File, Memory, Redis, RedisOptions};
 use crate::lifecycle::{Signals, Stop};
-use crate::pipeline::{Ambient, Pipeline, Rules};
+use crate::pipeline::{Ambient, Books, OnLedgerError, Pipeline, Reuse, Rules};
 use crate::s3::{Store, StoreError};
 use crate::settings::{
-    self, ApiAuth, DigestKind, InDoubtPolicy, LedgerBackend, ObjectKeys, OrientationPolicy, Settings,
+    ApiAuth, DigestKind, InDoubtPolicy, LedgerBackend, LedgerErrorPolicy, LedgerReuse, ObjectKeys, OrientationPolicy,
+    Settings,
 };
 use crate::telemetry::{Journal, KeyNames, Metrics};
 use crate::worker::{self, Drained};
@@ -27,6 +28,9 @@ use tracing::info;
 
 /// The first and the longest wait between tries to publish what has to be published.
 const PUBLISH_WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// A claim in Redis outlives the longest silence between two renewals (reading the image, or one call) by this.
+const CLAIM_MARGIN: Duration = Duration::from_secs(30);
 
 /// The longest wait of a probe.
 const LONGEST_PROBE_WAIT: Duration = Duration::from_mins(1);
@@ -51,6 +55,12 @@ pub enum StartError {
     /// The vendor's client.
     #[error(transparent)]
     Vendor(#[from] VendorError),
+    /// The ledger's file.
+    #[error(transparent)]
+    LedgerFile(#[from] ledger::OpenError),
+    /// The ledger's URL.
+    #[error(transparent)]
+    LedgerUrl(#[from] ledger::UrlError),
     /// The settings let waits through that contradict each other.
     #[error("set up the waits: {0}")]
     Waits(#[from] InvalidBackoff),
@@ -65,6 +75,8 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
     let metrics = Arc::new(Metrics::new());
     let gate = Gate::default();
 
+    // First, because nothing may be consumed without it.
+    let ledger = open_ledger(&settings).await?;
     // Connecting takes round trips, and nothing else has to wait for it.
     let (broker, inbox, supervisor) = Amqp::start(
         settings.amqp.clone(),
@@ -80,7 +92,7 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
     let pipeline = Arc::new(Pipeline {
         store: Store::new(settings.s3.clone()).await?,
         detector: Vendor::new(settings.api.clone(), digest(settings.image.digest))?,
-        ledger: ledger(&settings.ledger),
+        books: Books::new(ledger, on_ledger_error(&settings), metrics.clone()),
         broker,
         rules,
         ambient: Ambient { now: OffsetDateTime::now_utc, roll: fastrand::f64 },
@@ -95,8 +107,9 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
     let admin = tokio::spawn(admin::serve(listener, Health::new(metrics, gate, stop.clone()), stop.closing().clone()));
     let signals = tokio::spawn(signals.drive(stop.clone()));
     let worker = &settings.worker;
-    let drained = worker::run(pipeline, inbox, worker.concurrency, worker.drain_timeout).await;
+    let drained = worker::run(pipeline.clone(), inbox, worker.concurrency, worker.drain_timeout).await;
 
+    pipeline.books.ledger().close().await;
     // Last: the connections, so that the acks of the last jobs are out.
     stop.closing().cancel();
     let ended = supervisor.await;
@@ -140,17 +153,40 @@ fn rules(settings: &Settings) -> Result<Rules, StartError> {
         review_below: settings.api.review_below,
         source: format!("antispoofd/{}", settings.worker.instance),
         judge: settings.api.url.clone(),
+        reuse: match settings.ledger.reuse {
+            LedgerReuse::Off => Reuse::Off,
+            LedgerReuse::Job => Reuse::Job,
+            LedgerReuse::Object => Reuse::Object,
+        },
     })
 }
 
-fn ledger(settings: &settings::Ledger) -> AnyLedger {
-    match settings.backend {
-        LedgerBackend::None => AnyLedger::Nothing,
-        LedgerBackend::Memory | LedgerBackend::File | LedgerBackend::Redis => {
-            // The loader refuses the other two until they are there.
-            AnyLedger::Memory(Memory::new(settings.max_entries, settings.ttl))
-        }
+fn on_ledger_error(settings: &Settings) -> OnLedgerError {
+    match settings.ledger.on_error {
+        LedgerErrorPolicy::Hold => OnLedgerError::Hold,
+        LedgerErrorPolicy::Proceed => OnLedgerError::Proceed,
     }
+}
+
+async fn open_ledger(settings: &Settings) -> Result<AnyLedger, StartError> {
+    let (ledger, clock) = (&settings.ledger, Clock::system());
+    Ok(match &ledger.backend {
+        LedgerBackend::None => AnyLedger::Nothing,
+        LedgerBackend::Memory => AnyLedger::Memory(Box::new(Memory::new(ledger.max_entries, ledger.ttl, clock))),
+        LedgerBackend::File(path) => {
+            AnyLedger::File(Box::new(File::open(path, ledger.ttl, ledger.timeout, clock).await?))
+        }
+        LedgerBackend::Redis(url) => {
+            let options = RedisOptions {
+                url: url.expose(),
+                prefix: &settings.amqp.prefix,
+                ttl: ledger.ttl,
+                claim_life: settings.api.timeout.max(settings.s3.timeout + settings.s3.read_timeout) + CLAIM_MARGIN,
+                patience: ledger.timeout,
+            };
+            AnyLedger::Redis(Box::new(Redis::new(&options, clock)?))
+        }
+    })
 }
 
 fn digest(kind: DigestKind) -> tap::DigestKind {

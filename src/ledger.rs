@@ -1,40 +1,72 @@
-//! What was called for and what came of it.
+//! What was called for and what came of it. `docs/ledger.md` has the states, the keys and the guarantees.
 
+mod claims;
+mod clock;
+mod file;
 mod memory;
+mod record;
+mod redis;
 
+#[cfg(test)]
+mod conformance;
+
+pub use clock::Clock;
+pub use file::{File, OpenError};
 pub use memory::Memory;
+pub use redis::{Redis, RedisOptions, UrlError};
 
 use antispoof_core::event::Conclusion;
-use antispoof_core::ports::{Known, Ledger, LedgerError};
+use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
 
 /// The ledger of the settings.
 pub enum AnyLedger {
     /// Remembers nothing: every delivery is paid for.
     Nothing,
     /// Remembers as long as the process lives.
-    Memory(Memory),
+    Memory(Box<Memory>),
+    /// Remembers in a file of this process's own.
+    File(Box<File>),
+    /// Remembers in a server that all workers share.
+    Redis(Box<Redis>),
+}
+
+/// Hands a call to the backend there is; the first expression is what the one that remembers nothing says.
+macro_rules! backend {
+    ($ledger:expr, $nothing:expr, $($call:tt)+) => {
+        match $ledger {
+            Self::Nothing => Ok($nothing),
+            Self::Memory(memory) => memory.$($call)+.await,
+            Self::File(file) => file.$($call)+.await,
+            Self::Redis(redis) => redis.$($call)+.await,
+        }
+    };
+}
+
+impl AnyLedger {
+    /// Writes what can wait until now. Bounded.
+    pub async fn close(&self) {
+        match self {
+            Self::File(file) => file.close().await,
+            Self::Nothing | Self::Memory(_) | Self::Redis(_) => {}
+        }
+    }
 }
 
 impl Ledger for AnyLedger {
     async fn begin(&self, key: &str) -> Result<Known, LedgerError> {
-        match self {
-            Self::Nothing => Ok(Known::Fresh),
-            Self::Memory(memory) => memory.begin(key).await,
-        }
+        backend!(self, Known::Fresh, begin(key))
     }
 
-    async fn intent(&self, key: &str) -> Result<(), LedgerError> {
-        match self {
-            Self::Nothing => Ok(()),
-            Self::Memory(memory) => memory.intent(key).await,
-        }
+    async fn intent(&self, key: &str) -> Result<Intent, LedgerError> {
+        backend!(self, Intent::Recorded, intent(key))
     }
 
-    async fn conclude(&self, key: &str, conclusion: &Conclusion) -> Result<(), LedgerError> {
-        match self {
-            Self::Nothing => Ok(()),
-            Self::Memory(memory) => memory.conclude(key, conclusion).await,
-        }
+    async fn conclude(&self, key: &str, object: Option<&str>, conclusion: &Conclusion) -> Result<(), LedgerError> {
+        backend!(self, (), conclude(key, object, conclusion))
+    }
+
+    async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
+        backend!(self, (), announced(key, keep))
     }
 
     fn remembers(&self) -> bool {
@@ -42,9 +74,10 @@ impl Ledger for AnyLedger {
     }
 
     async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
-        match self {
-            Self::Nothing => Ok(()),
-            Self::Memory(memory) => memory.release(key, paid).await,
-        }
+        backend!(self, (), release(key, paid))
+    }
+
+    async fn recall(&self, object: &str) -> Result<Option<Conclusion>, LedgerError> {
+        backend!(self, None, recall(object))
     }
 }

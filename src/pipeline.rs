@@ -7,21 +7,26 @@
 //!
 //! Until the intent is on record, stopping drops everything and hands the job back; from there on the call runs to its end.
 
+mod books;
+mod conclude;
 mod examine;
+mod keys;
 mod look;
+mod past;
 mod settle;
 
-pub use examine::ledger_key;
+pub use books::{Books, OnLedgerError, Reuse};
+pub use keys::{ledger_key, object_key};
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Probe, Proof, Reason};
 use crate::lifecycle::Stop;
 use crate::telemetry::{End, Journal};
 use antispoof_core::event::{Conclusion, ImageReport};
-use antispoof_core::failure::{Class, Failure};
+use antispoof_core::failure::{Code, Failure, Stage};
 use antispoof_core::image::Limits;
 use antispoof_core::job::{Admission, Job, Origin};
 use antispoof_core::plan::{Plan, plan};
-use antispoof_core::ports::{Broker, Detector, ImageStore, Lease as _, Ledger};
+use antispoof_core::ports::{Broker, Detector, ImageStore, Lease as _, Ledger, Spent};
 use antispoof_core::retry::{Backoff, RetryPolicy};
 use examine::{Examined, Progress};
 use std::time::Duration;
@@ -53,8 +58,11 @@ pub struct Rules {
     pub review_below: f64,
     /// CloudEvents `source`.
     pub source: String,
-    /// What a verdict depends on besides the image: the endpoint. Part of the ledger's key.
+    /// What a verdict depends on besides the image: the endpoint. Part of the ledger's keys. (`review_below` is not: it is applied to what is
+    /// remembered, too.)
     pub judge: String,
+    /// Which verdicts are given again.
+    pub reuse: Reuse,
 }
 
 /// Time and chance.
@@ -73,7 +81,7 @@ pub struct Pipeline<S, D, L, B> {
     /// Who judges.
     pub detector: D,
     /// Who remembers.
-    pub ledger: L,
+    pub books: Books<L>,
     /// Who delivers.
     pub broker: B,
     /// What the settings say.
@@ -94,14 +102,25 @@ struct Known {
     image: Option<ImageReport>,
     /// The ledger's key, where there is a job.
     key: Option<String>,
+    /// What is claimed there: the job, or another round of it.
+    claim: Option<String>,
     /// When the job had ended in a failure before.
     after_ms: Option<i64>,
+    /// Calls that may have been paid for without an answer.
+    in_doubt: u32,
 }
 
-/// What a probe does next.
+/// The right to find out whether what closed the gate is over, where this job has it.
+struct Probing {
+    probe: Option<Probe>,
+    tries: u32,
+    since: Instant,
+}
+
+/// What a job that met a closed gate does next.
 enum ProbeStep {
     Again,
-    HandOver,
+    GoBack,
     Stopped,
     Lost,
 }
@@ -129,75 +148,95 @@ where
                 let origin = Origin::of_message(lease.body(), lease.properties());
                 entry.names(&origin.job_id, None);
                 entry.failed(&failure);
-                return self
-                    .park(lease, Known { origin, image: None, key: None, after_ms: None }, failure, entry)
-                    .await;
+                let in_doubt = lease.in_doubt();
+                let known = Known { origin, image: None, key: None, claim: None, after_ms: None, in_doubt };
+                return self.park(lease, known, failure, entry).await;
             }
         };
         let image = ImageReport::of(job.image());
         entry.names(job.id(), Some(&image));
         let key = ledger_key(&job, &self.rules.judge);
-        let known = |progress: Progress| Known {
-            origin: job.origin().clone(),
-            image: Some(progress.image),
-            key: progress.keeps.then(|| key.clone()),
-            after_ms: progress.after_ms,
-        };
-        let mut probe = None;
-        let mut probes = 0;
-        let probing_since = Instant::now();
+        let mut probing = Probing { probe: None, tries: 0, since: Instant::now() };
         loop {
-            let mut progress = Progress::new(image.clone());
-            let examined = self.examine(&lease, &job, &key, probe.is_some(), &mut progress, entry).await;
+            let mut progress = Progress::new(image.clone(), lease.in_doubt());
+            let probes = probing.probe.is_some();
+            let examined = self.examine(&lease, &job, &key, probes, &mut progress, entry).await;
             if progress.answered {
-                self.gate.reopen(antispoof_core::failure::Stage::Call);
+                self.gate.reopen(Stage::Call);
             }
+            if !matches!(examined, Examined::LedgerAway) {
+                self.gate.reopen(Proof::Ledger);
+            }
+            let known = |progress: Progress| Known {
+                origin: job.origin().clone(),
+                image: Some(progress.image),
+                key: progress.keeps.then(|| key.clone()),
+                claim: progress.claim,
+                after_ms: progress.after_ms,
+                in_doubt: progress.in_doubt,
+            };
+            let spent = Spent { attempts: lease.attempt(), in_doubt: progress.in_doubt };
             let failure = match examined {
-                Examined::Concluded(conclusion) => return self.announce(lease, &job, *conclusion, entry).await,
+                Examined::Concluded(conclusion) => return self.announce(lease, &job, &key, *conclusion, entry).await,
                 Examined::Ended(conclusion) => {
                     return self.end_again(lease, known(progress), *conclusion, entry).await;
                 }
-                Examined::Held => return self.give_back_unspent(lease, None).await,
+                Examined::Held => return self.give_back_unspent(lease, spent, None).await,
                 Examined::Stopped => return self.stopped(lease).await,
                 Examined::Lost => return End::Lost,
-                Examined::Failed(failure) => failure,
+                Examined::LedgerAway => None,
+                Examined::Failed(failure) => Some(failure),
             };
-            entry.failed(&failure);
-            match plan(&failure, lease.attempt(), &self.rules.policy) {
-                Plan::TryAgain { tier, spent } => return self.defer(lease, tier, spent, &failure).await,
-                Plan::Park { .. } => return self.park(lease, known(progress), failure, entry).await,
-                Plan::GiveBack => {
-                    debug_assert_eq!(failure.code().class(), Class::Systemic);
-                    if probe.is_none() {
-                        probe = self.gate.close(failure.code());
+            let reason = match &failure {
+                None => Reason::Ledger,
+                Some(failure) => {
+                    entry.failed(failure);
+                    match plan(failure, lease.attempt(), &self.rules.policy) {
+                        // The claim is held until here, so that no other delivery of the job slips in before its end is on record.
+                        Plan::Park { .. } => return self.park(lease, known(progress), failure.clone(), entry).await,
+                        Plan::TryAgain { tier, spent: attempts } => {
+                            self.give_up(progress.claim.as_deref(), failure.code() == Code::ApiInDoubt).await;
+                            return self.defer(lease, tier, Spent { attempts, ..spent }, failure).await;
+                        }
+                        Plan::GiveBack => self.give_up(progress.claim.as_deref(), false).await,
                     }
-                    if probe.is_none() {
-                        return self.give_back_unspent(lease, Some(&failure)).await;
-                    }
-                    let step = self.probe_step(&lease, probes, probing_since).await;
-                    probes += 1;
-                    match step {
-                        ProbeStep::Again => {}
-                        // The probe is dropped with this call's end, after the job has found its place: the next job takes over.
-                        ProbeStep::HandOver => return self.give_back_unspent(lease, Some(&failure)).await,
-                        ProbeStep::Stopped => return self.stopped(lease).await,
-                        ProbeStep::Lost => return End::Lost,
-                    }
+                    Reason::Failure(failure.code())
                 }
+            };
+            match self.probe_step(&lease, reason, &mut probing).await {
+                ProbeStep::Again => {}
+                // The probe is dropped with this call's end, after the job has found its place: the next job takes over.
+                ProbeStep::GoBack => return self.give_back_unspent(lease, spent, failure.as_ref()).await,
+                ProbeStep::Stopped => return self.stopped(lease).await,
+                ProbeStep::Lost => return End::Lost,
             }
         }
     }
 
-    /// Waits until the next probe is due. The job keeps its lease: cycling it through the queue would bring nothing but load.
-    async fn probe_step(&self, lease: &B::Lease, probes: u32, since: Instant) -> ProbeStep {
-        let wait = self.rules.probe.wait(probes, (self.ambient.roll)());
+    async fn give_up(&self, claim: Option<&str>, paid: bool) {
+        if let Some(claim) = claim {
+            self.books.release(claim, paid).await;
+        }
+    }
+
+    /// Closes the gate and, where this job is to find out when to open it again, waits until the next try is due. The job keeps its lease: cycling it
+    /// through the queue would bring nothing but load.
+    async fn probe_step(&self, lease: &B::Lease, reason: Reason, probing: &mut Probing) -> ProbeStep {
+        if !probing.probe.as_ref().is_some_and(Probe::holds) {
+            *probing = Probing { probe: self.gate.close(reason), tries: 0, since: Instant::now() };
+        }
+        if probing.probe.is_none() {
+            return ProbeStep::GoBack;
+        }
+        let wait = self.rules.probe.wait(probing.tries, (self.ambient.roll)());
+        probing.tries += 1;
         if self.stop.soft().run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
             return ProbeStep::Stopped;
         }
         if !lease.usable() {
             ProbeStep::Lost
-        } else if since.elapsed() > PROBE_HOLD {
-            ProbeStep::HandOver
+        } else if probing.since.elapsed() > PROBE_HOLD {
+            ProbeStep::GoBack
         } else {
             ProbeStep::Again
         }
@@ -209,9 +248,11 @@ where
         let mut conclusion =
             Conclusion::failed(&failure, known.image.clone(), spent, (self.ambient.now)(), lease.replay());
         conclusion.after_ms = known.after_ms;
+        conclusion.check.in_doubt = known.in_doubt;
         if let Some(key) = &known.key {
-            self.remember(key, &conclusion).await;
+            self.books.conclude(key, None, &conclusion).await;
+            self.end_round(key, known.claim.as_deref(), failure.code() == Code::ApiInDoubt).await;
         }
-        self.end_with(lease, &known.origin, &conclusion, &failure, entry).await
+        self.end_with(lease, &known, &conclusion, &failure, entry).await
     }
 }

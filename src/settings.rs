@@ -39,14 +39,14 @@ pub use amqp::{Amqp, TopologyMode};
 pub use api::{Api, ApiAuth, InDoubtPolicy, STATUS_CODES};
 pub use image::{DigestKind, Image, OrientationPolicy};
 pub use keys::DEFAULT_TOML;
-pub use ledger::{Ledger, LedgerBackend};
+pub use ledger::{Ledger, LedgerBackend, LedgerErrorPolicy, LedgerReuse};
 pub use log::{Log, LogFormat, ObjectKeys};
 pub use origin::Origin;
 pub use problem::{Problem, Problems};
 pub use retry::{Delay, Retry};
 pub use rows::Row;
 pub use s3::S3;
-pub use urls::AmqpUrl;
+pub use urls::{AmqpUrl, RedisUrl};
 pub use worker::Worker;
 
 use keys::Keys;
@@ -165,7 +165,7 @@ impl Settings {
             image: Image::read(r),
             api: Api::read(r, needs),
             retry: Retry::read(r),
-            ledger: Ledger::read(r),
+            ledger: Ledger::read(r, needs),
             admin: Admin::read(r),
             log: Log::read(r),
         };

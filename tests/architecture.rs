@@ -36,6 +36,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["api", "simulator"]),
     ("prometheus_client", &["telemetry"]),
     ("toml", &["settings"]),
+    ("redb", &["ledger"]),
+    ("redis", &["ledger"]),
 ];
 
 #[test]

@@ -82,6 +82,14 @@ pub struct Check {
     pub request_id: Option<String>,
     /// True when no call was made because the answer was known.
     pub reused: bool,
+    /// Calls for this job that may have been paid for without an answer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub in_doubt: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A verdict or a terminal failure.

@@ -78,7 +78,13 @@ pub trait Detector: Send + Sync {
     fn turn(&self) -> impl Future<Output = ()> + Send;
     /// Streams the image into one call. Completes the request only after the image has ended cleanly; otherwise the call is broken off,
     /// the failure is the image's and nothing was paid for. Does not retry. Bounded by its own timeout.
-    fn detect<S>(&self, image: Inspected<S>) -> impl Future<Output = Result<Answer, CallFailure>> + Send
+    ///
+    /// `identity` is the same for every call that this job makes for this content; a vendor that takes one is told.
+    fn detect<S>(
+        &self,
+        image: Inspected<S>,
+        identity: &str,
+    ) -> impl Future<Output = Result<Answer, CallFailure>> + Send
     where
         S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static;
 }
@@ -88,35 +94,62 @@ pub trait Detector: Send + Sync {
 pub enum Known {
     /// Nothing: it is now claimed by the caller.
     Fresh,
-    /// A call was meant to be made and its end is unknown. Claimed by the caller.
-    InDoubt,
-    /// It has ended before.
+    /// Calls were meant to be made and their end is unknown. Claimed by the caller.
+    InDoubt {
+        /// How many calls may have been paid for without an answer; at least 1.
+        calls: u32,
+    },
+    /// It has ended before. Not claimed.
     Concluded(Box<Conclusion>),
     /// Another delivery of the same job is being worked on.
     Busy,
 }
 
-/// The ledger could not be asked or told.
-#[derive(Debug, thiserror::Error)]
-#[error("the ledger is not available: {0}")]
+/// Whether a call may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a call that is made after a lost claim may be paid for twice"]
+pub enum Intent {
+    /// It is on record that a call is about to be made.
+    Recorded,
+    /// Somebody else took the job over, or ended it, after the caller's claim had run out: the caller must not call.
+    ClaimLost,
+}
+
+/// The ledger could not be asked or told. Whether it has taken the step is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct LedgerError(pub String);
 
 /// Remembers what was called for and what came of it, so that nothing is paid for twice. Holds no image byte.
 ///
-/// A job goes claimed → intent → concluded. Every method is idempotent.
+/// A job goes claimed → intent → verdict or failure → announced. Every method can be repeated without harm, and every wait is bounded. Keys are
+/// texts of a fixed length from [`stable_key`](crate::job::stable_key).
 pub trait Ledger: Send + Sync {
-    /// Claims the job, or says why not.
+    /// Claims the job, or says why not. Of all who ask at the same time one at most is told [`Known::Fresh`] or [`Known::InDoubt`].
     fn begin(&self, key: &str) -> impl Future<Output = Result<Known, LedgerError>> + Send;
-    /// Notes that a call is about to be made. Must be durable, as far as the backend is, when this returns.
-    fn intent(&self, key: &str) -> impl Future<Output = Result<(), LedgerError>> + Send;
-    /// Keeps the end of a job.
-    fn conclude(&self, key: &str, conclusion: &Conclusion) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// Notes that a call is about to be made and makes the claim last longer. Durable, as far as the backend is, when this returns.
+    fn intent(&self, key: &str) -> impl Future<Output = Result<Intent, LedgerError>> + Send;
+    /// Keeps the end of a job and gives up the claim. Durable, as far as the backend is, when this returns. A verdict is also kept under
+    /// `object`, where given, for [`Ledger::recall`]. A later end replaces an earlier one; only a failure under a claim that was lost does not
+    /// replace the verdict of whoever took it over.
+    fn conclude(
+        &self,
+        key: &str,
+        object: Option<&str>,
+        conclusion: &Conclusion,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// Notes that the broker has confirmed the event of the end. With `keep` it stays on record for those who come later; without, the job is
+    /// forgotten. Need not be durable when this returns.
+    fn announced(&self, key: &str, keep: bool) -> impl Future<Output = Result<(), LedgerError>> + Send;
     /// False for a backend that forgets at once: then what is known of a job lives and dies with its lease.
     fn remembers(&self) -> bool {
         true
     }
-    /// Gives up the claim. `paid` keeps the intent: a call may have been paid for.
+    /// Gives up the claim without an end. `paid` keeps the intent: its call may have been paid for. Otherwise what was known before the claim is
+    /// known again.
     fn release(&self, key: &str, paid: bool) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// The verdict on an object that another job brought.
+    fn recall(&self, object: &str) -> impl Future<Output = Result<Option<Conclusion>, LedgerError>> + Send;
 }
 
 /// A message in hand, not yet settled.
@@ -129,6 +162,8 @@ pub trait Lease: Send + Sync {
     fn attempt(&self) -> Attempt;
     /// How often an operator has put it back from the parked queue.
     fn replay(&self) -> u32;
+    /// How many calls for this job may have been paid for without an answer, as far as the message says.
+    fn in_doubt(&self) -> u32;
     /// How often the broker says it has delivered it before, without an end.
     fn deliveries(&self) -> u32;
     /// True when this message, or the one it is a copy of, had been delivered before that moment (milliseconds since 1970): what ended then
@@ -136,6 +171,15 @@ pub trait Lease: Send + Sync {
     fn seen_before(&self, at_ms: i64) -> bool;
     /// False once the broker may have given the message to somebody else.
     fn usable(&self) -> bool;
+}
+
+/// What a job has cost so far: written on the message that replaces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// Attempts.
+    pub attempts: Attempt,
+    /// Calls that may have been paid for without an answer.
+    pub in_doubt: u32,
 }
 
 /// Why a message could not be put where it should go.
@@ -168,19 +212,19 @@ pub trait Broker: Send + Sync {
 
     /// Publishes a terminal event.
     fn announce(&self, event: &Event) -> impl Future<Output = Result<Self::Receipt, PublishError>> + Send;
-    /// Puts a copy into the delay queue with index `tier`, with `spent` attempts written on it. `why` is absent when nothing went wrong.
+    /// Puts a copy into the delay queue with index `tier`, with `spent` written on it. `why` is absent when nothing went wrong.
     fn defer(
         &self,
         lease: &Self::Lease,
         tier: usize,
-        spent: Attempt,
+        spent: Spent,
         why: Option<&Failure>,
     ) -> impl Future<Output = Result<Self::Receipt, PublishError>> + Send;
     /// Puts a copy into the parked queue.
     fn park(
         &self,
         lease: &Self::Lease,
-        spent: Attempt,
+        spent: Spent,
         why: &Failure,
     ) -> impl Future<Output = Result<Self::Receipt, PublishError>> + Send;
     /// Acks. The receipt is for what replaces the message.

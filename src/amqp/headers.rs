@@ -4,7 +4,7 @@ use super::inbox::JobLease;
 use antispoof_core::event::{CONTENT_TYPE, Event};
 use antispoof_core::failure::Failure;
 use antispoof_core::job::Properties;
-use antispoof_core::retry::Attempt;
+use antispoof_core::ports::Spent;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(super) const ATTEMPT: &str = "as-attempt";
 pub(super) const FIRST_SEEN: &str = "as-first-seen";
 pub(super) const REPLAY: &str = "as-replay";
+pub(super) const IN_DOUBT: &str = "as-in-doubt";
 const CODE: &str = "as-code";
 const STAGE: &str = "as-stage";
 const ERROR: &str = "as-error";
@@ -23,7 +24,7 @@ const PERSISTENT: u8 = 2;
 
 /// What is written on a message that goes into a delay queue or is parked.
 pub(super) struct Notes<'a> {
-    pub(super) spent: Attempt,
+    pub(super) spent: Spent,
     pub(super) why: Option<&'a Failure>,
     pub(super) worker: &'a str,
     pub(super) parked: bool,
@@ -65,7 +66,10 @@ pub(super) fn republished(lease: &JobLease, notes: &Notes<'_>) -> BasicPropertie
             headers.insert(name.clone(), value.clone());
         }
     }
-    headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(notes.spent.count().into()));
+    headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(notes.spent.attempts.count().into()));
+    if notes.spent.in_doubt > 0 {
+        headers.insert(IN_DOUBT.into(), AMQPValue::LongLongInt(notes.spent.in_doubt.into()));
+    }
     headers.insert(FIRST_SEEN.into(), AMQPValue::LongLongInt(lease.first_seen_ms()));
     headers.insert(WORKER.into(), long(notes.worker));
     if let Some(failure) = notes.why {
@@ -182,6 +186,11 @@ pub(super) fn now_ms() -> i64 {
 mod tests {
     use super::*;
     use antispoof_core::failure::Code;
+    use antispoof_core::retry::Attempt;
+
+    fn spent(attempts: u32, in_doubt: u32) -> Spent {
+        Spent { attempts: Attempt::spent(attempts), in_doubt }
+    }
 
     fn delivered(headers: &[(&str, AMQPValue)]) -> JobLease {
         let mut table = FieldTable::default();
@@ -207,7 +216,7 @@ mod tests {
             ("tenant", long("42")),
         ]);
         let failure = Failure::new(Code::ApiUnavailable, "the API answered 503").with_status(503);
-        let notes = Notes { spent: Attempt::spent(2), why: Some(&failure), worker: "w", parked: true };
+        let notes = Notes { spent: spent(2, 1), why: Some(&failure), worker: "w", parked: true };
         let properties = republished(&lease, &notes);
         let headers = properties.headers().clone().unwrap_or_default();
         let headers = headers.inner();
@@ -219,6 +228,7 @@ mod tests {
         assert_eq!(text(&headers["as-stage"]).as_deref(), Some("call"));
         assert_eq!(number(&properties, "as-http-status"), Some(503));
         assert_eq!(number(&properties, "as-attempt"), Some(2));
+        assert_eq!(number(&properties, "as-in-doubt"), Some(1));
         assert_eq!(number(&properties, "as-replay"), Some(2));
         assert!(number(&properties, "as-parked-at").is_some());
         assert_eq!((properties.expiration(), properties.user_id()), (&None, &None));
@@ -229,8 +239,7 @@ mod tests {
     #[test]
     fn a_job_that_merely_goes_back_does_not_carry_an_old_reason() {
         let lease = delivered(&[("as-code", long("old")), ("as-error", long("old"))]);
-        let properties =
-            republished(&lease, &Notes { spent: Attempt::spent(0), why: None, worker: "w", parked: false });
+        let properties = republished(&lease, &Notes { spent: spent(0, 0), why: None, worker: "w", parked: false });
         let headers = properties.headers().clone().unwrap_or_default();
         assert!(!headers.contains_key("as-code") && !headers.contains_key("as-error"));
     }

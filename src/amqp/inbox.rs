@@ -142,6 +142,10 @@ impl Lease for JobLease {
         self.count(headers::REPLAY)
     }
 
+    fn in_doubt(&self) -> u32 {
+        self.count(headers::IN_DOUBT)
+    }
+
     fn deliveries(&self) -> u32 {
         self.count("x-delivery-count")
     }

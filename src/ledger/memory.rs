@@ -1,186 +1,197 @@
 //! A ledger that lives as long as the process, bounded in number and in time.
 
+mod shelf;
+
+use super::claims::Claims;
+use super::clock::Clock;
+use super::record::{self, Change, Record};
 use antispoof_core::event::Conclusion;
-use antispoof_core::ports::{Known, Ledger, LedgerError};
-use std::collections::{HashMap, VecDeque};
+use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
+use shelf::Shelf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
 
-/// A claim that is neither concluded nor released (its task panicked) is void after this; longer than any job may take.
-const CLAIM_LIFE: Duration = Duration::from_mins(15);
-
-/// The memory backend. Keeps at most so many entries, the youngest; a full ledger forgets the oldest job that is not being worked on.
+/// The memory backend. Keeps at most so many jobs and as many objects; a full one forgets the oldest announced end, then the oldest of the
+/// rest, and never a claim.
+#[derive(Debug)]
 pub struct Memory {
-    most: usize,
-    ttl: Duration,
-    entries: Mutex<Entries>,
-}
-
-#[derive(Default)]
-struct Entries {
-    known: HashMap<String, Entry>,
-    /// Keys by age, one item for each insertion; an item whose stamp is not its entry's is void.
-    ages: VecDeque<(String, u64)>,
-    stamp: u64,
-}
-
-struct Entry {
-    state: State,
-    since: Instant,
-    stamp: u64,
-}
-
-enum State {
-    Claimed {
-        intent: bool,
-    },
-    /// Given up with a call on record that may have been paid for.
-    Intent,
-    Concluded(Box<Conclusion>),
+    clock: Clock,
+    claims: Claims,
+    jobs: Mutex<Shelf<Record>>,
+    objects: Mutex<Shelf<Conclusion>>,
 }
 
 impl Memory {
     /// A ledger of at most `most` entries (at least 1), each kept for `ttl`.
-    pub fn new(most: usize, ttl: Duration) -> Self {
-        Self { most: most.max(1), ttl, entries: Mutex::default() }
+    pub fn new(most: usize, ttl: Duration, clock: Clock) -> Self {
+        Self {
+            claims: Claims::new(clock.clone()),
+            clock,
+            jobs: Mutex::new(Shelf::new(most, ttl)),
+            objects: Mutex::new(Shelf::new(most, ttl)),
+        }
     }
 
-    fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many jobs and objects it holds.
+    pub fn len(&self) -> usize {
+        locked(&self.jobs).len() + locked(&self.objects).len()
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn begun(&self, key: &str) -> Known {
+        let Some(taken) = self.claims.take(key, String::new()) else { return Known::Busy };
+        let now = self.clock.now_ms();
+        let known = record::begin(locked(&self.jobs).get(key, now).cloned());
+        match &known {
+            Known::Fresh => taken.keep(0),
+            Known::InDoubt { calls } => taken.keep(*calls),
+            Known::Concluded(_) | Known::Busy => {}
+        }
+        known
+    }
+
+    fn apply(&self, jobs: &mut Shelf<Record>, key: &str, change: Change, now: u64) {
+        match change {
+            Change::Keep => {}
+            Change::Remove => jobs.remove(key),
+            Change::Put(record) => {
+                let spent = matches!(record, Record::Ended { announced: true, .. });
+                jobs.put(key, record, spent, now, |key| self.claims.of(key).is_some());
+            }
+        }
     }
 }
 
 impl Ledger for Memory {
     async fn begin(&self, key: &str) -> Result<Known, LedgerError> {
-        let now = Instant::now();
-        let mut entries = self.entries();
-        entries.forget(now, self.ttl, self.most);
-        let (known, intent) = match entries.known.get(key).map(|entry| (&entry.state, entry.since)) {
-            Some((State::Concluded(conclusion), _)) => return Ok(Known::Concluded(conclusion.clone())),
-            Some((State::Claimed { .. }, since)) if now.duration_since(since) < CLAIM_LIFE => return Ok(Known::Busy),
-            Some((State::Claimed { intent: true } | State::Intent, _)) => (Known::InDoubt, true),
-            Some((State::Claimed { intent: false }, _)) | None => (Known::Fresh, false),
-        };
-        entries.put(key, State::Claimed { intent }, now);
-        Ok(known)
+        Ok(self.begun(key))
     }
 
-    async fn intent(&self, key: &str) -> Result<(), LedgerError> {
-        self.entries().put(key, State::Claimed { intent: true }, Instant::now());
+    async fn intent(&self, key: &str) -> Result<Intent, LedgerError> {
+        let now = self.clock.now_ms();
+        let mut jobs = locked(&self.jobs);
+        let prior = self.claims.of(key).map(|claim| claim.prior);
+        let (intent, change) = record::intent(jobs.get(key, now), prior);
+        self.apply(&mut jobs, key, change, now);
+        if intent == Intent::Recorded {
+            self.claims.intended(key, "");
+        }
+        Ok(intent)
+    }
+
+    async fn conclude(&self, key: &str, object: Option<&str>, conclusion: &Conclusion) -> Result<(), LedgerError> {
+        let now = self.clock.now_ms();
+        {
+            let mut jobs = locked(&self.jobs);
+            let change = record::conclude(jobs.get(key, now), conclusion, self.claims.of(key).is_some());
+            self.apply(&mut jobs, key, change, now);
+        }
+        if let Some(object) = object.filter(|_| conclusion.is_verdict()) {
+            locked(&self.objects).put(object, conclusion.clone(), true, now, |_| false);
+        }
+        drop(self.claims.give(key));
         Ok(())
     }
 
-    async fn conclude(&self, key: &str, conclusion: &Conclusion) -> Result<(), LedgerError> {
-        self.entries().put(key, State::Concluded(Box::new(conclusion.clone())), Instant::now());
+    async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
+        let now = self.clock.now_ms();
+        let mut jobs = locked(&self.jobs);
+        let change = record::announced(jobs.get(key, now).cloned(), keep);
+        self.apply(&mut jobs, key, change, now);
         Ok(())
     }
 
     async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
-        let mut entries = self.entries();
-        match entries.known.get(key).map(|entry| &entry.state) {
-            Some(State::Claimed { .. }) if paid => entries.put(key, State::Intent, Instant::now()),
-            Some(State::Claimed { .. }) => {
-                entries.known.remove(key);
-            }
-            Some(State::Intent | State::Concluded(_)) | None => {}
+        let now = self.clock.now_ms();
+        let mut jobs = locked(&self.jobs);
+        if let Some(claim) = self.claims.give(key)
+            && claim.intent
+            && !paid
+        {
+            let change = record::revert(jobs.get(key, now), claim.prior);
+            self.apply(&mut jobs, key, change, now);
         }
         Ok(())
     }
+
+    async fn recall(&self, object: &str) -> Result<Option<Conclusion>, LedgerError> {
+        Ok(locked(&self.objects).get(object, self.clock.now_ms()).cloned())
+    }
 }
 
-impl Entries {
-    fn put(&mut self, key: &str, state: State, now: Instant) {
-        self.stamp += 1;
-        let entry = Entry { state, since: now, stamp: self.stamp };
-        self.known.insert(key.to_owned(), entry);
-        self.ages.push_back((key.to_owned(), self.stamp));
-    }
-
-    /// Drops what is too old or too much, oldest first. Claims stay: somebody is working on them.
-    fn forget(&mut self, now: Instant, ttl: Duration, most: usize) {
-        let mut kept = VecDeque::new();
-        while let Some((key, stamp)) = self.ages.front() {
-            let Some(entry) = self.known.get(key).filter(|entry| entry.stamp == *stamp) else {
-                self.ages.pop_front();
-                continue;
-            };
-            let void = match entry.state {
-                State::Claimed { .. } => now.duration_since(entry.since) >= ttl.max(CLAIM_LIFE),
-                State::Intent | State::Concluded(_) => {
-                    self.known.len() > most || now.duration_since(entry.since) >= ttl
-                }
-            };
-            let claimed = matches!(entry.state, State::Claimed { .. });
-            match self.ages.pop_front() {
-                Some((key, _)) if void => drop(self.known.remove(&key)),
-                Some(item) if claimed && self.known.len() > most => kept.push_back(item),
-                Some(item) => {
-                    self.ages.push_front(item);
-                    break;
-                }
-                None => break,
-            }
-        }
-        while let Some(item) = kept.pop_back() {
-            self.ages.push_front(item);
-        }
-    }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use antispoof_core::failure::{Code, Failure};
-    use antispoof_core::retry::Attempt;
-    use time::OffsetDateTime;
+    use crate::ledger::conformance::{Hand, Lives, Place, conformance, failure, verdict};
+    use std::sync::Arc;
 
-    const DAY: Duration = Duration::from_hours(24);
-
-    fn conclusion() -> Conclusion {
-        let failure = Failure::new(Code::ApiRejected, "x");
-        Conclusion::failed(&failure, None, Attempt::spent(1), OffsetDateTime::UNIX_EPOCH, 0)
+    struct Here {
+        ledger: Arc<Memory>,
+        hand: Hand,
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_job_goes_from_claimed_over_intent_to_concluded() {
-        let ledger = Memory::new(10, DAY);
-        assert_eq!(ledger.begin("a").await.expect("memory"), Known::Fresh);
-        assert_eq!(ledger.begin("a").await.expect("memory"), Known::Busy);
-        ledger.release("a", false).await.expect("memory");
-        assert_eq!(ledger.begin("a").await.expect("memory"), Known::Fresh);
-        ledger.intent("a").await.expect("memory");
-        ledger.release("a", true).await.expect("memory");
-        assert_eq!(ledger.begin("a").await.expect("memory"), Known::InDoubt);
-        ledger.conclude("a", &conclusion()).await.expect("memory");
-        ledger.release("a", true).await.expect("memory");
-        assert_eq!(ledger.begin("a").await.expect("memory"), Known::Concluded(Box::new(conclusion())));
-        tokio::time::advance(DAY).await;
-        assert_eq!(ledger.begin("a").await.expect("memory"), Known::Fresh, "kept for its time");
-    }
+    impl Place for Here {
+        type Ledger = Memory;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_claim_left_behind_is_void_after_a_while_and_keeps_its_doubt() {
-        let ledger = Memory::new(10, DAY);
-        ledger.begin("a").await.expect("memory");
-        ledger.intent("a").await.expect("memory");
-        tokio::time::advance(CLAIM_LIFE).await;
-        assert_eq!(ledger.begin("a").await.expect("memory"), Known::InDoubt);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_full_ledger_forgets_the_oldest_and_never_a_claim() {
-        let ledger = Memory::new(3, DAY);
-        ledger.begin("claimed").await.expect("memory");
-        for n in 0..50 {
-            let key = n.to_string();
-            ledger.begin(&key).await.expect("memory");
-            ledger.conclude(&key, &conclusion()).await.expect("memory");
+        async fn new(lives: Lives) -> Self {
+            let hand = Hand::default();
+            Self { ledger: Arc::new(Memory::new(100, lives.ttl, hand.clock())), hand }
         }
-        assert_eq!(ledger.begin("claimed").await.expect("memory"), Known::Busy);
-        assert_eq!(ledger.begin("0").await.expect("memory"), Known::Fresh);
-        assert!(matches!(ledger.begin("49").await.expect("memory"), Known::Concluded(_)));
-        let entries = ledger.entries();
-        assert!(entries.known.len() <= 6 && entries.ages.len() <= 12, "{} {}", entries.known.len(), entries.ages.len());
+
+        fn worker(&self) -> Arc<Memory> {
+            self.ledger.clone()
+        }
+
+        async fn stranger(&self) -> Option<Arc<Memory>> {
+            None
+        }
+
+        fn pass(&self, time: Duration) {
+            // A claim's life counts from its last step; what is kept is kept longer here.
+            self.hand.pass(time.min(Duration::from_hours(1)));
+        }
+
+        async fn after_a_crash(self) -> Option<Self> {
+            None
+        }
+    }
+
+    conformance!(Here);
+
+    #[tokio::test]
+    async fn a_full_ledger_forgets_what_is_announced_first_and_never_a_claim() {
+        let ledger = Memory::new(10, Duration::from_hours(1), Hand::default().clock());
+        for key in ["claimed", "in doubt"] {
+            ledger.begin(key).await.expect("memory");
+            assert_eq!(ledger.intent(key).await, Ok(Intent::Recorded));
+        }
+        ledger.release("in doubt", true).await.expect("memory");
+        ledger.conclude("untold", None, &failure(0)).await.expect("memory");
+        for n in 0..500 {
+            let key = n.to_string();
+            ledger.conclude(&key, Some(&key), &verdict(0.5)).await.expect("memory");
+            ledger.announced(&key, true).await.expect("memory");
+        }
+        assert_eq!(ledger.begin("claimed").await, Ok(Known::Busy));
+        assert_eq!(ledger.begin("in doubt").await, Ok(Known::InDoubt { calls: 1 }));
+        assert!(matches!(ledger.begin("untold").await, Ok(Known::Concluded(_))));
+        assert_eq!(ledger.begin("0").await, Ok(Known::Fresh));
+        assert!(matches!(ledger.begin("499").await, Ok(Known::Concluded(_))));
+        assert!(ledger.len() <= 21, "{} entries", ledger.len());
+        assert!(locked(&ledger.jobs).void() < 100, "ages are forgotten with their values");
+        // What is untold goes, too, when there is nothing else.
+        for n in 1000..1020 {
+            ledger.conclude(&n.to_string(), None, &verdict(0.5)).await.expect("memory");
+        }
+        assert_eq!(ledger.begin("untold").await, Ok(Known::Fresh));
+        assert_eq!(ledger.begin("claimed").await, Ok(Known::Busy));
     }
 }

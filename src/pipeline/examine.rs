@@ -1,13 +1,18 @@
 //! From a job to a conclusion or a failure.
 
+use super::books::{Away, Reuse};
+use super::keys::{call_identity, object_key};
 use super::look::look;
+use super::past::{Past, pinned, stands};
 use super::{DELIVERY_LIMIT, Pipeline};
 use crate::telemetry::Entry;
-use antispoof_core::event::{Check, Conclusion, Ending, ImageReport, millis};
+use antispoof_core::event::{Conclusion, ImageReport};
 use antispoof_core::failure::{Class, Code, Failure};
 use antispoof_core::image::ImageRef;
 use antispoof_core::job::{Job, stable_key};
-use antispoof_core::ports::{Answer, Broker, CallFailure, Detector, ImageStore, Inspected, Known, Lease as _, Ledger};
+use antispoof_core::ports::{
+    Answer, Broker, CallFailure, Detector, ImageStore, Inspected, Intent, Known, Lease as _, Ledger,
+};
 use antispoof_core::retry::InDoubt;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -20,8 +25,10 @@ pub(super) enum Examined {
     Ended(Box<Conclusion>),
     /// Something went wrong.
     Failed(Failure),
-    /// Not now, and nobody's fault: the gate is closed, another delivery is being worked on, or the ledger is not there.
+    /// Not now, and nobody's fault: the gate is closed, or another delivery is being worked on.
     Held,
+    /// Not before the ledger is there again.
+    LedgerAway,
     /// The process stops, and nothing has been sent.
     Stopped,
     /// The broker has taken the message back.
@@ -37,20 +44,22 @@ enum Miss {
     /// Publishing was blocked between the guards and the call: begin again, nothing was spent.
     Again,
     Held,
+    LedgerAway,
     Stopped,
     Lost,
 }
 
-/// What an earlier end means for the message in hand.
-enum Past {
-    /// It is its end.
-    Stands,
-    /// It is over: this is another round, with a name of its own.
-    Over { round: String },
-    /// It cannot be said: the object cannot be looked at.
-    Unknown(Failure),
-    /// The process stops.
-    Stopped,
+impl From<Away> for Miss {
+    fn from(Away: Away) -> Self {
+        Self::LedgerAway
+    }
+}
+
+/// Where a verdict comes from.
+enum Found {
+    Answer(Answer),
+    /// Another job on the same content had it.
+    Elsewhere(Box<Conclusion>),
 }
 
 /// What was learned on the way.
@@ -59,25 +68,35 @@ pub(super) struct Progress {
     /// When the job had ended in a failure before it was sent once more.
     pub(super) after_ms: Option<i64>,
     /// The `ETag` that a look at an object with an earlier verdict saw: the one to judge.
-    seen: Option<String>,
+    pub(super) seen: Option<String>,
     /// Whether a failure of this message is the job's end, for the ledger.
     pub(super) keeps: bool,
     /// The API gave an answer that is not about the account.
     pub(super) answered: bool,
-    api_duration: Duration,
+    /// Calls for the job that may have been paid for without an answer.
+    pub(super) in_doubt: u32,
+    /// What is claimed in the ledger: the job, or another round of it.
+    pub(super) claim: Option<String>,
+    pub(super) api_duration: Duration,
+    /// What other jobs find the verdict under.
+    object: Option<String>,
 }
 
 impl Progress {
-    pub(super) fn new(image: ImageReport) -> Self {
-        Self { image, after_ms: None, seen: None, keeps: true, answered: false, api_duration: Duration::ZERO }
+    /// `in_doubt` as the message says; the ledger may know of more.
+    pub(super) fn new(image: ImageReport, in_doubt: u32) -> Self {
+        Self {
+            image,
+            after_ms: None,
+            seen: None,
+            keeps: true,
+            answered: false,
+            in_doubt,
+            claim: None,
+            api_duration: Duration::ZERO,
+            object: None,
+        }
     }
-}
-
-/// What a verdict is remembered under: job, image, and who judged.
-pub fn ledger_key(job: &Job, judge: &str) -> String {
-    let image = job.image();
-    let pin = image.version_id.as_deref().or(image.etag.as_deref()).unwrap_or_default();
-    stable_key(&[job.id(), &image.bucket, &image.key, pin, judge])
 }
 
 impl<S, D, L, B> Pipeline<S, D, L, B>
@@ -98,8 +117,8 @@ where
     ) -> Examined {
         // The ledger comes first: a job that has ended ended that way, whatever the clock or the settings say since.
         let mut claim = key.to_owned();
-        let mut known = self.begin(&claim).await;
-        if let Known::Concluded(conclusion) = known {
+        let mut known = self.books.begin(&claim).await;
+        if let Ok(Known::Concluded(conclusion)) = known {
             match self.past(lease, job, &conclusion, progress).await {
                 Past::Stands => return stands(conclusion, entry),
                 Past::Stopped => return Examined::Stopped,
@@ -107,24 +126,26 @@ where
                 Past::Over { round } => {
                     // Claimed under a name that follows from what is over, so that two of a kind do not both call.
                     claim = stable_key(&[key, &round]);
-                    known = self.begin(&claim).await;
+                    known = self.books.begin(&claim).await;
                 }
             }
         }
         match known {
-            Known::Fresh => {}
+            Ok(Known::Fresh) => progress.claim = Some(claim.clone()),
             // Its end has just been found by another: the next look sees it.
-            Known::Busy | Known::Concluded(_) => return Examined::Held,
-            Known::InDoubt => {
+            Ok(Known::Busy | Known::Concluded(_)) => return Examined::Held,
+            Ok(Known::InDoubt { calls }) => {
+                progress.claim = Some(claim.clone());
+                progress.in_doubt = progress.in_doubt.max(calls);
                 entry.in_doubt();
                 if self.rules.policy.in_doubt == InDoubt::Park {
-                    self.release(&claim, true).await;
                     return Examined::Failed(Failure::new(
                         Code::ApiInDoubt,
                         "an earlier call may have been paid for and its end is not known (api.in_doubt = \"park\")",
                     ));
                 }
             }
+            Err(Away) => return Examined::LedgerAway,
         }
         let examined = if lease.deliveries() >= DELIVERY_LIMIT {
             let message = format!("delivered {} times without an end", lease.deliveries() + 1);
@@ -134,66 +155,22 @@ where
         };
         match &examined {
             Examined::Concluded(conclusion) => {
-                self.remember(key, conclusion).await;
-                if claim != key {
-                    self.release(&claim, false).await;
-                }
+                self.books.conclude(key, progress.object.as_deref(), conclusion).await;
+                self.end_round(key, progress.claim.as_deref(), false).await;
             }
-            Examined::Failed(failure) => self.release(&claim, failure.code() == Code::ApiInDoubt).await,
-            Examined::Ended(_) | Examined::Held | Examined::Stopped | Examined::Lost => {
-                self.release(&claim, false).await;
+            // What becomes of the claim depends on what becomes of the job.
+            Examined::Failed(_) => {}
+            Examined::Ended(_) | Examined::Held | Examined::LedgerAway | Examined::Stopped | Examined::Lost => {
+                self.books.release(&claim, false).await;
             }
         }
         examined
     }
 
-    /// A ledger that does not answer holds the job: it goes back unspent.
-    async fn begin(&self, key: &str) -> Known {
-        self.ledger.begin(key).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "the ledger does not answer: jobs go back unspent");
-            Known::Busy
-        })
-    }
-
-    /// Whether an earlier end is this message's end, too.
-    async fn past(&self, lease: &B::Lease, job: &Job, conclusion: &Conclusion, progress: &mut Progress) -> Past {
-        if let Ending::Failure { code, .. } = &conclusion.ending {
-            if lease.replay() > conclusion.replay {
-                return Past::Over { round: format!("replay {}", lease.replay()) };
-            }
-            if lease.seen_before(conclusion.at_ms) {
-                return Past::Stands;
-            }
-            let about_the_image = conclusion.image.as_ref().is_some_and(|image| image.etag.is_some());
-            let permanent = Code::from_name(code).is_some_and(|code| code.class() == Class::Permanent);
-            if !(permanent && about_the_image) {
-                // Sent once more after something that may have passed.
-                progress.after_ms = Some(conclusion.at_ms);
-                return Past::Over { round: format!("after {}", conclusion.at_ms) };
-            }
-        }
-        if pinned(job.image()) {
-            return Past::Stands;
-        }
-        // The job names an object and not its content: is the end about what is there now? Only its header is asked for.
-        let Some(opened) = self.stop.soft().run_until_cancelled(self.store.open(job.image())).await else {
-            return Past::Stopped;
-        };
-        let judged = conclusion.image.as_ref().and_then(|image| image.etag.as_deref());
-        match opened {
-            Ok(opened) if opened.etag.as_deref() == judged => Past::Stands,
-            Ok(opened) => {
-                let round = format!("content {}", opened.etag.as_deref().unwrap_or_default());
-                progress.seen = opened.etag;
-                Past::Over { round }
-            }
-            // The object may well be deleted once its verdict is known; for the message that it belongs to, that changes nothing.
-            Err(_) if lease.seen_before(conclusion.at_ms) => Past::Stands,
-            // Not known what is there, so nothing is paid for, and the verdict stays in the ledger whatever becomes of this message.
-            Err(failure) => {
-                progress.keeps = false;
-                Past::Unknown(failure)
-            }
+    /// The end is on record under the job's own key, which gave up a claim of that name. The claim of another round is left to be given up.
+    pub(super) async fn end_round(&self, key: &str, claim: Option<&str>, paid: bool) {
+        if let Some(claim) = claim.filter(|claim| *claim != key) {
+            self.books.release(claim, paid).await;
         }
     }
 
@@ -217,8 +194,14 @@ where
             if let Err(failure) = job.admit(&self.rules.admission, (self.ambient.now)()) {
                 return Examined::Failed(failure);
             }
-            let miss = match self.once(lease, &mut image, key, probing, progress, entry).await {
-                Ok(answer) => return Examined::Concluded(Box::new(self.conclude(lease, answer, progress))),
+            let miss = match self.once(lease, job, &mut image, key, probing, progress, entry).await {
+                Ok(Found::Answer(answer)) => {
+                    return Examined::Concluded(Box::new(self.conclude(lease, answer, progress)));
+                }
+                Ok(Found::Elsewhere(conclusion)) => {
+                    entry.reused();
+                    return Examined::Concluded(Box::new(self.adopt(lease, *conclusion, progress)));
+                }
                 Err(miss) => miss,
             };
             let failure = match miss {
@@ -229,6 +212,7 @@ where
                 Miss::Failed { failure, .. } => failure,
                 Miss::Again => continue,
                 Miss::Held => return Examined::Held,
+                Miss::LedgerAway => return Examined::LedgerAway,
                 Miss::Stopped => return Examined::Stopped,
                 Miss::Lost => return Examined::Lost,
             };
@@ -250,15 +234,20 @@ where
         }
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a try needs; a struct for them would be made in one place and read in one"
+    )]
     async fn once(
         &self,
         lease: &B::Lease,
+        job: &Job,
         image: &mut ImageRef,
         key: &str,
         probing: bool,
         progress: &mut Progress,
         entry: &mut Entry,
-    ) -> Result<Answer, Miss> {
+    ) -> Result<Found, Miss> {
         let soft = self.stop.soft();
         soft.run_until_cancelled(self.clearance()).await.ok_or(Miss::Stopped)?;
         self.guard(lease, probing)?;
@@ -268,16 +257,34 @@ where
         if !self.broker.can_publish() {
             return Err(Miss::Again);
         }
-        if let Err(error) = self.ledger.intent(key).await {
-            tracing::error!(%error, "the ledger does not take the intent: no call is made");
+        let object = match self.rules.reuse {
+            Reuse::Object => object_key(&progress.image, &self.rules.judge),
+            Reuse::Job | Reuse::Off => None,
+        };
+        if let Some(object) = &object
+            && let Some(known) = self.books.recall(object).await?
+        {
+            return Ok(Found::Elsewhere(Box::new(known)));
+        }
+        if self.books.intent(key).await? == Intent::ClaimLost {
+            tracing::warn!(job.id = job.id(), "job {}: another worker has taken it over: no call is made", job.id());
             return Err(Miss::Held);
         }
         let started = Instant::now();
-        let answer = self.detector.detect(inspected).await;
+        let answer = self.detector.detect(inspected, &call_identity(job, &progress.image)).await;
         progress.api_duration = started.elapsed();
         entry.called(progress.api_duration, answer.as_ref().err());
         progress.answered = answer.as_ref().map_or_else(is_answer, |_| true);
-        answer.map_err(|CallFailure { failure, token_replaced, .. }| Miss::Failed { failure, token_replaced })
+        match answer {
+            Ok(answer) => {
+                progress.object = object;
+                Ok(Found::Answer(answer))
+            }
+            Err(CallFailure { failure, token_replaced, .. }) => {
+                progress.in_doubt += u32::from(failure.code() == Code::ApiInDoubt);
+                Err(Miss::Failed { failure, token_replaced })
+            }
+        }
     }
 
     /// Nothing is paid for while its verdict could not be delivered, nor faster than allowed.
@@ -330,56 +337,10 @@ where
         progress.image.learn(&inspected.facts);
         Ok(inspected)
     }
-
-    fn conclude(&self, lease: &B::Lease, answer: Answer, progress: &mut Progress) -> Conclusion {
-        progress.image.digest = answer.digest;
-        Conclusion {
-            ending: Ending::Verdict {
-                outcome: answer.verdict.outcome(self.rules.review_below),
-                verdict: answer.verdict,
-            },
-            image: Some(progress.image.clone()),
-            check: Check {
-                attempts: lease.attempt().next().count(),
-                api_duration_ms: u64::try_from(progress.api_duration.as_millis()).ok(),
-                http_status: Some(answer.http_status),
-                request_id: answer.request_id,
-                reused: false,
-            },
-            at_ms: millis((self.ambient.now)()),
-            replay: lease.replay(),
-            after_ms: progress.after_ms,
-        }
-    }
-
-    pub(super) async fn remember(&self, key: &str, conclusion: &Conclusion) {
-        if let Err(error) = self.ledger.conclude(key, conclusion).await {
-            tracing::error!(%error, "the ledger did not take the end of a job: it is announced all the same");
-        }
-    }
-
-    async fn release(&self, key: &str, paid: bool) {
-        if let Err(error) = self.ledger.release(key, paid).await {
-            tracing::error!(%error, "the ledger did not release a job");
-        }
-    }
-}
-
-fn stands(mut conclusion: Box<Conclusion>, entry: &Entry) -> Examined {
-    if !conclusion.is_verdict() {
-        return Examined::Ended(conclusion);
-    }
-    conclusion.check.reused = true;
-    entry.reused();
-    Examined::Concluded(conclusion)
 }
 
 fn slow_store(limit: Duration) -> Failure {
     Failure::new(Code::StoreTimeout, format!("the store did not send the beginning of the object within {limit:?}"))
-}
-
-fn pinned(image: &ImageRef) -> bool {
-    image.version_id.is_some() || image.etag.is_some()
 }
 
 /// True when the API said something about the image: it can be reached and knows us.

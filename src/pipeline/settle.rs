@@ -1,13 +1,14 @@
 //! What becomes of the message. Nothing is acked without a receipt for what replaces it.
 
-use super::{Known, Pipeline};
+use super::{Known, Pipeline, Reuse};
 use crate::gate::Probe;
 use crate::telemetry::{End, Entry};
 use antispoof_core::event::{Conclusion, Ending, Event};
 use antispoof_core::failure::{Code, Failure, Stage};
 use antispoof_core::job::{Job, Origin};
-use antispoof_core::ports::{Broker, Detector, ImageStore, Lease as _, Ledger, PublishError};
+use antispoof_core::ports::{Broker, Detector, ImageStore, Lease as _, Ledger, PublishError, Spent};
 use antispoof_core::retry::Attempt;
+use futures_util::future::join;
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -42,15 +43,25 @@ where
     B: Broker,
 {
     /// A verdict: told, then acked.
-    pub(super) async fn announce(&self, lease: B::Lease, job: &Job, conclusion: Conclusion, entry: &mut Entry) -> End {
+    pub(super) async fn announce(
+        &self,
+        lease: B::Lease,
+        job: &Job,
+        key: &str,
+        conclusion: Conclusion,
+        entry: &mut Entry,
+    ) -> End {
         entry.concluded(&conclusion);
         let Ending::Verdict { outcome, .. } = conclusion.ending else {
             debug_assert!(false, "only verdicts are announced here");
             return End::Lost;
         };
         match self.tell(&lease, job.origin(), &conclusion, entry).await {
-            Told::Taken(receipt) => self.complete(lease, receipt, End::Verdict(outcome)).await,
-            Told::Held => self.give_back_unspent(lease, None).await,
+            Told::Taken(receipt) => self.complete_known(lease, receipt, End::Verdict(outcome), Some(key)).await,
+            Told::Held => {
+                let spent = Spent { attempts: lease.attempt(), in_doubt: conclusion.check.in_doubt };
+                self.give_back_unspent(lease, spent, None).await
+            }
             Told::Lost => End::Lost,
         }
     }
@@ -70,34 +81,41 @@ where
         let code = Code::from_name(code).unwrap_or(Code::DeliveryLimit);
         let failure = Failure::new(code, message.clone());
         entry.ended_before(&failure);
-        self.end_with(lease, &known.origin, &conclusion, &failure, entry).await
+        self.end_with(lease, &known, &conclusion, &failure, entry).await
     }
 
     /// A failure: told, parked, acked.
     pub(super) async fn end_with(
         &self,
         lease: B::Lease,
-        origin: &Origin,
+        known: &Known,
         conclusion: &Conclusion,
         failure: &Failure,
         entry: &mut Entry,
     ) -> End {
         // The event first: a parked message is found by people, a missing event by nobody.
-        match self.tell(&lease, origin, conclusion, entry).await {
+        let in_doubt = conclusion.check.in_doubt;
+        match self.tell(&lease, &known.origin, conclusion, entry).await {
             Told::Taken(_) => {}
-            Told::Held => return self.give_back_unspent(lease, Some(failure)).await,
+            Told::Held => {
+                let spent = Spent { attempts: lease.attempt(), in_doubt };
+                return self.give_back_unspent(lease, spent, Some(failure)).await;
+            }
             Told::Lost => return End::Lost,
         }
-        let spent = Attempt::spent(conclusion.check.attempts);
+        let attempts = Attempt::spent(conclusion.check.attempts);
+        let spent = Spent { attempts, in_doubt };
         let parked = self.persist(&lease, || self.broker.park(&lease, spent, failure)).await;
         match parked {
-            Some(receipt) => self.complete(lease, receipt, End::Parked(failure.code())).await,
+            Some(receipt) => {
+                self.complete_known(lease, receipt, End::Parked(failure.code()), known.key.as_deref()).await
+            }
             None => End::Lost,
         }
     }
 
     /// Into a delay queue, then acked.
-    pub(super) async fn defer(&self, lease: B::Lease, tier: usize, spent: Attempt, failure: &Failure) -> End {
+    pub(super) async fn defer(&self, lease: B::Lease, tier: usize, spent: Spent, failure: &Failure) -> End {
         match self.persist(&lease, || self.broker.defer(&lease, tier, spent, Some(failure))).await {
             Some(receipt) => self.complete(lease, receipt, End::Deferred(failure.code())).await,
             None => End::Lost,
@@ -106,11 +124,10 @@ where
 
     /// Into the shortest delay queue with nothing spent, then acked. Not a nack: up to RabbitMQ 4.2 every nack adds to the delivery count,
     /// and a long outage would park healthy jobs.
-    pub(super) async fn give_back_unspent(&self, lease: B::Lease, why: Option<&Failure>) -> End {
+    pub(super) async fn give_back_unspent(&self, lease: B::Lease, spent: Spent, why: Option<&Failure>) -> End {
         if self.stop.soft().is_cancelled() {
             return self.stopped(lease).await;
         }
-        let spent = lease.attempt();
         match self.persist(&lease, || self.broker.defer(&lease, 0, spent, why)).await {
             Some(receipt) => self.complete(lease, receipt, End::Returned).await,
             None => End::Lost,
@@ -166,7 +183,7 @@ where
             if last {
                 break;
             }
-            if since.elapsed() > RESULT_HOLD && self.ledger.remembers() {
+            if since.elapsed() > RESULT_HOLD && self.books.remembers() {
                 return Told::Held;
             }
             sleep(self.rules.publish.wait(tries, (self.ambient.roll)())).await;
@@ -189,6 +206,17 @@ where
             tries += 1;
         }
         None
+    }
+
+    /// As [`Pipeline::complete`], and the ledger learns that the end was told. That is not waited for before the ack: a job that is delivered again is
+    /// told again in any case.
+    async fn complete_known(&self, lease: B::Lease, receipt: B::Receipt, end: End, key: Option<&str>) -> End {
+        let told = async {
+            if let Some(key) = key {
+                self.books.announced(key, self.rules.reuse != Reuse::Off).await;
+            }
+        };
+        join(self.complete(lease, receipt, end), told).await.0
     }
 
     async fn complete(&self, lease: B::Lease, receipt: B::Receipt, end: End) -> End {

@@ -26,6 +26,8 @@ pub struct Api {
     pub review_below: f64,
     /// What to do with a job whose call may have been paid for without an answer.
     pub in_doubt: InDoubtPolicy,
+    /// The name of the header that identifies a call, in lower case.
+    pub idempotency_header: Option<String>,
     /// Calls per second. 0 to 10000; 0 = no limit.
     pub rate_limit: f64,
     /// Life of a minted token. 2 min to 30 d.
@@ -87,6 +89,7 @@ impl Api {
             connect_timeout: r.duration("api.connect_timeout", up_to(Duration::from_mins(1))),
             review_below: r.number("api.review_below", 0.0..=1.0),
             in_doubt: r.choice("api.in_doubt", &[("retry", InDoubtPolicy::Retry), ("park", InDoubtPolicy::Park)]),
+            idempotency_header: r.text("api.idempotency_header", header),
             rate_limit: r.number("api.rate_limit", 0.0..=10_000.0),
             token_ttl: r.duration("api.token_ttl", Duration::from_mins(2)..=Duration::from_hours(30 * 24)),
             token_roles: r.list("api.token_roles", claim),
@@ -109,6 +112,31 @@ fn claim(text: &str) -> Result<String, Wrong> {
         return Err(Wrong::new("has an empty item", "remove it; an empty list is []"));
     }
     Ok(text.to_owned())
+}
+
+/// A header of our own request must not be replaced.
+fn header(text: &str) -> Result<Option<String>, Wrong> {
+    const TAKEN: [&str; 9] = [
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let remedy = "write the name of a header, as \"Idempotency-Key\"";
+    let name = text.to_ascii_lowercase();
+    if name.is_empty() {
+        return Ok(None);
+    }
+    if TAKEN.contains(&name.as_str()) {
+        return Err(Wrong::new(format!("{} has a meaning of its own", quoted(text)), remedy));
+    }
+    let fits = name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+    if fits { Ok(Some(name)) } else { Err(Wrong::new(format!("{} is no name of a header", quoted(text)), remedy)) }
 }
 
 fn status_code(text: &str) -> Result<String, Wrong> {

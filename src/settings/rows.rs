@@ -9,7 +9,7 @@ use super::entry::{Entry, Layer, Value};
 use super::keys::Keys;
 use super::origin::Origin;
 use super::reader::Reader;
-use super::{ApiAuth, Settings};
+use super::{ApiAuth, LedgerBackend, Settings};
 
 /// One setting as it is in effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub(super) fn rows(settings: &Settings, reader: &Reader<'_>, keys: &Keys, top: &
         .map(|key| {
             let value = match key {
                 "amqp.url" => Toml::from(settings.amqp.url.to_string()),
+                "ledger.url" => Toml::from(ledger_url(settings, top)),
                 "worker.instance" => Toml::from(settings.worker.instance.as_str()),
                 _ if keys.is_secret(key) => Toml::from(if is_set(key, settings) { "***" } else { "" }),
                 _ => top.get(key).map_or_else(|| Toml::from(""), |entry| as_toml(entry, default.get(key))),
@@ -39,6 +40,19 @@ pub(super) fn rows(settings: &Settings, reader: &Reader<'_>, keys: &Keys, top: &
         .collect()
 }
 
+/// One that is not used is only masked.
+fn ledger_url(settings: &Settings, top: &Layer) -> String {
+    match &settings.ledger.backend {
+        LedgerBackend::Redis(url) => url.to_string(),
+        LedgerBackend::None | LedgerBackend::Memory | LedgerBackend::File(_) => {
+            let set = ["ledger.url", "ledger.url_file"].iter().any(|key| {
+                top.get(*key).and_then(|entry| entry.value.text()).is_some_and(|text| !text.trim().is_empty())
+            });
+            if set { "***" } else { "" }.to_owned()
+        }
+    }
+}
+
 fn is_set(secret: &str, settings: &Settings) -> bool {
     match secret {
         "api.api_key" | "api.secret" => matches!(settings.api.auth, ApiAuth::Keys { .. }),
@@ -46,7 +60,6 @@ fn is_set(secret: &str, settings: &Settings) -> bool {
             ApiAuth::Keys { .. } => false,
             ApiAuth::Token(token) => !token.expose_secret().is_empty(),
         },
-        "ledger.url" => settings.ledger.url.is_some(),
         _ => true,
     }
 }

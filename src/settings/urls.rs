@@ -173,12 +173,72 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// A `redis://` or `rediss://` URL.
-pub(super) fn redis_url(text: &str) -> Result<(), Wrong> {
-    let form = "write it as redis://host:6379/0, or rediss:// for TLS";
-    let url = Url::parse(text).map_err(|error| Wrong::new(format!("is not a URL: {error}"), form))?;
-    if !["redis", "rediss"].contains(&url.scheme()) || url.host_str().is_none_or(str::is_empty) {
-        return Err(Wrong::new("is not a redis:// or rediss:// URL with a host", form));
+/// Where a Redis server is and who we are there: a valid `redis://` or `rediss://` URL. `Display` and `Debug` show it without its user and
+/// password.
+#[derive(Clone)]
+pub struct RedisUrl {
+    whole: SecretString,
+    redacted: String,
+}
+
+impl RedisUrl {
+    pub(super) fn parse(text: &str) -> Result<Self, Wrong> {
+        const FORM: &str = "write it as redis://user:password@host:6379/0, or rediss:// for TLS";
+        let url = Url::parse(text).map_err(|error| Wrong::new(format!("is not a URL: {error}"), FORM))?;
+        if !["redis", "rediss"].contains(&url.scheme()) || url.host_str().is_none_or(str::is_empty) {
+            return Err(Wrong::new("is not a redis:// or rediss:// URL with a host", FORM));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(Wrong::new(
+                "has a part after a ? or #",
+                "remove it; write # in a password as %23 and ? as %3F",
+            ));
+        }
+        let decodes = |part: &str| percent_decode_str(part).decode_utf8().is_ok();
+        if !decodes(url.username()) || !decodes(url.password().unwrap_or_default()) {
+            return Err(Wrong::new(
+                "has a user name or password that is not UTF-8 when decoded",
+                "correct its %xx parts",
+            ));
+        }
+        let database = url.path().trim_start_matches('/');
+        if !database.is_empty() && database.parse::<u32>().is_err() {
+            return Err(Wrong::new("has a database that is not a number", FORM));
+        }
+        let user = if url.username().is_empty() && url.password().is_none() { "" } else { "***@" };
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let host = url.host_str().unwrap_or_default();
+        let redacted = format!("{}://{user}{host}{port}{}", url.scheme(), url.path());
+        Ok(Self { whole: SecretString::from(text), redacted })
     }
-    Ok(())
+
+    /// In place of one that is missing, which has been noted.
+    pub(super) fn nowhere() -> Self {
+        Self { whole: SecretString::from(""), redacted: String::new() }
+    }
+
+    /// The URL as it was set, with its credentials.
+    pub fn expose(&self) -> &str {
+        self.whole.expose_secret()
+    }
+}
+
+impl PartialEq for RedisUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for RedisUrl {}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.redacted)
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedisUrl({})", self.redacted)
+    }
 }

@@ -18,6 +18,9 @@ pub type Label = [(&'static str, &'static str); 1];
 /// How a delivery was settled.
 pub const SETTLEMENTS: [&str; 7] = ["announced", "deferred", "parked", "returned", "given_back", "lost", "cancelled"];
 
+/// What the ledger is asked for.
+pub const LEDGER_OPS: [&str; 6] = ["begin", "intent", "conclude", "announced", "release", "recall"];
+
 const SECONDS: [f64; 16] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 const BYTES: [f64; 8] = [16e3, 64e3, 256e3, 512e3, 1e6, 2e6, 5e6, 10e6];
@@ -49,6 +52,8 @@ pub struct Metrics {
     pub in_doubt: Counter,
     /// Verdicts given again without a call.
     pub reused: Counter,
+    /// Steps that the ledger did not take, by `op`.
+    pub ledger_errors: Family<Label, Counter>,
     /// From the request for an object to its header.
     pub fetch_duration: Histogram,
     /// Lengths of the objects that were opened.
@@ -94,6 +99,7 @@ impl Metrics {
             billable: Counter::default(),
             in_doubt: Counter::default(),
             reused: Counter::default(),
+            ledger_errors: Family::default(),
             fetch_duration: Histogram::new(SECONDS),
             object_bytes: Histogram::new(BYTES),
             results: Family::default(),
@@ -144,6 +150,9 @@ impl Metrics {
         for status in ["confirmed", "unroutable", "unavailable"] {
             drop(self.results.get_or_create(&[("status", status)]));
         }
+        for op in LEDGER_OPS {
+            drop(self.ledger_errors.get_or_create(&[("op", op)]));
+        }
         for redelivered in ["true", "false"] {
             drop(self.deliveries.get_or_create(&[("redelivered", redelivered)]));
         }
@@ -168,6 +177,7 @@ impl Metrics {
         r.register("api_billable_calls", "Calls whose request was sent whole", self.billable.clone());
         r.register("api_in_doubt", "Calls whose end is not known", self.in_doubt.clone());
         r.register("verdicts_reused", "Verdicts given again without a call", self.reused.clone());
+        r.register("ledger_errors", "Steps that the ledger did not take", self.ledger_errors.clone());
         r.register_with_unit(
             "object_fetch_duration",
             "From the request for an object to its header",
@@ -205,6 +215,7 @@ mod tests {
             "antispoofd_settlements_total{kind=\"cancelled\"} 0",
             "antispoofd_job_duration_seconds_count 0",
             "antispoofd_gate_open 1",
+            "antispoofd_ledger_errors_total{op=\"conclude\"} 0",
             "antispoofd_build_info{version=",
         ] {
             assert!(text.contains(series), "{series}\n{text}");

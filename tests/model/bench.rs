@@ -58,6 +58,7 @@ impl Bench for ModelBench {
             attempt: 0,
             replay: 0,
             first_seen_ms: None,
+            in_doubt: 0,
             code: None,
             deliveries: 0,
         };

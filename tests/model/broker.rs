@@ -8,7 +8,7 @@ use crate::world::State;
 use antispoof_core::event::{Event, millis};
 use antispoof_core::failure::{Class, Failure};
 use antispoof_core::job::Properties;
-use antispoof_core::ports::{Broker, Lease, LeaseLost, PublishError};
+use antispoof_core::ports::{Broker, Lease, LeaseLost, PublishError, Spent};
 use antispoof_core::retry::Attempt;
 use antispoofd::amqp::Demand;
 use antispoofd::worker::{Arrivals, Consuming};
@@ -88,6 +88,10 @@ impl Lease for ModelLease {
 
     fn replay(&self) -> u32 {
         self.delivery.message.replay
+    }
+
+    fn in_doubt(&self) -> u32 {
+        self.delivery.message.in_doubt
     }
 
     fn deliveries(&self) -> u32 {
@@ -176,14 +180,15 @@ impl Broker for ModelBroker {
         &self,
         lease: &ModelLease,
         tier: usize,
-        spent: Attempt,
+        spent: Spent,
         why: Option<&Failure>,
     ) -> Result<Receipt, PublishError> {
         let Delivery { session, tag, ref message, .. } = lease.delivery;
         let code = why.map(|why| why.code().name());
         let blameless = why.is_none_or(|why| why.code().class() == Class::Systemic);
         let copy = Message {
-            attempt: spent.count(),
+            attempt: spent.attempts.count(),
+            in_doubt: spent.in_doubt,
             code,
             deliveries: 0,
             first_seen_ms: Some(message.first_seen_ms.unwrap_or(lease.arrived_ms)),
@@ -211,10 +216,16 @@ impl Broker for ModelBroker {
         Ok(receipt)
     }
 
-    async fn park(&self, lease: &ModelLease, spent: Attempt, why: &Failure) -> Result<Receipt, PublishError> {
+    async fn park(&self, lease: &ModelLease, spent: Spent, why: &Failure) -> Result<Receipt, PublishError> {
         let Delivery { session, tag, ref message, .. } = lease.delivery;
         let code = why.code().name();
-        let copy = Message { attempt: spent.count(), code: Some(code), deliveries: 0, ..message.clone() };
+        let copy = Message {
+            attempt: spent.attempts.count(),
+            in_doubt: spent.in_doubt,
+            code: Some(code),
+            deliveries: 0,
+            ..message.clone()
+        };
         let what = format!("park #{tag} of job-{}: {why}", message.job);
         let receipt = self.publish(what, |state| {
             state.records.jobs[copy.job].parked.push(code);

@@ -3,7 +3,7 @@
 use antispoof_core::event::{Conclusion, Event};
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::job::{Origin, Properties};
-use antispoof_core::ports::{Broker, Lease, LeaseLost, PublishError};
+use antispoof_core::ports::{Broker, Lease, LeaseLost, PublishError, Spent};
 use antispoof_core::retry::Attempt;
 use antispoofd::amqp::Demand;
 use antispoofd::worker::Consuming;
@@ -71,7 +71,11 @@ pub(crate) async fn a_deferred_copy_comes_back(bench: &mut impl Bench) {
         let lease = taken(bench).await;
         assert_eq!((lease.body(), lease.properties()), (BODY, &properties()));
         assert_eq!((lease.attempt(), lease.replay(), lease.deliveries()), (Attempt::spent(attempts), 0, 0));
-        let receipt = bench.broker().defer(&lease, 0, Attempt::spent(spent), why).await.expect("it is taken");
+        let receipt = bench
+            .broker()
+            .defer(&lease, 0, Spent { attempts: Attempt::spent(spent), in_doubt: 0 }, why)
+            .await
+            .expect("it is taken");
         assert!(lease.usable());
         bench.broker().complete(lease, receipt).await.expect("it is acked");
     }
@@ -86,7 +90,11 @@ pub(crate) async fn a_parked_copy_stays(bench: &mut impl Bench) {
     bench.submit(BODY, &properties()).await;
     let lease = taken(bench).await;
     let failure = Failure::new(Code::NotAnImage, "the first bytes are of no known image format");
-    let receipt = bench.broker().park(&lease, Attempt::spent(3), &failure).await.expect("it is taken");
+    let receipt = bench
+        .broker()
+        .park(&lease, Spent { attempts: Attempt::spent(3), in_doubt: 2 }, &failure)
+        .await
+        .expect("it is taken");
     bench.broker().complete(lease, receipt).await.expect("it is acked");
     assert_eq!(bench.parked().await, [(BODY.to_vec(), 3, "not_an_image".to_owned())]);
     nothing(bench).await;

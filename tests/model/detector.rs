@@ -40,7 +40,7 @@ impl Detector for ModelDetector {
         self.0.enter(|| "turn".to_owned()).await;
     }
 
-    async fn detect<S>(&self, image: Inspected<S>) -> Result<Answer, CallFailure>
+    async fn detect<S>(&self, image: Inspected<S>, _identity: &str) -> Result<Answer, CallFailure>
     where
         S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
     {

@@ -105,6 +105,7 @@ fn message(state: &mut State, number: usize, kind: Kind) -> Message {
         attempt: 0,
         replay: 0,
         first_seen_ms: None,
+        in_doubt: 0,
         code: None,
         deliveries: 0,
     }

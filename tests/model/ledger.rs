@@ -3,7 +3,7 @@
 use crate::life::Life;
 use crate::plan::Fault;
 use antispoof_core::event::Conclusion;
-use antispoof_core::ports::{Known, Ledger, LedgerError};
+use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
 use antispoofd::ledger::Memory;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,25 +20,40 @@ pub(crate) struct Durable {
 }
 
 enum Entry {
-    Claimed { by: u64, since: Instant, intent: bool },
-    Intent,
+    Claimed {
+        by: u64,
+        since: Instant,
+        /// Calls in doubt before the claim, and with it.
+        prior: u32,
+        calls: u32,
+    },
+    Intent {
+        calls: u32,
+    },
     Concluded(Box<Conclusion>),
 }
 
 impl Durable {
     fn begin(&mut self, key: &str, by: u64) -> Known {
-        let intent = match self.entries.get(key) {
+        let calls = match self.entries.get(key) {
             Some(Entry::Concluded(conclusion)) => return Known::Concluded(conclusion.clone()),
             Some(Entry::Claimed { since, .. }) if since.elapsed() < CLAIM_LIFE => return Known::Busy,
-            Some(Entry::Claimed { intent: true, .. } | Entry::Intent) => true,
-            Some(Entry::Claimed { intent: false, .. }) | None => false,
+            Some(Entry::Claimed { calls, .. } | Entry::Intent { calls }) => *calls,
+            None => 0,
         };
-        self.entries.insert(key.to_owned(), Entry::Claimed { by, since: Instant::now(), intent });
-        if intent { Known::InDoubt } else { Known::Fresh }
+        self.entries.insert(key.to_owned(), Entry::Claimed { by, since: Instant::now(), prior: calls, calls });
+        if calls == 0 { Known::Fresh } else { Known::InDoubt { calls } }
     }
 
-    fn intent(&mut self, key: &str, by: u64) {
-        self.entries.insert(key.to_owned(), Entry::Claimed { by, since: Instant::now(), intent: true });
+    fn intent(&mut self, key: &str, by: u64) -> Intent {
+        let prior = match self.entries.get(key) {
+            Some(Entry::Claimed { by: owner, prior, .. }) if *owner == by => *prior,
+            Some(_) => return Intent::ClaimLost,
+            None => 0,
+        };
+        let claim = Entry::Claimed { by, since: Instant::now(), prior, calls: prior + 1 };
+        self.entries.insert(key.to_owned(), claim);
+        Intent::Recorded
     }
 
     fn conclude(&mut self, key: &str, conclusion: &Conclusion) {
@@ -46,13 +61,20 @@ impl Durable {
     }
 
     fn release(&mut self, key: &str, paid: bool, by: u64) {
-        if !matches!(self.entries.get(key), Some(Entry::Claimed { by: owner, .. }) if *owner == by) {
-            return;
-        }
-        if paid {
-            self.entries.insert(key.to_owned(), Entry::Intent);
-        } else {
+        let calls = match self.entries.get(key) {
+            Some(Entry::Claimed { by: owner, prior, calls, .. }) if *owner == by => {
+                if paid {
+                    *calls
+                } else {
+                    *prior
+                }
+            }
+            _ => return,
+        };
+        if calls == 0 {
             self.entries.remove(key);
+        } else {
+            self.entries.insert(key.to_owned(), Entry::Intent { calls });
         }
     }
 }
@@ -113,7 +135,7 @@ impl Ledger for ModelLedger {
         if away.is_some() { Err(error()) } else { known }
     }
 
-    async fn intent(&self, key: &str) -> Result<(), LedgerError> {
+    async fn intent(&self, key: &str) -> Result<Intent, LedgerError> {
         if let Some(number) = self.number(key) {
             self.life.with(|state| {
                 if !self.life.is_dead() && !state.queues.holds(self.life.number, number) {
@@ -125,19 +147,19 @@ impl Ledger for ModelLedger {
         if away == Some(false) {
             return Err(error());
         }
-        match &self.memory {
+        let intent = match &self.memory {
             Some(memory) => memory.intent(key).await?,
             None => self.life.with(|state| state.durable.intent(key, self.life.number)),
-        }
+        };
         self.life.leave().await;
-        if away.is_some() { Err(error()) } else { Ok(()) }
+        if away.is_some() { Err(error()) } else { Ok(intent) }
     }
 
-    async fn conclude(&self, key: &str, conclusion: &Conclusion) -> Result<(), LedgerError> {
+    async fn conclude(&self, key: &str, object: Option<&str>, conclusion: &Conclusion) -> Result<(), LedgerError> {
         let away = self.away("conclude", key).await;
         if away != Some(false) {
             match &self.memory {
-                Some(memory) => memory.conclude(key, conclusion).await?,
+                Some(memory) => memory.conclude(key, object, conclusion).await?,
                 None => self.life.with(|state| state.durable.conclude(key, conclusion)),
             }
         }
@@ -158,6 +180,19 @@ impl Ledger for ModelLedger {
         if away.is_some() { Err(error()) } else { Ok(()) }
     }
 
+    async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
+        assert!(keep, "the model's jobs are remembered");
+        match &self.memory {
+            Some(memory) => memory.announced(key, keep).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn recall(&self, _object: &str) -> Result<Option<Conclusion>, LedgerError> {
+        // The model's workers reuse by job.
+        Ok(None)
+    }
+
     async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
         let away = self.away(if paid { "release (paid)" } else { "release" }, key).await;
         if away == Some(false) {
@@ -175,7 +210,7 @@ impl Ledger for ModelLedger {
 fn name(known: &Known) -> &'static str {
     match known {
         Known::Fresh => "fresh",
-        Known::InDoubt => "in doubt",
+        Known::InDoubt { .. } => "in doubt",
         Known::Concluded(_) => "concluded",
         Known::Busy => "busy",
     }

@@ -12,9 +12,9 @@ use antispoof_core::job::{Admission, Job};
 use antispoof_core::retry::{Backoff, InDoubt, RetryPolicy};
 use antispoofd::amqp::Demand;
 use antispoofd::gate::Gate;
-use antispoofd::ledger::Memory;
+use antispoofd::ledger::{Clock, Memory};
 use antispoofd::lifecycle::Stop;
-use antispoofd::pipeline::{Ambient, Pipeline, Rules, ledger_key};
+use antispoofd::pipeline::{Ambient, Books, OnLedgerError, Pipeline, Reuse, Rules, ledger_key};
 use antispoofd::telemetry::{Journal, KeyNames, Metrics};
 use antispoofd::worker::{self, Drained};
 use std::cell::RefCell;
@@ -98,11 +98,11 @@ pub(crate) fn start(world: &World, number: u64, metrics: &Arc<Metrics>) -> Runni
         state.note(|| format!("worker {number} starts"));
         (rules(&life, state), state.plan.concurrency, state.plan.backend)
     });
-    let memory = (backend == Backend::Memory).then(|| Memory::new(10_000, Duration::from_hours(24 * 7)));
+    let memory = (backend == Backend::Memory).then(|| Memory::new(10_000, Duration::from_hours(24 * 7), clock()));
     let pipeline = Arc::new(Pipeline {
         store: ModelStore(life.clone()),
         detector: ModelDetector(life.clone()),
-        ledger: ModelLedger { life: life.clone(), memory },
+        books: Books::new(ModelLedger { life: life.clone(), memory }, OnLedgerError::Hold, metrics.clone()),
         broker: ModelBroker(life.clone()),
         rules,
         ambient: Ambient { now, roll },
@@ -117,6 +117,12 @@ pub(crate) fn start(world: &World, number: u64, metrics: &Arc<Metrics>) -> Runni
         drained
     });
     Running { life, task }
+}
+
+/// The ledger goes by the world's time.
+fn clock() -> Clock {
+    let start = tokio::time::Instant::now();
+    Clock::new(move || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
 fn rules(life: &Life, state: &State) -> Rules {
@@ -137,6 +143,7 @@ fn rules(life: &Life, state: &State) -> Rules {
         review_below: REVIEW_BELOW,
         source: format!("antispoofd/{}", life.number),
         judge: JUDGE.to_owned(),
+        reuse: Reuse::Job,
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) struct Message {
     pub(crate) replay: u32,
     /// When it, or the one it is a copy of, was first delivered; written on copies only.
     pub(crate) first_seen_ms: Option<i64>,
+    pub(crate) in_doubt: u32,
     /// The code that was written on it when it was deferred or parked.
     pub(crate) code: Option<&'static str>,
     /// Deliveries that did not end in an ack.

@@ -96,6 +96,18 @@ fn repetitions_share_an_id_and_replays_do_not() {
 }
 
 #[test]
+fn calls_in_doubt_are_said_only_where_there_are_any() {
+    let check = |in_doubt| {
+        let mut conclusion = verdict();
+        conclusion.check.in_doubt = in_doubt;
+        let event = Event::new("antispoofd/test", &origin(), &conclusion).expect("serialises");
+        serde_json::from_slice::<Value>(&event.body).expect("JSON")["data"]["check"].clone()
+    };
+    assert_eq!(check(2)["in_doubt"], 2);
+    assert!(check(0).get("in_doubt").is_none());
+}
+
+#[test]
 fn a_conclusion_survives_being_stored() {
     let stored = serde_json::to_vec(&verdict()).expect("serialises");
     assert_eq!(serde_json::from_slice::<Conclusion>(&stored).expect("reads"), verdict());

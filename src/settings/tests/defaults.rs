@@ -9,8 +9,8 @@ use secrecy::ExposeSecret as _;
 use super::super::keys::Keys;
 use super::super::reader::Reader;
 use super::super::{
-    ApiAuth, DEFAULT_TOML, DigestKind, InDoubtPolicy, LedgerBackend, LogFormat, Needs, ObjectKeys, OrientationPolicy,
-    Settings, TopologyMode, file,
+    ApiAuth, DEFAULT_TOML, DigestKind, InDoubtPolicy, LedgerBackend, LedgerErrorPolicy, LedgerReuse, LogFormat, Needs,
+    ObjectKeys, OrientationPolicy, Settings, TopologyMode, file,
 };
 use super::{Given, rows};
 
@@ -62,7 +62,7 @@ fn every_default_of_the_contract() {
     assert_eq!(api.url, "https://api.videosdk.live/ai/v1/face-verification/detect-spoof");
     assert_eq!((api.timeout, api.connect_timeout), (second(30), second(5)));
     assert!(api.review_below == 0.0 && api.rate_limit == 0.0, "both are off");
-    assert_eq!(api.in_doubt, InDoubtPolicy::Retry);
+    assert_eq!((api.in_doubt, api.idempotency_header), (InDoubtPolicy::Retry, None));
     assert_eq!((api.token_ttl, api.token_version), (second(30 * 60), 2));
     assert_eq!(
         (api.token_roles, api.token_permissions),
@@ -78,8 +78,9 @@ fn every_default_of_the_contract() {
     assert_eq!(delays, [("10s", 10), ("1m", 60), ("10m", 600), ("1h", 3600)]);
 
     let ledger = settings.ledger;
-    assert_eq!((ledger.backend, ledger.path), (LedgerBackend::Memory, None));
-    assert!(ledger.url.is_none());
+    assert_eq!(ledger.backend, LedgerBackend::Memory);
+    assert_eq!((ledger.reuse, ledger.on_error), (LedgerReuse::Job, LedgerErrorPolicy::Hold));
+    assert_eq!(ledger.timeout, second(5));
     assert_eq!((ledger.ttl, ledger.max_entries), (second(7 * 24 * 3600), 100_000));
 
     assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:9464");

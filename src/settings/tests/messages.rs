@@ -206,10 +206,7 @@ fn a_secret_and_its_file_in_one_layer_are_shown_masked() {
 
 #[test]
 fn what_is_not_there_yet_says_what_to_use() {
-    let given = Given::least().file(
-        "a.toml",
-        "[image]\nconvert = [\"png\"]\norientation = \"apply\"\n[ledger]\nbackend = \"redis\"\nurl = \"redis://u:p@h\"\n",
-    );
+    let given = Given::least().file("a.toml", "[image]\nconvert = [\"png\"]\norientation = \"apply\"\n");
     assert_eq!(
         given.said(),
         r#"error: image.convert: asks for "png" to be converted, which is not available in this version
@@ -226,19 +223,34 @@ error: image.orientation: "apply" is not available in this version
    |               ^^^^^^^
   = help: use "pass" (sent as they are) or "reject"
 
-error: ledger.backend: "redis" is not available in this version
-  --> a.toml:5:11
-   |
- 5 | backend = "redis"
-   |           ^^^^^^^
-  = help: use "memory", which lasts as long as the process, or "none"
+2 problems in the settings"#
+    );
+}
 
-3 problems in the settings"#
-    );
+#[test]
+fn a_ledger_says_what_it_needs() {
+    let given = Given::least().file("a.toml", "[ledger]\nbackend = \"file\"\n");
     assert_eq!(
-        Given::least().flag("ledger.backend", "file").whats(),
-        ["ledger.backend: \"file\" is not available in this version"]
+        given.said(),
+        r#"error: ledger.path: is empty, and ledger.backend is "file"
+  --> default
+  --> ledger.backend: a.toml:2:11
+   |
+ 2 | backend = "file"
+   |           ^^^^^^
+  = help: name a file on a disk that outlives the process, as /var/lib/antispoofd/ledger.redb
+
+1 problem in the settings"#
     );
+    let whats = |flags: &[(&str, &str)]| {
+        flags.iter().fold(Given::least(), |given, (key, value)| given.flag(key, value)).whats()
+    };
+    assert_eq!(whats(&[("ledger.backend", "redis")]), ["ledger.url: is empty, and ledger.backend is \"redis\""]);
+    assert_eq!(
+        whats(&[("ledger.backend", "file"), ("ledger.path", "/no/such/folder/l.redb")]),
+        ["ledger.path: is in a folder that does not exist: /no/such/folder"]
+    );
+    assert_eq!(whats(&[("ledger.backend", "file"), ("ledger.path", "/")]), ["ledger.path: is a folder"]);
 }
 
 #[test]

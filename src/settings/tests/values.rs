@@ -43,9 +43,34 @@ fn durations() {
     edges("amqp.heartbeat", &["1s", "10m"], &["0s", "1500ms", "601s", "30", "-1s", "1 fortnight"]);
     edges("amqp.publish_timeout", &["1ms", "5m"], &["0s", "301s"]);
     edges("api.token_ttl", &["2m", "30d"], &["119s", "31d"]);
+    edges("ledger.timeout", &["100ms", "1m"], &["99ms", "61s"]);
     edges("ledger.ttl", &["1s", "366d"], &["0s", "367d"]);
     edges("retry.delays", &["1s", "24h", "1m30s", "1d"], &["500ms", "1500ms", "25h", "0s", "x"]);
     edges("worker.drain_timeout", &["1h"], &["61m"]);
+}
+
+#[test]
+fn ledgers() {
+    edges("ledger.reuse", &["job", "object", "off"], &["on", ""]);
+    edges("ledger.on_error", &["hold", "proceed"], &["stop"]);
+    edges(
+        "api.idempotency_header",
+        &["", "Idempotency-Key", "x_call"],
+        &["a b", "a:", "ä", "Authorization", "content-length", &"a".repeat(65)],
+    );
+    edges(
+        "ledger.url",
+        &["redis://h", "redis://u:p%40@h:1/3", "rediss://h:6380/", "redis://[::1]:6379"],
+        &[
+            "redis://",
+            "http://h",
+            "h:6379",
+            "redis://h/x",
+            "redis://h/0?protocol=resp3",
+            "redis://:%ff@h",
+            "redis://:a#b@h",
+        ],
+    );
 }
 
 #[test]

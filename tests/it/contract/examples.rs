@@ -161,6 +161,7 @@ fn golden() -> Vec<(&'static str, &'static str, Conclusion)> {
             http_status: Some(200),
             request_id: Some("req-5f1c".to_owned()),
             reused,
+            in_doubt: 0,
         },
         at_ms: millis(at),
         replay: 0,
@@ -170,6 +171,10 @@ fn golden() -> Vec<(&'static str, &'static str, Conclusion)> {
         let failure = Failure::new(code, message);
         let failure = status.map_or(failure.clone(), |status| failure.with_status(status));
         Conclusion::failed(&failure, image, Attempt::spent(spent), at, 0)
+    };
+    let in_doubt = |mut conclusion: Conclusion| {
+        conclusion.check.in_doubt = 1;
+        conclusion
     };
     let unseen = Some(ImageReport { etag: None, ..image() });
     let (events, failures) = ("verdict.schema.json", "failure.schema.json");
@@ -186,7 +191,13 @@ fn golden() -> Vec<(&'static str, &'static str, Conclusion)> {
         (
             "failure.api_in_doubt.json",
             failures,
-            failure(Code::ApiInDoubt, "no answer within 30s, after the whole image was sent", None, Some(image()), 1),
+            in_doubt(failure(
+                Code::ApiInDoubt,
+                "no answer within 30s, after the whole image was sent",
+                None,
+                Some(image()),
+                1,
+            )),
         ),
         (
             "failure.malformed_job.json",

@@ -1,0 +1,357 @@
+//! What every backend owes. The suite is one list of checks; each backend brings a place where its ledgers meet.
+
+use super::Clock;
+use antispoof_core::event::{Check, Conclusion, Ending, ImageReport};
+use antispoof_core::failure::{Code, Failure};
+use antispoof_core::ports::{Intent, Known, Ledger};
+use antispoof_core::retry::Attempt;
+use antispoof_core::verdict::{Outcome, Verdict};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_hours(24);
+/// For what a real clock has to bring about.
+const SHORT: Duration = Duration::from_millis(250);
+/// Limit of a wait for it.
+const SOON: Duration = Duration::from_secs(15);
+
+/// How long things last in a place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lives {
+    pub(super) ttl: Duration,
+    pub(super) claim: Duration,
+}
+
+/// Where the ledgers of a check keep what they know. Nobody else is there.
+pub(super) trait Place {
+    type Ledger: Ledger + 'static;
+
+    async fn new(lives: Lives) -> Self;
+    /// A worker's ledger. All that share one process share it.
+    fn worker(&self) -> Arc<Self::Ledger>;
+    /// Another process's ledger on the same place; `None` where there cannot be one.
+    async fn stranger(&self) -> Option<Arc<Self::Ledger>>;
+    /// Lets time pass, where the clock is ours. Where it is not, the check waits.
+    fn pass(&self, time: Duration);
+    /// The same place after its worker has died without a word; `None` where nothing outlives it.
+    async fn after_a_crash(self) -> Option<Self>
+    where
+        Self: Sized;
+}
+
+/// A clock that is set by hand.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hand(Arc<AtomicU64>);
+
+impl Hand {
+    pub(super) fn clock(&self) -> Clock {
+        let now = self.0.clone();
+        Clock::new(move || 1_800_000_000_000 + now.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn pass(&self, time: Duration) {
+        self.0.fetch_add(u64::try_from(time.as_millis()).expect("a short time"), Ordering::Relaxed);
+    }
+}
+
+pub(super) fn verdict(accuracy: f64) -> Conclusion {
+    Conclusion {
+        ending: Ending::Verdict { outcome: Outcome::Live, verdict: Verdict { spoof_detected: false, accuracy } },
+        image: Some(ImageReport {
+            bucket: "kyc-uploads".to_owned(),
+            key: "2026/é \"{}\" \\ 人.jpg".to_owned(),
+            etag: Some("d41d8cd98f00b204e9800998ecf8427e".to_owned()),
+            format: Some("jpeg".to_owned()),
+            bytes: Some(200_436),
+            digest: Some("sha256:00".to_owned()),
+            ..ImageReport::default()
+        }),
+        check: Check { attempts: 1, http_status: Some(200), in_doubt: 2, ..Check::default() },
+        at_ms: 1_795_384_799_123,
+        replay: 0,
+        after_ms: None,
+    }
+}
+
+pub(super) fn failure(replay: u32) -> Conclusion {
+    let failure = Failure::new(Code::ApiRejected, "the API answered 422").with_status(422);
+    Conclusion::failed(&failure, None, Attempt::spent(1), OffsetDateTime::UNIX_EPOCH, replay)
+}
+
+fn concluded(conclusion: &Conclusion) -> Known {
+    Known::Concluded(Box::new(conclusion.clone()))
+}
+
+async fn place<P: Place>() -> P {
+    P::new(Lives { ttl: LONG, claim: LONG }).await
+}
+
+/// Asks until the answer is the expected one: at once where the clock is ours.
+async fn eventually<T: PartialEq + std::fmt::Debug>(expected: T, mut ask: impl AsyncFnMut() -> T) {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let seen = ask().await;
+        if seen == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "waited {SOON:?} for {expected:?}, saw {seen:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What 64 tasks, of two processes where there can be two, are told who begin the same job at the same time.
+async fn rush<P: Place>(place: &P, key: &str) -> Vec<Known> {
+    let (worker, stranger) = (place.worker(), place.stranger().await);
+    let barrier = Arc::new(tokio::sync::Barrier::new(64));
+    let tasks: Vec<_> = (0..64)
+        .map(|n| {
+            let ledger = stranger.clone().filter(|_| n % 2 == 1).unwrap_or_else(|| worker.clone());
+            let (barrier, key) = (barrier.clone(), key.to_owned());
+            tokio::spawn(async move {
+                barrier.wait().await;
+                ledger.begin(&key).await.expect("an answer")
+            })
+        })
+        .collect();
+    let mut told = Vec::new();
+    for task in tasks {
+        told.push(task.await.expect("no panic"));
+    }
+    told
+}
+
+pub(super) async fn one_of_many_gets_the_job<P: Place>() {
+    let place = place::<P>().await;
+    let told = rush(&place, "a").await;
+    assert_eq!(told.iter().filter(|known| **known == Known::Fresh).count(), 1, "{told:?}");
+    assert_eq!(told.iter().filter(|known| **known == Known::Busy).count(), 63, "{told:?}");
+
+    let ledger = place.worker();
+    ledger.begin("b").await.expect("begin");
+    assert_eq!(ledger.intent("b").await, Ok(Intent::Recorded));
+    ledger.release("b", true).await.expect("release");
+    let told = rush(&place, "b").await;
+    assert_eq!(told.iter().filter(|known| **known == Known::InDoubt { calls: 1 }).count(), 1, "{told:?}");
+    assert_eq!(told.iter().filter(|known| **known == Known::Busy).count(), 63, "{told:?}");
+}
+
+pub(super) async fn a_job_goes_from_claimed_to_announced<P: Place>() {
+    let ledger = place::<P>().await.worker();
+    assert_eq!(ledger.begin("a").await, Ok(Known::Fresh));
+    assert_eq!(ledger.begin("a").await, Ok(Known::Busy));
+    ledger.release("a", false).await.expect("release");
+    assert_eq!(ledger.begin("a").await, Ok(Known::Fresh));
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+    assert_eq!(ledger.begin("a").await, Ok(Known::Busy));
+    ledger.conclude("a", None, &verdict(0.989_906_817_674_636_8)).await.expect("conclude");
+    let end = concluded(&verdict(0.989_906_817_674_636_8));
+    assert_eq!(ledger.begin("a").await, Ok(end.clone()));
+    ledger.announced("a", true).await.expect("announced");
+    assert_eq!(ledger.begin("a").await, Ok(end.clone()));
+    assert_eq!(ledger.begin("a").await, Ok(end), "an end is not claimed");
+    assert_eq!(ledger.begin("b").await, Ok(Known::Fresh), "another job");
+}
+
+pub(super) async fn calls_in_doubt_are_counted_and_given_back<P: Place>() {
+    let ledger = place::<P>().await.worker();
+    let claim = async |expected| assert_eq!(ledger.begin("a").await, Ok(expected));
+    claim(Known::Fresh).await;
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded), "a quick try after one that was not sent");
+    ledger.release("a", true).await.expect("release");
+    claim(Known::InDoubt { calls: 1 }).await;
+    ledger.release("a", true).await.expect("release");
+    claim(Known::InDoubt { calls: 1 }).await;
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+    ledger.release("a", false).await.expect("release");
+    claim(Known::InDoubt { calls: 1 }).await;
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+    ledger.release("a", true).await.expect("release");
+    claim(Known::InDoubt { calls: 2 }).await;
+    ledger.conclude("a", None, &verdict(0.5)).await.expect("conclude");
+    claim(concluded(&verdict(0.5))).await;
+}
+
+pub(super) async fn an_unpaid_intent_leaves_nothing<P: Place>() {
+    let ledger = place::<P>().await.worker();
+    ledger.begin("a").await.expect("begin");
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+    ledger.release("a", false).await.expect("release");
+    assert_eq!(ledger.begin("a").await, Ok(Known::Fresh));
+}
+
+pub(super) async fn every_step_can_be_repeated<P: Place>() {
+    let ledger = place::<P>().await.worker();
+    ledger.release("a", false).await.expect("nothing to release");
+    ledger.release("a", true).await.expect("nothing to release");
+    ledger.announced("a", true).await.expect("nothing to announce");
+    assert_eq!(ledger.begin("a").await, Ok(Known::Fresh));
+    ledger.announced("a", false).await.expect("not ended");
+    assert_eq!(ledger.begin("a").await, Ok(Known::Busy), "a claim is not announced away");
+    for _ in 0..2 {
+        assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+    }
+    for _ in 0..2 {
+        ledger.conclude("a", None, &verdict(0.25)).await.expect("conclude");
+    }
+    for paid in [false, true, false] {
+        ledger.release("a", paid).await.expect("conclude has released");
+    }
+    for _ in 0..2 {
+        ledger.announced("a", true).await.expect("announced");
+    }
+    assert_eq!(ledger.begin("a").await, Ok(concluded(&verdict(0.25))));
+    for _ in 0..2 {
+        ledger.announced("a", false).await.expect("forgotten");
+    }
+    assert_eq!(ledger.begin("a").await, Ok(Known::Fresh));
+}
+
+pub(super) async fn a_later_end_replaces_an_earlier_one<P: Place>() {
+    let ledger = place::<P>().await.worker();
+    for end in [failure(0), verdict(0.25), verdict(0.75), failure(3), verdict(0.5)] {
+        ledger.conclude("a", None, &end).await.expect("conclude");
+        ledger.announced("a", true).await.expect("announced");
+        assert_eq!(ledger.begin("a").await, Ok(concluded(&end)));
+    }
+}
+
+pub(super) async fn an_end_after_a_release_counts<P: Place>() {
+    let ledger = place::<P>().await.worker();
+    ledger.begin("a").await.expect("begin");
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+    ledger.release("a", true).await.expect("release");
+    ledger.conclude("a", None, &failure(0)).await.expect("conclude");
+    assert_eq!(ledger.begin("a").await, Ok(concluded(&failure(0))));
+}
+
+pub(super) async fn nobody_pays_for_what_is_not_theirs<P: Place>() {
+    let ledger = place::<P>().await.worker();
+    assert_eq!(ledger.intent("nobody's").await, Ok(Intent::Recorded), "the ledger was away at the beginning");
+    assert_eq!(ledger.begin("nobody's").await, Ok(Known::Busy), "it is claimed by that");
+    ledger.conclude("ended", None, &verdict(0.5)).await.expect("conclude");
+    assert_eq!(ledger.intent("ended").await, Ok(Intent::ClaimLost));
+    ledger.begin("in doubt").await.expect("begin");
+    assert_eq!(ledger.intent("in doubt").await, Ok(Intent::Recorded));
+    ledger.release("in doubt", true).await.expect("release");
+    assert_eq!(ledger.intent("in doubt").await, Ok(Intent::ClaimLost));
+}
+
+pub(super) async fn a_verdict_is_found_by_its_object<P: Place>() {
+    let ledger = place::<P>().await.worker();
+    assert_eq!(ledger.recall("o").await, Ok(None));
+    ledger.conclude("failed", Some("o"), &failure(0)).await.expect("conclude");
+    assert_eq!(ledger.recall("o").await, Ok(None), "a failure is the job's, not the object's");
+    ledger.conclude("a", Some("o"), &verdict(0.5)).await.expect("conclude");
+    assert_eq!(ledger.recall("o").await, Ok(Some(verdict(0.5))));
+    ledger.conclude("b", None, &verdict(0.75)).await.expect("conclude");
+    ledger.announced("a", true).await.expect("announced");
+    assert_eq!(ledger.recall("o").await, Ok(Some(verdict(0.5))));
+    assert_eq!(ledger.recall("a").await, Ok(None), "a job is no object");
+    assert_eq!(ledger.begin("o").await, Ok(Known::Fresh), "an object is no job");
+}
+
+pub(super) async fn what_is_too_old_is_forgotten<P: Place>() {
+    let place = P::new(Lives { ttl: SHORT, claim: LONG }).await;
+    let ledger = place.worker();
+    ledger.conclude("ended", Some("o"), &verdict(0.5)).await.expect("conclude");
+    ledger.begin("in doubt").await.expect("begin");
+    assert_eq!(ledger.intent("in doubt").await, Ok(Intent::Recorded));
+    ledger.release("in doubt", true).await.expect("release");
+    place.pass(SHORT);
+    eventually(Ok(Known::Fresh), async || ledger.begin("ended").await).await;
+    eventually(Ok(None), async || ledger.recall("o").await).await;
+    eventually(true, async || {
+        let known = ledger.begin("in doubt").await;
+        ledger.release("in doubt", false).await.expect("release");
+        known == Ok(Known::Fresh)
+    })
+    .await;
+}
+
+pub(super) async fn a_dead_worker_s_claim_runs_out<P: Place>() {
+    let place = P::new(Lives { ttl: LONG, claim: SHORT }).await;
+    let dead = place.worker();
+    let alive = place.stranger().await.unwrap_or_else(|| place.worker());
+    dead.begin("a").await.expect("begin");
+    dead.begin("b").await.expect("begin");
+    assert_eq!(dead.intent("b").await, Ok(Intent::Recorded));
+    place.pass(LONG);
+    eventually(Ok(Known::Fresh), async || alive.begin("a").await).await;
+    eventually(Ok(Known::InDoubt { calls: 1 }), async || alive.begin("b").await).await;
+}
+
+/// Only where processes share a ledger.
+pub(super) async fn a_claim_that_was_taken_over_is_lost<P: Place>() {
+    let place = P::new(Lives { ttl: LONG, claim: SHORT }).await;
+    let (slow, quick) = (place.worker(), place.stranger().await.expect("a shared ledger"));
+    for key in ["a", "b"] {
+        slow.begin(key).await.expect("begin");
+    }
+    assert_eq!(slow.intent("b").await, Ok(Intent::Recorded));
+    eventually(Ok(Known::Fresh), async || quick.begin("a").await).await;
+    eventually(Ok(Known::InDoubt { calls: 1 }), async || quick.begin("b").await).await;
+    for key in ["a", "b"] {
+        assert_eq!(slow.intent(key).await, Ok(Intent::ClaimLost), "{key}");
+        slow.release(key, false).await.expect("release");
+        assert_eq!(quick.intent(key).await, Ok(Intent::Recorded), "the release was not the owner's");
+    }
+    quick.release("a", true).await.expect("release");
+    assert_eq!(slow.intent("a").await, Ok(Intent::ClaimLost), "somebody may have paid since");
+    // A verdict that was paid for is kept, whoever brings it; a failure of whoever has lost the job is not its end.
+    slow.begin("c").await.expect("begin");
+    eventually(Ok(Known::Fresh), async || quick.begin("c").await).await;
+    quick.conclude("c", None, &verdict(0.5)).await.expect("conclude");
+    slow.conclude("c", None, &failure(0)).await.expect("conclude");
+    assert_eq!(quick.begin("c").await, Ok(concluded(&verdict(0.5))));
+    slow.conclude("b", None, &verdict(0.5)).await.expect("conclude");
+    assert_eq!(quick.intent("b").await, Ok(Intent::ClaimLost));
+}
+
+/// Only where something outlives the process.
+pub(super) async fn what_was_recorded_outlives_the_worker<P: Place>() {
+    let place = place::<P>().await;
+    let ledger = place.worker();
+    ledger.begin("claimed").await.expect("begin");
+    ledger.begin("intended").await.expect("begin");
+    assert_eq!(ledger.intent("intended").await, Ok(Intent::Recorded));
+    ledger.conclude("ended", Some("o"), &verdict(0.5)).await.expect("conclude");
+    drop(ledger);
+    let place = place.after_a_crash().await.expect("a ledger that lasts");
+    let ledger = place.worker();
+    assert_eq!(ledger.begin("ended").await, Ok(concluded(&verdict(0.5))));
+    assert_eq!(ledger.recall("o").await, Ok(Some(verdict(0.5))));
+    place.pass(LONG / 2);
+    eventually(Ok(Known::InDoubt { calls: 1 }), async || ledger.begin("intended").await).await;
+    eventually(Ok(Known::Fresh), async || ledger.begin("claimed").await).await;
+}
+
+/// The checks that hold for every backend, as tests of this one.
+macro_rules! conformance {
+    ($place:ty: $($check:ident)+) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+        async fn $check() {
+            crate::ledger::conformance::$check::<$place>().await;
+        })+
+    };
+    ($place:ty) => {
+        conformance!($place:
+            one_of_many_gets_the_job
+            a_job_goes_from_claimed_to_announced
+            calls_in_doubt_are_counted_and_given_back
+            an_unpaid_intent_leaves_nothing
+            every_step_can_be_repeated
+            a_later_end_replaces_an_earlier_one
+            an_end_after_a_release_counts
+            nobody_pays_for_what_is_not_theirs
+            a_verdict_is_found_by_its_object
+            what_is_too_old_is_forgotten
+            a_dead_worker_s_claim_runs_out
+        );
+    };
+}
+pub(super) use conformance;

@@ -1,0 +1,137 @@
+//! A ledger in a file: lasts, and belongs to one process at a time.
+//!
+//! ```text
+//!   jobs ── steps ──> channel ──> writer thread ── one transaction for all that waits, one fsync ──> file
+//!    ^                                │
+//!    └────────── answers ─────────────┘
+//! ```
+//!
+//! Claims live in this process only: those of a dead one are void, and an intent that it left is in doubt as soon as the file is opened again.
+
+mod open;
+mod store;
+mod writer;
+
+pub use open::OpenError;
+
+use super::claims::Claims;
+use super::clock::Clock;
+use antispoof_core::event::Conclusion;
+use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use store::{Said, Step};
+use tokio::time::timeout;
+use writer::Writer;
+
+/// The file backend.
+#[derive(Debug)]
+pub struct File {
+    path: PathBuf,
+    claims: Claims,
+    writer: Writer,
+    patience: Duration,
+}
+
+impl File {
+    /// Opens the file, or makes one with mode 0600. What is kept is kept for `ttl`; a step takes at most `patience`. Checks the whole file.
+    pub async fn open(path: &Path, ttl: Duration, patience: Duration, clock: Clock) -> Result<Self, OpenError> {
+        let claims = Claims::new(clock.clone());
+        let writer = Writer::start(path.to_owned(), ttl, clock).await?;
+        Ok(Self { path: path.to_owned(), claims, writer, patience })
+    }
+
+    /// Writes what can wait until now, and closes the file. Steps fail from here on.
+    pub async fn close(&self) {
+        if timeout(self.patience, self.writer.close()).await.is_err() {
+            tracing::warn!("the ledger {} could not be closed within {:?}", self.path.display(), self.patience);
+        }
+    }
+
+    async fn begun(&self, key: &str) -> Result<Known, LedgerError> {
+        let Some(taken) = self.claims.take(key, String::new()) else { return Ok(Known::Busy) };
+        let Said::Known(known) = self.ask(Step::Begin { key: key.to_owned() }).await? else {
+            return Err(self.confused());
+        };
+        match &known {
+            Known::Fresh => taken.keep(0),
+            Known::InDoubt { calls } => taken.keep(*calls),
+            Known::Concluded(_) | Known::Busy => {}
+        }
+        Ok(known)
+    }
+
+    async fn ask(&self, step: Step) -> Result<Said, LedgerError> {
+        match timeout(self.patience, self.writer.ask(step)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(LedgerError(format!(
+                "the ledger {} does not take a step within {:?}",
+                self.path.display(),
+                self.patience
+            ))),
+        }
+    }
+
+    fn confused(&self) -> LedgerError {
+        LedgerError(format!("the ledger {} answered another question", self.path.display()))
+    }
+}
+
+impl Ledger for File {
+    async fn begin(&self, key: &str) -> Result<Known, LedgerError> {
+        self.begun(key).await
+    }
+
+    async fn intent(&self, key: &str) -> Result<Intent, LedgerError> {
+        let prior = self.claims.of(key).map(|claim| claim.prior);
+        // Before the step: one that is not waited for to its end may be taken all the same, and a release must undo it.
+        if prior.is_some() {
+            self.claims.intended(key, "");
+        }
+        let Said::Intent(intent) = self.ask(Step::Intent { key: key.to_owned(), prior }).await? else {
+            return Err(self.confused());
+        };
+        if intent == Intent::Recorded {
+            self.claims.intended(key, "");
+        }
+        Ok(intent)
+    }
+
+    async fn conclude(&self, key: &str, object: Option<&str>, conclusion: &Conclusion) -> Result<(), LedgerError> {
+        let step = Step::Conclude {
+            key: key.to_owned(),
+            object: object.filter(|_| conclusion.is_verdict()).map(str::to_owned),
+            end: Box::new(conclusion.clone()),
+            claimed: self.claims.of(key).is_some(),
+        };
+        let answer = self.ask(step).await;
+        drop(self.claims.give(key));
+        answer.map(drop)
+    }
+
+    async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
+        self.writer.tell(Step::Announced { key: key.to_owned(), keep })
+    }
+
+    async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
+        // Not waited for: the steps of the next delivery queue behind it.
+        let told = match self.claims.of(key) {
+            Some(claim) if claim.intent && !paid => {
+                self.writer.tell(Step::Revert { key: key.to_owned(), prior: claim.prior })
+            }
+            Some(_) | None => Ok(()),
+        };
+        drop(self.claims.give(key));
+        told
+    }
+
+    async fn recall(&self, object: &str) -> Result<Option<Conclusion>, LedgerError> {
+        match self.ask(Step::Recall { object: object.to_owned() }).await? {
+            Said::Verdict(verdict) => Ok(verdict.map(|verdict| *verdict)),
+            Said::Known(_) | Said::Intent(_) | Said::Done => Err(self.confused()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,304 @@
+//! Steps as transactions.
+//!
+//! ```text
+//!   steps ──> journal (appended, one commit for many steps) ──> jobs, objects (by key, some hundred records at a time)
+//!       └───> recent: what the journal says, in memory
+//! ```
+//!
+//! Keys are hashes, so every record has a page of its own to write, and its branches. The journal's records share theirs, which makes a durable step
+//! cost a third of what it would.
+
+mod line;
+mod sweep;
+
+use crate::ledger::record::{self, Change, Record};
+use antispoof_core::event::Conclusion;
+use antispoof_core::ports::{Intent, Known, LedgerError};
+use line::{Place, Recent, read_line, write_line};
+use redb::{Database, ReadableDatabase as _, TableDefinition, TableError};
+use std::collections::HashMap;
+use std::time::Duration;
+use sweep::Sweep;
+
+/// Value: eight bytes, when it is void (big endian, milliseconds since 1970); then the record as JSON.
+pub(super) type Definition = TableDefinition<'static, &'static str, &'static [u8]>;
+const JOBS: Definition = TableDefinition::new("jobs");
+const OBJECTS: Definition = TableDefinition::new("objects");
+/// By number, what has not been moved to the other tables yet: a line each.
+const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
+const EXPIRY_BYTES: usize = 8;
+
+/// The journal is moved when it has this many lines: some milliseconds of work.
+const MOVED_AT: usize = 1024;
+
+/// What is asked of the file.
+#[derive(Debug)]
+pub(super) enum Step {
+    Begin { key: String },
+    Intent { key: String, prior: Option<u32> },
+    Conclude { key: String, object: Option<String>, end: Box<Conclusion>, claimed: bool },
+    Announced { key: String, keep: bool },
+    Revert { key: String, prior: u32 },
+    Recall { object: String },
+}
+
+/// What the file answers.
+#[derive(Debug, PartialEq)]
+pub(super) enum Said {
+    Known(Known),
+    Intent(Intent),
+    Verdict(Option<Box<Conclusion>>),
+    Done,
+}
+
+/// An open file, and what of it is in memory.
+pub(super) struct Store {
+    database: Database,
+    ttl_ms: u64,
+    sweep: Sweep,
+    /// What the journal says, by place.
+    recent: HashMap<Place, Recent>,
+    /// Lines that nobody waits for; they go with the next commit. Their loss is no harm.
+    unwritten: Vec<Vec<u8>>,
+    lines: usize,
+    next: u64,
+}
+
+/// The database failed. It has to be opened again before anything else.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Broken(String);
+
+impl<E> From<E> for Broken
+where
+    redb::Error: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self(redb::Error::from(error).to_string())
+    }
+}
+
+impl Store {
+    /// Reads the journal.
+    pub(super) fn open(database: Database, ttl: Duration) -> Result<Self, Broken> {
+        let mut store = Self {
+            database,
+            ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
+            sweep: Sweep::default(),
+            recent: HashMap::new(),
+            unwritten: Vec::new(),
+            lines: 0,
+            next: 0,
+        };
+        let read = store.database.begin_read()?;
+        let journal = match read.open_table(JOURNAL) {
+            Ok(journal) => journal,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(store),
+            Err(error) => return Err(error.into()),
+        };
+        for entry in journal.range(0..)? {
+            let (number, line) = entry?;
+            let (place, recent) = read_line(line.value()).map_err(Broken)?;
+            store.recent.insert(place, recent);
+            store.next = number.value() + 1;
+            store.lines += 1;
+        }
+        Ok(store)
+    }
+
+    /// Takes the steps in their order, all or none; what was answered is durable.
+    pub(super) fn write<'a>(
+        &mut self,
+        steps: impl Iterator<Item = &'a Step>,
+        now: u64,
+    ) -> Result<Vec<Result<Said, LedgerError>>, Broken> {
+        let mut lines = std::mem::take(&mut self.unwritten);
+        let mut answers = Vec::new();
+        for step in steps {
+            answers.push(self.step(step, now, &mut lines)?);
+        }
+        if lines.is_empty() {
+            return Ok(answers);
+        }
+        let write = self.database.begin_write()?;
+        {
+            let mut journal = write.open_table(JOURNAL)?;
+            for line in &lines {
+                journal.insert(self.next, line.as_slice())?;
+                self.next += 1;
+            }
+        }
+        write.commit()?;
+        self.lines += lines.len();
+        Ok(answers)
+    }
+
+    /// Takes steps that only look.
+    pub(super) fn look<'a>(
+        &mut self,
+        steps: impl Iterator<Item = &'a Step>,
+        now: u64,
+    ) -> Result<Vec<Result<Said, LedgerError>>, Broken> {
+        let mut nothing = Vec::new();
+        steps.map(|step| self.step(step, now, &mut nothing)).collect()
+    }
+
+    /// Takes a step that nobody waits for. It is durable some time later.
+    pub(super) fn note(&mut self, step: &Step, now: u64) -> Result<(), Broken> {
+        let mut lines = std::mem::take(&mut self.unwritten);
+        // A record that cannot be read is told to whoever asks for it.
+        drop(self.step(step, now, &mut lines)?);
+        self.unwritten = lines;
+        Ok(())
+    }
+
+    /// Moves what the journal says to where it is found by key, when there is enough of it.
+    pub(super) fn tidy(&mut self, now: u64) -> Result<(), Broken> {
+        if self.lines >= MOVED_AT { self.settle(now) } else { Ok(()) }
+    }
+
+    /// As [`Store::tidy`], whether or not it is much.
+    pub(super) fn settle(&mut self, now: u64) -> Result<(), Broken> {
+        if self.recent.is_empty() && self.lines == 0 {
+            return Ok(());
+        }
+        let mut recent: Vec<_> = self.recent.iter().collect();
+        // In the order of the pages.
+        recent.sort_by(|a, b| a.0.cmp(b.0));
+        let write = self.database.begin_write()?;
+        {
+            let (mut jobs, mut objects) = (write.open_table(JOBS)?, write.open_table(OBJECTS)?);
+            for (place, recent) in recent {
+                let (table, key) = match place {
+                    Place::Job(key) => (&mut jobs, key),
+                    Place::Object(key) => (&mut objects, key),
+                };
+                match recent.record.as_ref().filter(|_| recent.void_at > now) {
+                    Some(record) => {
+                        let json = record.write().map_err(|error| Broken(error.to_string()))?;
+                        let value = [&recent.void_at.to_be_bytes()[..], json.as_bytes()].concat();
+                        table.insert(key.as_str(), value.as_slice())?;
+                    }
+                    None => drop(table.remove(key.as_str())?),
+                }
+            }
+        }
+        write.delete_table(JOURNAL)?;
+        write.commit()?;
+        self.recent.clear();
+        self.unwritten.clear();
+        self.lines = 0;
+        Ok(())
+    }
+
+    /// Looks at the next few entries and removes those that are void. Called about once a second.
+    pub(super) fn sweep(&mut self, now: u64) -> Result<usize, Broken> {
+        self.sweep.next(&self.database, [JOBS, OBJECTS], self.ttl_ms, now)
+    }
+
+    /// The inner error is the step's own and harms no other.
+    fn step(&mut self, step: &Step, now: u64, lines: &mut Vec<Vec<u8>>) -> Result<Result<Said, LedgerError>, Broken> {
+        let place = match step {
+            Step::Recall { object } => Place::Object(object.clone()),
+            other => Place::Job(other.key().to_owned()),
+        };
+        let record = match (self.known(&place, now)?, step) {
+            (Ok(record), _) => record,
+            // An end that is known is worth more than a record that cannot be read.
+            (Err(_), Step::Conclude { .. }) => None,
+            (Err(error), _) => return Ok(Err(error)),
+        };
+        let (said, change) = match step {
+            Step::Begin { .. } => (Said::Known(record::begin(record)), Change::Keep),
+            Step::Intent { prior, .. } => {
+                let (intent, change) = record::intent(record.as_ref(), *prior);
+                (Said::Intent(intent), change)
+            }
+            Step::Conclude { end, object, claimed, .. } => {
+                if let Some(object) = object {
+                    let put = Change::Put(Record::ended(end));
+                    if let Err(error) = self.change(Place::Object(object.clone()), put, now, Some(&mut *lines)) {
+                        return Ok(Err(error));
+                    }
+                }
+                (Said::Done, record::conclude(record.as_ref(), end, *claimed))
+            }
+            // Whoever finds the end tells it again in any case: not worth a line.
+            Step::Announced { keep: true, .. } => {
+                let change = record::announced(record, true);
+                return Ok(self.change(place, change, now, None).map(|()| Said::Done));
+            }
+            Step::Announced { keep: false, .. } => (Said::Done, record::announced(record, false)),
+            Step::Revert { prior, .. } => (Said::Done, record::revert(record.as_ref(), *prior)),
+            Step::Recall { .. } => (verdict(record), Change::Keep),
+        };
+        Ok(self.change(place, change, now, Some(lines)).map(|()| said))
+    }
+
+    fn change(
+        &mut self,
+        place: Place,
+        change: Change,
+        now: u64,
+        lines: Option<&mut Vec<Vec<u8>>>,
+    ) -> Result<(), LedgerError> {
+        let record = match change {
+            Change::Keep => return Ok(()),
+            Change::Put(record) => Some(record),
+            Change::Remove => None,
+        };
+        let recent = Recent { record, void_at: now.saturating_add(self.ttl_ms) };
+        if let Some(lines) = lines {
+            lines.push(write_line(&place, &recent)?);
+        }
+        self.recent.insert(place, recent);
+        Ok(())
+    }
+
+    fn known(&self, place: &Place, now: u64) -> Result<Result<Option<Record>, LedgerError>, Broken> {
+        if let Some(recent) = self.recent.get(place) {
+            return Ok(Ok(recent.record.clone().filter(|_| recent.void_at > now)));
+        }
+        let (definition, key) = match place {
+            Place::Job(key) => (JOBS, key),
+            Place::Object(key) => (OBJECTS, key),
+        };
+        let read = self.database.begin_read()?;
+        let table = match read.open_table(definition) {
+            Ok(table) => table,
+            // Nothing has been moved there yet.
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Ok(None)),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(value) = table.get(key.as_str())? else { return Ok(Ok(None)) };
+        Ok(match value.value().split_first_chunk::<EXPIRY_BYTES>() {
+            Some((void_at, _)) if u64::from_be_bytes(*void_at) <= now => Ok(None),
+            Some((_, json)) => Record::read(json).map(Some),
+            None => Err(LedgerError("the ledger holds a record that is cut off".to_owned())),
+        })
+    }
+}
+
+impl Step {
+    pub(super) fn only_looks(&self) -> bool {
+        matches!(self, Self::Begin { .. } | Self::Recall { .. })
+    }
+
+    pub(super) fn key(&self) -> &str {
+        match self {
+            Self::Begin { key }
+            | Self::Intent { key, .. }
+            | Self::Conclude { key, .. }
+            | Self::Announced { key, .. }
+            | Self::Revert { key, .. } => key,
+            Self::Recall { object } => object,
+        }
+    }
+}
+
+fn verdict(record: Option<Record>) -> Said {
+    match record {
+        Some(Record::Ended { end, .. }) if end.is_verdict() => Said::Verdict(Some(end)),
+        Some(Record::Ended { .. } | Record::Intent { .. }) | None => Said::Verdict(None),
+    }
+}

@@ -1,0 +1,110 @@
+//! What is kept of a job, and what a step makes of it. The memory and the file backend share these rules; the scripts of the Redis backend are
+//! the same rules again, held to them by the conformance suite.
+
+use antispoof_core::event::Conclusion;
+use antispoof_core::ports::{Intent, Known, LedgerError};
+use serde::Deserialize;
+
+/// A job that is not forgotten. (Who is at work on it is known by [`Claims`](super::claims::Claims).)
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Record {
+    /// Calls may have been paid for.
+    Intent { calls: u32 },
+    /// It has ended.
+    Ended { announced: bool, end: Box<Conclusion> },
+}
+
+/// What becomes of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Change {
+    Keep,
+    Put(Record),
+    Remove,
+}
+
+/// As it is written. An unknown field is of a later version and no harm.
+#[derive(Deserialize)]
+struct Written {
+    state: String,
+    #[serde(default)]
+    calls: u32,
+    #[serde(default)]
+    announced: bool,
+    end: Option<Box<Conclusion>>,
+}
+
+impl Record {
+    pub(super) fn ended(conclusion: &Conclusion) -> Self {
+        Self::Ended { announced: false, end: Box::new(conclusion.clone()) }
+    }
+
+    /// Compact JSON, the state first, so that it is known by its first bytes.
+    pub(super) fn write(&self) -> Result<String, LedgerError> {
+        match self {
+            Self::Intent { calls } => Ok(format!(r#"{{"state":"intent","calls":{calls}}}"#)),
+            Self::Ended { announced, end } => write_end(end, *announced),
+        }
+    }
+
+    /// Reads what [`Record::write`] wrote, also with more fields in it.
+    pub(super) fn read(text: &[u8]) -> Result<Self, LedgerError> {
+        let unreadable = |why: &str| LedgerError(format!("the ledger holds a record that cannot be read: {why}"));
+        let written: Written = serde_json::from_slice(text).map_err(|error| unreadable(&error.to_string()))?;
+        match (written.state.as_str(), written.end) {
+            ("intent", _) => Ok(Self::Intent { calls: written.calls.max(1) }),
+            ("verdict" | "failure", Some(end)) => Ok(Self::Ended { announced: written.announced, end }),
+            (state, _) => Err(unreadable(&format!("its state is {state:?}"))),
+        }
+    }
+}
+
+/// The record of an end.
+pub(super) fn write_end(end: &Conclusion, announced: bool) -> Result<String, LedgerError> {
+    let state = if end.is_verdict() { "verdict" } else { "failure" };
+    let end = serde_json::to_string(end).map_err(|error| LedgerError(format!("write the end of a job: {error}")))?;
+    Ok(format!(r#"{{"state":"{state}","announced":{announced},"end":{end}}}"#))
+}
+
+/// What a job is known as when it is claimed.
+pub(super) fn begin(record: Option<Record>) -> Known {
+    match record {
+        None => Known::Fresh,
+        Some(Record::Intent { calls }) => Known::InDoubt { calls },
+        Some(Record::Ended { end, .. }) => Known::Concluded(end),
+    }
+}
+
+/// Whether a call may be made. `prior` is what was in doubt before the claim; `None`: there is no claim.
+pub(super) fn intent(record: Option<&Record>, prior: Option<u32>) -> (Intent, Change) {
+    match (record, prior) {
+        (Some(Record::Ended { .. }), _) | (Some(Record::Intent { .. }), None) => (Intent::ClaimLost, Change::Keep),
+        (None | Some(Record::Intent { .. }), prior) => {
+            (Intent::Recorded, Change::Put(Record::Intent { calls: prior.unwrap_or_default().saturating_add(1) }))
+        }
+    }
+}
+
+/// A verdict that is found by whoever claimed the job is that of somebody who took it over; their failure is not the job's end.
+pub(super) fn conclude(record: Option<&Record>, conclusion: &Conclusion, claimed: bool) -> Change {
+    match record {
+        Some(Record::Ended { end, .. }) if claimed && end.is_verdict() && !conclusion.is_verdict() => Change::Keep,
+        _ => Change::Put(Record::ended(conclusion)),
+    }
+}
+
+pub(super) fn announced(record: Option<Record>, keep: bool) -> Change {
+    match record {
+        Some(Record::Ended { .. }) if !keep => Change::Remove,
+        Some(Record::Ended { announced: false, end }) => Change::Put(Record::Ended { announced: true, end }),
+        _ => Change::Keep,
+    }
+}
+
+/// After a claim whose call was not paid for: what was known before.
+pub(super) fn revert(record: Option<&Record>, prior: u32) -> Change {
+    match record {
+        Some(Record::Intent { .. }) if prior == 0 => Change::Remove,
+        Some(Record::Intent { .. }) => Change::Put(Record::Intent { calls: prior }),
+        Some(Record::Ended { .. }) | None => Change::Keep,
+    }
+}

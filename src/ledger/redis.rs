@@ -1,0 +1,224 @@
+//! A ledger in Redis or Valkey, shared by all workers. A step is one script, and so one round trip and no race.
+
+mod link;
+mod scripts;
+
+pub use link::UrlError;
+
+use super::claims::Claims;
+use super::clock::Clock;
+use super::record::{Record, write_end};
+use antispoof_core::event::Conclusion;
+use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
+use link::Link;
+use scripts::Scripts;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Most steps that are made up for after an outage. With more jobs than that in its hands, no process would be well.
+const MOST_OWED: usize = 4096;
+
+/// What the Redis backend needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct RedisOptions<'a> {
+    /// `redis://` or `rediss://`, with user, password and database.
+    pub url: &'a str,
+    /// Start of every key.
+    pub prefix: &'a str,
+    /// How long intents and ends are kept.
+    pub ttl: Duration,
+    /// How long a claim lasts that its worker does not renew: longer than the longest step between two renewals.
+    pub claim_life: Duration,
+    /// Limit for one step, connecting included.
+    pub patience: Duration,
+}
+
+/// The Redis backend. Connects when it is first asked, and again whenever it has to.
+#[derive(Debug)]
+pub struct Redis {
+    link: Link,
+    scripts: Scripts,
+    /// Whoever works in this process needs no round trip to be told that another task has the job; and the tokens of the claims are here.
+    claims: Claims,
+    prefix: String,
+    ttl_ms: u64,
+    claim_ms: u64,
+    /// Start of the tokens by which this process knows its claims.
+    process: String,
+    count: AtomicU64,
+    /// What the server could not be told: before anything else is begun, it is.
+    owed: Mutex<VecDeque<Step>>,
+}
+
+/// A step that can be told later.
+#[derive(Debug)]
+enum Step {
+    Conclude { job: String, object: Option<String>, record: String, yields: bool },
+    Release { job: String, token: String, paid: bool },
+}
+
+impl Redis {
+    /// Makes no connection yet.
+    pub fn new(options: &RedisOptions<'_>, clock: Clock) -> Result<Self, UrlError> {
+        Ok(Self {
+            link: Link::new(options.url, options.patience)?,
+            scripts: Scripts::new(),
+            claims: Claims::new(clock),
+            // The braces make a cluster keep all of it on one node, so that a script may touch two keys.
+            prefix: format!("{{{}}}:ledger:", options.prefix),
+            ttl_ms: millis(options.ttl),
+            claim_ms: millis(options.claim_life),
+            process: format!("{:016x}", fastrand::u64(..)),
+            count: AtomicU64::new(0),
+            owed: Mutex::default(),
+        })
+    }
+
+    /// Asks the server for a sign of life.
+    pub async fn ping(&self) -> Result<(), LedgerError> {
+        self.link.ask(&self.scripts.ping.prepare_invoke()).await.map(|_: String| ())
+    }
+
+    async fn begun(&self, key: &str) -> Result<Known, LedgerError> {
+        self.settle().await?;
+        let token = self.token();
+        let Some(claim) = self.claims.take(key, token.clone()) else { return Ok(Known::Busy) };
+        let mut script = self.scripts.begin.key(self.job(key));
+        script.arg(&token).arg(self.claim_ms);
+        let answer: Vec<u8> = self.link.ask(&script).await?;
+        match answer.as_slice() {
+            b"fresh" => {
+                claim.keep(0);
+                Ok(Known::Fresh)
+            }
+            b"busy" => Ok(Known::Busy),
+            record => match Record::read(record)? {
+                Record::Intent { calls } => {
+                    claim.keep(calls);
+                    Ok(Known::InDoubt { calls })
+                }
+                Record::Ended { end, .. } => Ok(Known::Concluded(end)),
+            },
+        }
+    }
+
+    /// Another for each claim, so that a step that is sent again finds its own claim and no other does.
+    fn token(&self) -> String {
+        format!("{}.{:x}", self.process, self.count.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn job(&self, key: &str) -> String {
+        format!("{}job:{key}", self.prefix)
+    }
+
+    fn object(&self, object: &str) -> String {
+        format!("{}object:{object}", self.prefix)
+    }
+
+    async fn tell(&self, step: Step) -> Result<(), LedgerError> {
+        let answer = self.say(&step).await;
+        if answer.is_err() {
+            let mut owed = self.owed();
+            if owed.len() >= MOST_OWED {
+                owed.pop_front();
+            }
+            owed.push_back(step);
+        }
+        answer
+    }
+
+    async fn say(&self, step: &Step) -> Result<(), LedgerError> {
+        let script = match step {
+            Step::Conclude { job, object, record, yields } => {
+                let mut script = self.scripts.conclude.key(job);
+                if let Some(object) = object {
+                    script.key(object);
+                }
+                script.arg(record).arg(self.ttl_ms).arg(i32::from(*yields));
+                script
+            }
+            Step::Release { job, token, paid } => {
+                let mut script = self.scripts.release.key(job);
+                script.arg(token).arg(i32::from(*paid));
+                script
+            }
+        };
+        self.link.ask(&script).await.map(|_: i64| ())
+    }
+
+    /// Tells what is owed. A call in doubt that was none, or a verdict that only this process knows, should not outlive an outage.
+    async fn settle(&self) -> Result<(), LedgerError> {
+        loop {
+            let Some(step) = self.owed().pop_front() else { return Ok(()) };
+            if let Err(error) = self.say(&step).await {
+                self.owed().push_front(step);
+                return Err(error);
+            }
+        }
+    }
+
+    fn owed(&self) -> MutexGuard<'_, VecDeque<Step>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger for Redis {
+    async fn begin(&self, key: &str) -> Result<Known, LedgerError> {
+        self.begun(key).await
+    }
+
+    async fn intent(&self, key: &str) -> Result<Intent, LedgerError> {
+        let token = self.claims.of(key).map_or_else(|| self.token(), |claim| claim.token);
+        let mut script = self.scripts.intent.key(self.job(key));
+        script.arg(&token).arg(self.claim_ms).arg(self.ttl_ms);
+        let recorded: i64 = self.link.ask(&script).await?;
+        if recorded == 0 {
+            return Ok(Intent::ClaimLost);
+        }
+        self.claims.intended(key, &token);
+        Ok(Intent::Recorded)
+    }
+
+    async fn conclude(&self, key: &str, object: Option<&str>, conclusion: &Conclusion) -> Result<(), LedgerError> {
+        let object = object.filter(|_| conclusion.is_verdict()).map(|object| self.object(object));
+        // A failure under a claim that was lost is not the job's end.
+        let yields = !conclusion.is_verdict() && self.claims.of(key).is_some();
+        let record = write_end(conclusion, false)?;
+        let step = Step::Conclude { job: self.job(key), object, record, yields };
+        let answer = self.tell(step).await;
+        drop(self.claims.give(key));
+        answer
+    }
+
+    async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
+        let mut script = self.scripts.announced.key(self.job(key));
+        script.arg(i32::from(keep));
+        self.link.ask(&script).await.map(|_: i64| ())
+    }
+
+    async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
+        let Some(claim) = self.claims.of(key) else { return Ok(()) };
+        let answer = self.tell(Step::Release { job: self.job(key), token: claim.token, paid }).await;
+        // Only now: until the server knows, another task of this process would be told that a dead claim is busy, or worse.
+        drop(self.claims.give(key));
+        answer
+    }
+
+    async fn recall(&self, object: &str) -> Result<Option<Conclusion>, LedgerError> {
+        let script = self.scripts.recall.key(self.object(object));
+        let answer: Option<Vec<u8>> = self.link.ask(&script).await?;
+        Ok(match answer.as_deref().map(Record::read).transpose()? {
+            Some(Record::Ended { end, .. }) if end.is_verdict() => Some(*end),
+            Some(Record::Ended { .. } | Record::Intent { .. }) | None => None,
+        })
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

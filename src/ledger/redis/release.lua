@@ -1,0 +1,18 @@
+-- KEYS: job. ARGV: token of the claim, 1 when its call may have been paid for.
+-- What was known before the claim is known again.
+local record = redis.call('GET', KEYS[1])
+if not record then return 0 end
+local state = string.match(record, '^{"state":"(%a+)"')
+if state ~= 'claimed' and state ~= 'intent' then return 0 end
+local known = cjson.decode(record)
+if known.by ~= ARGV[1] then return 0 end
+local calls = 0
+if state == 'intent' then
+  if ARGV[2] == '1' then calls = known.calls else calls = known.prior end
+end
+if calls == 0 then
+  redis.call('DEL', KEYS[1])
+else
+  redis.call('SET', KEYS[1], string.format('{"state":"intent","calls":%d}', calls), 'KEEPTTL')
+end
+return 1

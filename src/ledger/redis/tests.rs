@@ -1,0 +1,195 @@
+//! Against a real server.
+
+use super::*;
+use crate::ledger::conformance::{Hand, Lives, Place, conformance, verdict};
+use std::sync::Arc;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Server {
+    url: String,
+    prefix: String,
+    lives: Lives,
+    hand: Hand,
+    ledger: Arc<Redis>,
+}
+
+impl Server {
+    fn at(url: String, lives: Lives) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("unit-{}-{number}-{:08x}", std::process::id(), fastrand::u32(..));
+        let hand = Hand::default();
+        let ledger = Arc::new(connect(&url, &prefix, lives, &hand));
+        Self { url, prefix, lives, hand, ledger }
+    }
+
+    fn fresh(&self) -> Redis {
+        connect(&self.url, &self.prefix, self.lives, &self.hand)
+    }
+}
+
+fn connect(url: &str, prefix: &str, lives: Lives, hand: &Hand) -> Redis {
+    let options = RedisOptions { url, prefix, ttl: lives.ttl, claim_life: lives.claim, patience: PATIENCE };
+    Redis::new(&options, hand.clock()).expect("a URL")
+}
+
+fn test_server() -> String {
+    std::env::var("ANTISPOOF_TEST_REDIS_URL")
+        .expect("ANTISPOOF_TEST_REDIS_URL is not set: run make test, or: eval \"$(scripts/services env)\"")
+}
+
+impl Place for Server {
+    type Ledger = Redis;
+
+    async fn new(lives: Lives) -> Self {
+        Self::at(test_server(), lives)
+    }
+
+    fn worker(&self) -> Arc<Redis> {
+        self.ledger.clone()
+    }
+
+    async fn stranger(&self) -> Option<Arc<Redis>> {
+        Some(Arc::new(self.fresh()))
+    }
+
+    /// The server has its own clock, which nobody can set.
+    fn pass(&self, _: Duration) {}
+
+    async fn after_a_crash(self) -> Option<Self> {
+        let ledger = Arc::new(self.fresh());
+        Some(Self { ledger, ..self })
+    }
+}
+
+conformance!(Server);
+conformance!(Server: a_claim_that_was_taken_over_is_lost);
+
+fn long() -> Lives {
+    Lives { ttl: Duration::from_mins(10), claim: Duration::from_mins(1) }
+}
+
+async fn raw<T: redis::FromRedisValue>(server: &Server, command: &[&str]) -> T {
+    let client = redis::Client::open(server.url.as_str()).expect("a URL");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("the server");
+    let mut query = redis::cmd(command[0]);
+    for argument in &command[1..] {
+        query.arg(*argument);
+    }
+    query.query_async(&mut connection).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn what_was_recorded_outlives_the_worker() {
+    let lives = Lives { ttl: Duration::from_mins(10), claim: Duration::from_millis(200) };
+    let server = Server::new(lives).await;
+    server.ledger.begin("claimed").await.expect("begin");
+    server.ledger.begin("intended").await.expect("begin");
+    assert_eq!(server.ledger.intent("intended").await, Ok(Intent::Recorded));
+    server.ledger.conclude("ended", None, &verdict(0.5)).await.expect("conclude");
+    let server = server.after_a_crash().await.expect("it lasts");
+    assert_eq!(server.ledger.begin("ended").await, Ok(Known::Concluded(Box::new(verdict(0.5)))));
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let known = server.ledger.begin("intended").await.expect("begin");
+        if known == (Known::InDoubt { calls: 1 }) {
+            break;
+        }
+        assert_eq!(known, Known::Busy);
+        assert!(tokio::time::Instant::now() < deadline, "the claim of a dead worker does not run out");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_share_a_slot_and_records_are_readable_and_bounded_in_time() {
+    let server = Server::new(long()).await;
+    let key = format!("{{{}}}:ledger:job:a", server.prefix);
+    server.ledger.begin("a").await.expect("begin");
+    let claimed: String = raw(&server, &["GET", &key]).await;
+    assert!(claimed.starts_with(r#"{"state":"claimed","by":""#), "{claimed}");
+    let life: i64 = raw(&server, &["PTTL", &key]).await;
+    assert!((1..=60_000).contains(&life), "a claim that is not renewed goes by itself: {life}");
+
+    assert_eq!(server.ledger.intent("a").await, Ok(Intent::Recorded));
+    let until = |record: &str| {
+        let record: serde_json::Value = serde_json::from_str(record).expect("JSON");
+        assert_eq!((&record["state"], &record["calls"]), (&"intent".into(), &1.into()));
+        record["until"].as_u64().expect("a time")
+    };
+    let first = until(&raw::<String>(&server, &["GET", &key]).await);
+    let life: i64 = raw(&server, &["PTTL", &key]).await;
+    assert!((500_000..=600_000).contains(&life), "an intent lasts as long as an end: {life}");
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        assert_eq!(server.ledger.intent("a").await, Ok(Intent::Recorded));
+        if until(&raw::<String>(&server, &["GET", &key]).await) > first {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "an intent renews the claim");
+    }
+
+    server.ledger.conclude("a", Some("o"), &verdict(0.5)).await.expect("conclude");
+    server.ledger.announced("a", true).await.expect("announced");
+    let record: String = raw(&server, &["GET", &key]).await;
+    assert!(record.starts_with(r#"{"state":"verdict","announced":true,"end":{"#), "{record}");
+    let object = format!("{{{}}}:ledger:object:o", server.prefix);
+    for key in [key, object] {
+        let life: i64 = raw(&server, &["PTTL", &key]).await;
+        assert!((500_000..=600_000).contains(&life), "{key}: {life}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_the_scripts_is_told_again() {
+    let server = Server::new(long()).await;
+    assert_eq!(server.ledger.begin("a").await, Ok(Known::Fresh));
+    let _: String = raw(&server, &["SCRIPT", "FLUSH"]).await;
+    assert_eq!(server.ledger.begin("b").await, Ok(Known::Fresh));
+}
+
+#[tokio::test]
+async fn a_release_that_was_not_heard_is_made_up_for() {
+    let server = Server::new(long()).await;
+    server.ledger.begin("a").await.expect("begin");
+    assert_eq!(server.ledger.intent("a").await, Ok(Intent::Recorded));
+    server.ledger.begin("c").await.expect("begin");
+    server.ledger.link.cut().await;
+    server.ledger.release("a", false).await.expect_err("nobody listens");
+    server.ledger.conclude("c", None, &verdict(0.5)).await.expect_err("nobody listens");
+    server.ledger.begin("b").await.expect_err("nothing is begun before that is told");
+    server.ledger.link.mend().await;
+    assert_eq!(server.ledger.begin("b").await, Ok(Known::Fresh));
+    assert_eq!(server.fresh().begin("c").await, Ok(Known::Concluded(Box::new(verdict(0.5)))));
+    assert_eq!(server.ledger.begin("a").await, Ok(Known::Fresh), "no call was made");
+}
+
+#[tokio::test]
+async fn nobody_there_is_an_error_in_time_and_the_next_steps_fail_at_once() {
+    // Accepts and never answers.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("redis://user:hush@{}/3", listener.local_addr().expect("an address"));
+    let options = RedisOptions {
+        url: &url,
+        prefix: "unit",
+        ttl: PATIENCE,
+        claim_life: PATIENCE,
+        patience: Duration::from_millis(100),
+    };
+    let ledger = Redis::new(&options, Hand::default().clock()).expect("a URL");
+    let error = ledger.begin("a").await.expect_err("nobody answers").to_string();
+    assert!(error.contains("100ms") && error.contains("127.0.0.1") && !error.contains("hush"), "{error}");
+    let started = tokio::time::Instant::now();
+    let error = ledger.begin("a").await.expect_err("nobody answers").to_string();
+    assert!(started.elapsed() < Duration::from_millis(90), "it was tried a moment ago");
+    assert!(error.contains("does not answer") && !error.contains("hush"), "{error}");
+}
+
+#[test]
+fn a_url_that_cannot_be_used_is_refused_without_repeating_it() {
+    let options =
+        RedisOptions { url: "redis://:hush@h:x", prefix: "p", ttl: PATIENCE, claim_life: PATIENCE, patience: PATIENCE };
+    let error = Redis::new(&options, Clock::system()).expect_err("no port").to_string();
+    assert!(!error.contains("hush"), "{error}");
+}

@@ -1,0 +1,159 @@
+//! The ledger as the pipeline uses it: what an error means is decided here, counted, and said once each time it begins or ends.
+
+use crate::telemetry::Metrics;
+use antispoof_core::event::Conclusion;
+use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Which verdicts are given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// None once its event is confirmed.
+    Off,
+    /// The job's own.
+    Job,
+    /// Also that of another job on the same content.
+    Object,
+}
+
+/// What to do while the ledger cannot be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLedgerError {
+    /// Nothing is paid for.
+    Hold,
+    /// Work without it; a job that comes again is paid for again.
+    Proceed,
+}
+
+/// The ledger cannot be asked, and nothing may be paid for until it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Away;
+
+/// A ledger with a rule for its errors.
+pub struct Books<L> {
+    ledger: L,
+    on_error: OnLedgerError,
+    metrics: Arc<Metrics>,
+    away: AtomicBool,
+}
+
+impl<L: Ledger> Books<L> {
+    /// Errors are counted in `metrics`.
+    pub fn new(ledger: L, on_error: OnLedgerError, metrics: Arc<Metrics>) -> Self {
+        Self { ledger, on_error, metrics, away: AtomicBool::new(false) }
+    }
+
+    /// The ledger itself.
+    pub fn ledger(&self) -> &L {
+        &self.ledger
+    }
+
+    /// Whether an end that was given to it can be counted on to be there.
+    pub(super) fn remembers(&self) -> bool {
+        self.ledger.remembers() && !self.away.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn begin(&self, key: &str) -> Result<Known, Away> {
+        self.or("begin", self.ledger.begin(key).await, Known::Fresh)
+    }
+
+    pub(super) async fn intent(&self, key: &str) -> Result<Intent, Away> {
+        self.or("intent", self.ledger.intent(key).await, Intent::Recorded)
+    }
+
+    pub(super) async fn recall(&self, object: &str) -> Result<Option<Conclusion>, Away> {
+        self.or("recall", self.ledger.recall(object).await, None)
+    }
+
+    /// What is known is announced, whether or not the ledger takes it.
+    pub(super) async fn conclude(&self, key: &str, object: Option<&str>, conclusion: &Conclusion) {
+        self.noted("conclude", self.ledger.conclude(key, object, conclusion).await);
+    }
+
+    pub(super) async fn announced(&self, key: &str, keep: bool) {
+        self.noted("announced", self.ledger.announced(key, keep).await);
+    }
+
+    pub(super) async fn release(&self, key: &str, paid: bool) {
+        self.noted("release", self.ledger.release(key, paid).await);
+    }
+
+    fn or<T>(&self, op: &'static str, result: Result<T, LedgerError>, without: T) -> Result<T, Away> {
+        match (self.noted(op, result), self.on_error) {
+            (Some(known), _) => Ok(known),
+            (None, OnLedgerError::Proceed) => Ok(without),
+            (None, OnLedgerError::Hold) => Err(Away),
+        }
+    }
+
+    fn noted<T>(&self, op: &'static str, result: Result<T, LedgerError>) -> Option<T> {
+        match result {
+            Ok(known) => {
+                if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
+                    tracing::info!("the ledger answers again");
+                }
+                Some(known)
+            }
+            Err(error) => {
+                self.metrics.ledger_errors.get_or_create(&[("op", op)]).inc();
+                if self.away.swap(true, Ordering::Relaxed) {
+                    tracing::debug!(op, %error, "the ledger did not take a step");
+                } else {
+                    let so = match self.on_error {
+                        OnLedgerError::Hold => "nothing is paid for until it is back",
+                        OnLedgerError::Proceed => {
+                            "jobs are judged without it, those that come again are paid for again"
+                        }
+                    };
+                    tracing::error!(op, %error, "{error}: {so}");
+                }
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Gone;
+
+    impl Ledger for Gone {
+        async fn begin(&self, _: &str) -> Result<Known, LedgerError> {
+            Err(LedgerError("gone".to_owned()))
+        }
+        async fn intent(&self, _: &str) -> Result<Intent, LedgerError> {
+            Err(LedgerError("gone".to_owned()))
+        }
+        async fn conclude(&self, _: &str, _: Option<&str>, _: &Conclusion) -> Result<(), LedgerError> {
+            Err(LedgerError("gone".to_owned()))
+        }
+        async fn announced(&self, _: &str, _: bool) -> Result<(), LedgerError> {
+            Err(LedgerError("gone".to_owned()))
+        }
+        async fn release(&self, _: &str, _: bool) -> Result<(), LedgerError> {
+            Err(LedgerError("gone".to_owned()))
+        }
+        async fn recall(&self, _: &str) -> Result<Option<Conclusion>, LedgerError> {
+            Err(LedgerError("gone".to_owned()))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_holds_or_is_worked_without_and_is_counted_either_way() {
+        let metrics = Arc::new(Metrics::new());
+        let hold = Books::new(Gone, OnLedgerError::Hold, metrics.clone());
+        assert_eq!(hold.begin("a").await, Err(Away));
+        assert_eq!(hold.intent("a").await, Err(Away));
+        assert_eq!(hold.recall("a").await, Err(Away));
+        let proceed = Books::new(Gone, OnLedgerError::Proceed, metrics.clone());
+        assert_eq!(proceed.begin("a").await, Ok(Known::Fresh));
+        assert_eq!(proceed.intent("a").await, Ok(Intent::Recorded));
+        assert_eq!(proceed.recall("a").await, Ok(None));
+        proceed.release("a", false).await;
+        let count = |op| metrics.ledger_errors.get_or_create(&[("op", op)]).get();
+        assert_eq!(["begin", "intent", "recall", "release", "conclude"].map(count), [2, 2, 2, 1, 0]);
+    }
+}

@@ -1,0 +1,86 @@
+//! Which verdicts are given again.
+
+use super::{events, publish};
+use crate::harness::broker::Message;
+use crate::harness::store::BUCKET;
+use crate::harness::world::World;
+use crate::images::{jpeg, sha256};
+use serde_json::json;
+
+fn reused(event: &Message) -> bool {
+    event.json["data"]["check"]["reused"] == true
+}
+
+#[tokio::test]
+async fn two_workers_that_share_a_ledger_pay_once_for_a_job() {
+    let world = World::new("ledger_shared").await;
+    let _first = world.daemon_with_redis().start_ready().await;
+    let _second = world.daemon_with_redis().start_ready().await;
+    world.simulator.configure(json!({ "latency": "500ms" })).await;
+    let bytes = jpeg::tiny(1);
+    let stored = world.upload("face.jpg", bytes.clone()).await;
+    let job =
+        json!({ "id": world.submit_job(json!({ "key": stored.key })).await, "bucket": BUCKET, "key": stored.key });
+    for _ in 0..7 {
+        publish(&world, &job).await;
+    }
+    let events = events(&world, job["id"].as_str().expect("an id"), 8).await;
+    assert_eq!(world.simulator.billed(&sha256(&bytes)).await, 1);
+    assert_eq!(events.iter().filter(|event| !reused(event)).count(), 1);
+    assert!(events.iter().all(|event| event.json["id"] == events[0].json["id"]), "the same end has the same id");
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn the_same_content_is_paid_for_once_where_that_is_wanted() {
+    let world = World::new("ledger_object").await;
+    let bytes = jpeg::tiny(1);
+    let stored = world.upload("face.jpg", bytes.clone()).await;
+    let daemon = world.daemon_with_redis().set("ledger.reuse", "object").start_ready().await;
+    let first = world.submit(&stored.key).await;
+    let first = world.event_for(&first).await;
+    let second = world.submit(&stored.key).await;
+    let second = world.event_for(&second).await;
+    assert!(!reused(&first) && reused(&second));
+    assert_ne!(first.json["id"], second.json["id"], "another job has another end");
+    for field in ["accuracy", "spoof_detected", "outcome", "image"] {
+        assert_eq!(first.json["data"][field], second.json["data"][field], "{field}");
+    }
+    assert_eq!(world.simulator.billed(&sha256(&bytes)).await, 1);
+    assert_eq!(daemon.metric("antispoofd_verdicts_reused_total").await, Some(1.0));
+    drop(daemon);
+
+    // What is remembered is the vendor's word; what it means is for the settings of today.
+    let _strict =
+        world.daemon_with_redis().set("ledger.reuse", "object").set("api.review_below", "1").start_ready().await;
+    let third = world.submit(&stored.key).await;
+    let third = world.event_for(&third).await;
+    assert!(reused(&third));
+    assert_eq!((third.outcome(), &third.json["data"]["accuracy"]), (Some("review"), &first.json["data"]["accuracy"]));
+
+    // Other content under the same key is another object.
+    let other = jpeg::tiny(2);
+    world.upload("face.jpg", other.clone()).await;
+    let fourth = world.submit(&stored.key).await;
+    assert!(!reused(&world.event_for(&fourth).await));
+    assert_eq!(world.simulator.billed(&sha256(&other)).await, 1);
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_job_that_is_published_again_is_paid_for_again_only_where_that_is_wanted() {
+    let world = World::new("ledger_off").await;
+    let _daemon = world.daemon_with_redis().set("ledger.reuse", "off").start_ready().await;
+    let bytes = jpeg::tiny(1);
+    let stored = world.upload("face.jpg", bytes.clone()).await;
+    let job =
+        json!({ "id": world.submit_job(json!({ "key": stored.key })).await, "bucket": BUCKET, "key": stored.key });
+    let id = job["id"].as_str().expect("an id");
+    events(&world, id, 1).await;
+    world.assert_drained().await;
+    publish(&world, &job).await;
+    let events = events(&world, id, 2).await;
+    assert!(events.iter().all(|event| !reused(event)));
+    assert_eq!(world.simulator.billed(&sha256(&bytes)).await, 2);
+    world.assert_drained().await;
+}
