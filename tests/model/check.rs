@@ -39,7 +39,9 @@ fn agreed(job: &JobRecord, wrong: &mut impl FnMut(String)) {
     let mut said = BTreeMap::new();
     for (id, key) in &job.events {
         let first = said.entry(id).or_insert(key);
-        if *first != key && !job.forgotten {
+        // That the object cannot be looked at is no end of the job and nobody keeps it: two copies may say it in different words.
+        let unseen = job.submitted > 1 && [*first, key].iter().all(|key| key.starts_with("failure.store_"));
+        if *first != key && !job.forgotten && !unseen {
             wrong(format!("event {id} says {first} and {key}"));
         }
     }
@@ -77,7 +79,9 @@ fn parked(job: &JobRecord, wrong: &mut impl FnMut(String)) {
     if verdicts == 0 && job.parked.is_empty() && job.parked_by_broker == 0 {
         wrong("it has no verdict and is not parked".to_owned());
     }
-    if verdicts > 0 && !job.parked.is_empty() && rounds(job) == 0 && !job.forgotten {
+    // A copy of a job whose object has changed meanwhile is about what is there now, and has an end of its own.
+    let other_content = job.kind == Kind::Changing;
+    if verdicts > 0 && !job.parked.is_empty() && rounds(job) == 0 && !job.forgotten && !other_content {
         wrong("it has a verdict and is parked".to_owned());
     }
 }
