@@ -216,6 +216,10 @@ where
                 Miss::Stopped => return Examined::Stopped,
                 Miss::Lost => return Examined::Lost,
             };
+            if failure.code() == Code::ObjectChanged && progress.seen.is_some() {
+                // Claimed as the round of a content that is gone: what is there now is another round's, and maybe somebody else's.
+                return Examined::Held;
+            }
             tries += 1;
             let failure = if failure.code() == Code::ObjectChanged && !pinned(job.image()) {
                 // Overwritten since our own first look. The job asked for whatever is there, so look again, now or later.
