@@ -45,7 +45,7 @@ fn mistakes_are_named_with_their_remedy() {
         (r#"{"bucket":"kyc-uploads"}"#, &["missing field `key`"]),
         (r#"{"key":"a"}"#, &["bucket", "s3.default_bucket"]),
         (r#"{"bucket":"kyc-uploads","key":"a","kye":1}"#, &["unknown field `kye`", "column"]),
-        (r#"{"bucket":"kyc-uploads","key":7}"#, &["invalid type", "string"]),
+        (r#"{"bucket":"kyc-uploads","key":7}"#, &["wrong type", "expected a string"]),
         (r#"{"bucket":"kyc-uploads","key":"a","key":"b"}"#, &["duplicate field `key`"]),
         (r#"{"bucket":"Kyc","key":"a"}"#, &["bucket:"]),
         (r#"{"bucket":"a..b","key":"a"}"#, &["bucket:"]),
@@ -67,6 +67,18 @@ fn mistakes_are_named_with_their_remedy() {
         for word in words {
             assert!(failure.message().contains(word), "{body}: {failure}");
         }
+    }
+}
+
+#[test]
+fn a_complaint_never_shows_a_value() {
+    for body in [
+        r#""{\"key\":\"users/jane@example.com/selfie.jpg\"}""#,
+        r#"{"bucket":"kyc-uploads","key":"a","metadata":{},"id":["jane@example.com"]}"#,
+        r#""data:image/jpeg;base64,/9j/jane@example.com""#,
+    ] {
+        let failure = decode(body).expect_err("not a job");
+        assert!(!failure.message().contains("jane"), "{failure}");
     }
 }
 
