@@ -127,6 +127,13 @@ where
                     // Claimed under a name that follows from what is over, so that two of a kind do not both call.
                     claim = stable_key(&[key, &round]);
                     known = self.books.begin(&claim).await;
+                    // Whoever had that name before has left an end under the job's own.
+                    if matches!(known, Ok(Known::Fresh | Known::InDoubt { .. }))
+                        && !self.is_latest(key, &conclusion).await
+                    {
+                        self.books.release(&claim, false).await;
+                        return Examined::Held;
+                    }
                 }
             }
         }
@@ -165,6 +172,19 @@ where
             }
         }
         examined
+    }
+
+    /// Whether an end is still the last word on its job.
+    async fn is_latest(&self, key: &str, conclusion: &Conclusion) -> bool {
+        match self.books.begin(key).await {
+            Ok(Known::Concluded(now)) => *now == *conclusion,
+            Ok(Known::Fresh | Known::InDoubt { .. }) => {
+                // Forgotten in the meantime.
+                self.books.release(key, false).await;
+                true
+            }
+            Ok(Known::Busy) | Err(Away) => false,
+        }
     }
 
     /// The end is on record under the job's own key, which gave up a claim of that name. The claim of another round is left to be given up.
