@@ -46,7 +46,8 @@ native_start() {
 
 native_wait() {
   local limit_name="${1^^}_START_LIMIT"
-  wait_until "${!limit_name}" native_settled "$1" && "${1}_ready"
+  # It is not asked again once it has answered: on a busy machine a second answer can be late.
+  wait_until "${!limit_name}" native_settled "$1" && ! gone "$state/$1.pid"
 }
 
 # Ready, or dead: there is no point in waiting for the dead.
