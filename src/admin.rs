@@ -3,7 +3,7 @@
 //! | path | says |
 //! |---|---|
 //! | `/livez` (also `/healthz`) | 200 as long as the process answers at all. Never about broker, store or API: restarting helps none of them |
-//! | `/readyz` | 200 when connected, consuming (or paused by the gate on purpose) and not draining |
+//! | `/readyz` | 200 when connected, consuming (or paused on purpose: by the gate, or for a job that is run alone) and not draining |
 //! | `/startupz` | 200 once the first consumer has been registered |
 //! | `/metrics` | Prometheus text |
 //!
@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -43,17 +43,17 @@ pub struct Health {
     metrics: Arc<Metrics>,
     gate: Gate,
     stop: Stop,
-    started: Arc<AtomicBool>,
 }
 
 impl Health {
     /// Reads from where the facts are kept.
     pub fn new(metrics: Arc<Metrics>, gate: Gate, stop: Stop) -> Self {
-        Self { metrics, gate, stop, started: Arc::default() }
+        Self { metrics, gate, stop }
     }
 
     fn readiness(&self) -> [(&'static str, bool); 3] {
-        let paused_on_purpose = *self.gate.watch().borrow() != crate::gate::State::Open;
+        let gate_open = *self.gate.watch().borrow() == crate::gate::State::Open;
+        let paused_on_purpose = !gate_open || self.metrics.alone_now.get() == 1;
         let consuming = self.metrics.amqp_consuming.get() == 1;
         [
             ("amqp-connected", self.metrics.amqp_connected.get() == 1),
@@ -63,10 +63,7 @@ impl Health {
     }
 
     fn started(&self) -> bool {
-        if self.metrics.amqp_consuming.get() == 1 {
-            self.started.store(true, Ordering::Relaxed);
-        }
-        self.started.load(Ordering::Relaxed)
+        self.metrics.has_consumed.load(Ordering::Relaxed)
     }
 }
 

@@ -33,8 +33,9 @@ use crate::settings;
 use antispoof_core::event::Event;
 use antispoof_core::failure::Failure;
 use antispoof_core::ports::{Broker, Lease as _, LeaseLost, PublishError, Spent};
-use session::Session;
+use session::{Met, Session};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +51,10 @@ pub trait Observer: Send + Sync + 'static {
     fn blocked(&self, blocked: bool);
     /// The consumer is registered with the broker (`true`) or not.
     fn consuming(&self, on: bool);
+    /// The broker confirmed, returned or refused a message after so long.
+    fn published(&self, took: Duration);
+    /// A confirm is late (`true`), or is waited for no longer.
+    fn late(&self, waiting: bool);
 }
 
 /// The broker, as the pipeline sees it. Cheap to clone.
@@ -65,8 +70,7 @@ struct Shared {
     worker: String,
     session: watch::Sender<Option<Arc<Session>>>,
     demand: watch::Sender<Demand>,
-    /// There is a session and no alarm blocks it.
-    publishable: watch::Sender<bool>,
+    met: watch::Sender<Met>,
 }
 
 impl Amqp {
@@ -86,7 +90,7 @@ impl Amqp {
             worker,
             session: watch::Sender::new(None),
             demand: watch::Sender::new(Demand::Paused),
-            publishable: watch::Sender::new(false),
+            met: watch::Sender::new(Met::NoSession),
         });
         // A session never has more than the prefetch unsettled. The rest is room for what a lost session left behind.
         let (leases, inbox) = mpsc::channel(usize::from(prefetch) * 2);
@@ -97,6 +101,16 @@ impl Amqp {
     /// How much is to be consumed. Takes effect by cancelling and consuming anew: the prefetch of a live consumer cannot be changed.
     pub fn demand(&self, demand: Demand) {
         self.shared.demand.send_if_modified(|current| std::mem::replace(current, demand) != demand);
+    }
+
+    /// Ends when what is consumed is as it was demanded, and everything that was delivered under an earlier demand has been passed on; or when there
+    /// is no session. Cancel safe.
+    pub async fn until_met(&self, demand: Demand) {
+        let mut met = self.shared.met.subscribe();
+        if met.wait_for(|&met| met == Met::NoSession || met == Met::As(demand)).await.is_err() {
+            // The sender lives as long as this handle.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Waits until there is a session, for as long as `publish_timeout`.
@@ -167,14 +181,25 @@ impl Broker for Amqp {
     }
 
     fn can_publish(&self) -> bool {
-        *self.shared.publishable.borrow() && self.shared.session.borrow().as_ref().is_some_and(|s| s.outbox.open())
+        self.shared.session.borrow().as_ref().is_some_and(|session| session.outbox.open())
     }
 
     async fn until_publishable(&self) {
-        let mut publishable = self.shared.publishable.subscribe();
-        if publishable.wait_for(|&publishable| publishable).await.is_err() {
-            // The sender lives as long as this handle.
-            std::future::pending::<()>().await;
+        let mut sessions = self.shared.session.subscribe();
+        loop {
+            let session = sessions.borrow_and_update().clone();
+            let clear = async {
+                match &session {
+                    Some(session) => session.outbox.until_clear().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = clear => return,
+                // The sender lives as long as this handle.
+                _changed = sessions.changed() => {}
+            }
         }
     }
 }

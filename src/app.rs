@@ -21,6 +21,7 @@ use antispoof_core::tap;
 use secrecy::ExposeSecret as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
@@ -233,5 +234,16 @@ impl Observer for Metrics {
 
     fn consuming(&self, on: bool) {
         self.amqp_consuming.set(on.into());
+        if on {
+            self.has_consumed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn published(&self, took: Duration) {
+        self.amqp_publish.observe(took.as_secs_f64());
+    }
+
+    fn late(&self, waiting: bool) {
+        self.amqp_late.inc_by(if waiting { 1 } else { -1 });
     }
 }

@@ -36,6 +36,9 @@ use tokio::time::Instant;
 /// The broker parks a job by itself after twenty deliveries, without a word to anybody. At this count it is done here, with an event.
 const DELIVERY_LIMIT: u32 = 19;
 
+/// From so many deliveries without an end on, a job is suspected of ending the process and is run with nothing beside it.
+pub const SUSPECT: u32 = 3;
+
 /// A probe gives its job back after this, well within the broker's consumer timeout of 30 minutes, and the next job takes over.
 const PROBE_HOLD: Duration = Duration::from_mins(10);
 
@@ -141,6 +144,20 @@ where
         }
     }
 
+    /// Puts a lease back untouched: it is not its turn. Broken off only by the hard stop.
+    pub async fn postpone(&self, lease: B::Lease) {
+        let mut entry = self.journal.begin(lease.attempt().next().count());
+        // The whole count: put off each time, the one that ends the process would never come to its own end.
+        let spent = Spent { attempts: lease.attempt(), in_doubt: lease.in_doubt(), deliveries: lease.deliveries() };
+        match Job::decode(lease.body(), lease.properties(), &self.rules.admission) {
+            Ok(job) => entry.names(job.id(), Some(&ImageReport::of(job.image()))),
+            Err(_) => entry.names(&Origin::of_message(lease.body(), lease.properties()).job_id, None),
+        }
+        if let Some(end) = self.stop.hard().run_until_cancelled(self.give_back_unspent(lease, spent, None)).await {
+            entry.end(end);
+        }
+    }
+
     async fn run(&self, lease: B::Lease, entry: &mut crate::telemetry::Entry) -> End {
         let job = match Job::decode(lease.body(), lease.properties(), &self.rules.admission) {
             Ok(job) => job,
@@ -175,7 +192,9 @@ where
                 after_ms: progress.after_ms,
                 in_doubt: progress.in_doubt,
             };
-            let spent = Spent { attempts: lease.attempt(), in_doubt: progress.in_doubt };
+            // It stays a suspect, and comes no nearer to the limit by going round while something is away for days.
+            let deliveries = lease.deliveries().min(SUSPECT);
+            let spent = Spent { attempts: lease.attempt(), in_doubt: progress.in_doubt, deliveries };
             let failure = match examined {
                 Examined::Concluded(conclusion) => return self.announce(lease, &job, &key, *conclusion, entry).await,
                 Examined::Ended(conclusion) => {
@@ -196,7 +215,7 @@ where
                         Plan::Park { .. } => return self.park(lease, known(progress), failure.clone(), entry).await,
                         Plan::TryAgain { tier, spent: attempts } => {
                             self.give_up(progress.claim.as_deref(), failure.code() == Code::ApiInDoubt).await;
-                            return self.defer(lease, tier, Spent { attempts, ..spent }, failure).await;
+                            return self.defer(lease, tier, Spent { attempts, deliveries: 0, ..spent }, failure).await;
                         }
                         Plan::GiveBack => self.give_up(progress.claim.as_deref(), false).await,
                     }

@@ -1,13 +1,17 @@
 //! A permit, a lease, a task; and how it all stops.
 
+mod alone;
+mod appetite;
+
 use crate::amqp::{Amqp, Demand, Inbox, JobLease};
-use crate::gate::State;
 use crate::lifecycle::Stop;
 use crate::pipeline::Pipeline;
 use antispoof_core::ports::{Broker, Detector, ImageStore, Ledger};
+use appetite::{Caution, follow};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -28,6 +32,9 @@ pub enum Drained {
 pub trait Consuming: Broker<Lease: 'static> + Clone + 'static {
     /// How much is to be delivered from now on; what has been delivered already stays in hand.
     fn demand(&self, demand: Demand);
+    /// Ends when that has come about: what was delivered under an earlier demand has arrived. At once while there is no session, because then nothing
+    /// is delivered. Cancel safe.
+    fn until_met(&self, demand: Demand) -> impl Future<Output = ()> + Send;
 }
 
 /// Where the leases of a broker arrive.
@@ -42,6 +49,10 @@ impl Consuming for Amqp {
     fn demand(&self, demand: Demand) {
         Self::demand(self, demand);
     }
+
+    async fn until_met(&self, demand: Demand) {
+        Self::until_met(self, demand).await;
+    }
 }
 
 impl Arrivals<JobLease> for Inbox {
@@ -52,6 +63,15 @@ impl Arrivals<JobLease> for Inbox {
     fn waiting(&mut self) -> Option<JobLease> {
         Self::waiting(self)
     }
+}
+
+/// What it takes to have jobs in hand.
+struct Hands<S, D, L, B> {
+    pipeline: Arc<Pipeline<S, D, L, B>>,
+    tasks: TaskTracker,
+    permits: Arc<Semaphore>,
+    concurrency: u16,
+    caution: watch::Sender<Caution>,
 }
 
 /// Consumes until the soft stop, then drains for at most `drain`.
@@ -67,51 +87,49 @@ where
     L: Ledger + 'static,
     B: Consuming,
 {
-    let permits = Arc::new(Semaphore::new(usize::from(concurrency)));
-    let tasks = TaskTracker::new();
-    let broker = pipeline.broker.clone();
-    let stop = pipeline.stop.clone();
-    let gate = tokio::spawn(follow_gate(pipeline.clone()));
-    while let Some(Ok(permit)) = stop.soft().run_until_cancelled(permits.clone().acquire_owned()).await {
+    let hands = Hands {
+        pipeline: pipeline.clone(),
+        tasks: TaskTracker::new(),
+        permits: Arc::new(Semaphore::new(usize::from(concurrency))),
+        concurrency,
+        caution: watch::Sender::new(Caution::None),
+    };
+    let stop = &pipeline.stop;
+    let following = tokio::spawn(follow(pipeline.clone(), hands.caution.clone()));
+    while let Some(Ok(permit)) = hands.permit().await {
         let Some(Some(lease)) = stop.soft().run_until_cancelled(inbox.next()).await else { break };
-        let pipeline = pipeline.clone();
-        tasks.spawn(async move {
-            pipeline.handle(lease).await;
+        if Hands::<S, D, L, B>::suspects(&lease) {
             drop(permit);
-        });
+            stop.hard().run_until_cancelled(hands.run_alone(lease, &mut inbox)).await;
+        } else {
+            hands.start(lease, permit);
+        }
     }
-    gate.abort();
+    following.abort();
     // Waited for, so that nothing it was about to ask for comes after the pause.
-    drop(gate.await);
-    broker.demand(Demand::Paused);
-    drained(&tasks, &mut inbox, &broker, &stop, drain).await
+    drop(following.await);
+    pipeline.broker.demand(Demand::Paused);
+    drained(&hands.tasks, &mut inbox, &pipeline.broker, stop, drain).await
 }
 
-/// Consumes nothing while the gate is closed, and one job to find the next probe.
-async fn follow_gate<S, D, L, B>(pipeline: Arc<Pipeline<S, D, L, B>>)
+impl<S, D, L, B> Hands<S, D, L, B>
 where
-    S: ImageStore,
-    D: Detector,
-    L: Ledger,
+    S: ImageStore + 'static,
+    D: Detector + 'static,
+    L: Ledger + 'static,
     B: Consuming,
 {
-    let mut states = pipeline.gate.watch();
-    loop {
-        let state = *states.borrow_and_update();
-        pipeline.journal.metrics().gate_open.set((state == State::Open).into());
-        let demand = match state {
-            State::Open => Demand::Full,
-            State::Closed(_) => Demand::Paused,
-            State::Handover(_) => Demand::One,
-        };
-        // The worker pauses when it drains; that must not be undone.
-        if pipeline.stop.soft().is_cancelled() {
-            return;
-        }
-        pipeline.broker.demand(demand);
-        if states.changed().await.is_err() {
-            return;
-        }
+    /// `None` when the process stops.
+    async fn permit(&self) -> Option<Result<OwnedSemaphorePermit, AcquireError>> {
+        self.pipeline.stop.soft().run_until_cancelled(self.permits.clone().acquire_owned()).await
+    }
+
+    fn start(&self, lease: B::Lease, permit: OwnedSemaphorePermit) -> JoinHandle<()> {
+        let pipeline = self.pipeline.clone();
+        self.tasks.spawn(async move {
+            pipeline.handle(lease).await;
+            drop(permit);
+        })
     }
 }
 

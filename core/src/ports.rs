@@ -164,7 +164,7 @@ pub trait Lease: Send + Sync {
     fn replay(&self) -> u32;
     /// How many calls for this job may have been paid for without an answer, as far as the message says.
     fn in_doubt(&self) -> u32;
-    /// How often the broker says it has delivered it before, without an end.
+    /// How often it has been delivered before without an end: as the broker says, and as an earlier copy of it said.
     fn deliveries(&self) -> u32;
     /// True when this message, or the one it is a copy of, had been delivered before that moment (milliseconds since 1970): what ended then
     /// was this message's own end. False for a message that was published since.
@@ -180,6 +180,8 @@ pub struct Spent {
     pub attempts: Attempt,
     /// Calls that may have been paid for without an answer.
     pub in_doubt: u32,
+    /// Deliveries without an end. The broker begins to count anew with each copy, so a job that merely goes back takes its count along.
+    pub deliveries: u32,
 }
 
 /// Why a message could not be put where it should go.

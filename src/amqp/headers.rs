@@ -13,6 +13,7 @@ pub(super) const ATTEMPT: &str = "as-attempt";
 pub(super) const FIRST_SEEN: &str = "as-first-seen";
 pub(super) const REPLAY: &str = "as-replay";
 pub(super) const IN_DOUBT: &str = "as-in-doubt";
+pub(super) const DELIVERIES: &str = "as-deliveries";
 const CODE: &str = "as-code";
 const STAGE: &str = "as-stage";
 const ERROR: &str = "as-error";
@@ -69,6 +70,9 @@ pub(super) fn republished(lease: &JobLease, notes: &Notes<'_>) -> BasicPropertie
     headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(notes.spent.attempts.count().into()));
     if notes.spent.in_doubt > 0 {
         headers.insert(IN_DOUBT.into(), AMQPValue::LongLongInt(notes.spent.in_doubt.into()));
+    }
+    if notes.spent.deliveries > 0 {
+        headers.insert(DELIVERIES.into(), AMQPValue::LongLongInt(notes.spent.deliveries.into()));
     }
     headers.insert(FIRST_SEEN.into(), AMQPValue::LongLongInt(lease.first_seen_ms()));
     headers.insert(WORKER.into(), long(notes.worker));
@@ -159,7 +163,11 @@ pub fn job_message(id: &str) -> BasicProperties {
 fn travels(name: &str) -> bool {
     let ours_or_the_broker_s = name.starts_with("x-") || name.starts_with("X-");
     let last_failure = [CODE, STAGE, ERROR, HTTP_STATUS, WORKER, PARKED_AT].contains(&name);
-    !ours_or_the_broker_s && !last_failure && !name.eq_ignore_ascii_case("cc") && !name.eq_ignore_ascii_case("bcc")
+    !ours_or_the_broker_s
+        && !last_failure
+        && name != DELIVERIES
+        && !name.eq_ignore_ascii_case("cc")
+        && !name.eq_ignore_ascii_case("bcc")
 }
 
 /// Trace headers come as any of three types, depending on the client library.
@@ -189,7 +197,7 @@ mod tests {
     use antispoof_core::retry::Attempt;
 
     fn spent(attempts: u32, in_doubt: u32) -> Spent {
-        Spent { attempts: Attempt::spent(attempts), in_doubt }
+        Spent { attempts: Attempt::spent(attempts), in_doubt, deliveries: 0 }
     }
 
     fn delivered(headers: &[(&str, AMQPValue)]) -> JobLease {
@@ -213,6 +221,7 @@ mod tests {
             ("CC", long("elsewhere")),
             ("as-code", long("old")),
             ("as-replay", AMQPValue::LongLongInt(2)),
+            ("as-deliveries", AMQPValue::LongLongInt(4)),
             ("tenant", long("42")),
         ]);
         let failure = Failure::new(Code::ApiUnavailable, "the API answered 503").with_status(503);
@@ -220,7 +229,7 @@ mod tests {
         let properties = republished(&lease, &notes);
         let headers = properties.headers().clone().unwrap_or_default();
         let headers = headers.inner();
-        for gone in ["x-death", "x-delivery-count", "CC"] {
+        for gone in ["x-death", "x-delivery-count", "CC", "as-deliveries"] {
             assert!(!headers.contains_key(gone), "{gone}");
         }
         assert_eq!(text(&headers["tenant"]).as_deref(), Some("42"));

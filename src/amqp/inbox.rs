@@ -147,13 +147,14 @@ impl Lease for JobLease {
     }
 
     fn deliveries(&self) -> u32 {
-        self.count("x-delivery-count")
+        let counted = if self.redelivered { self.count("x-delivery-count") } else { 0 };
+        self.count(headers::DELIVERIES).saturating_add(counted)
     }
 
     fn seen_before(&self, at_ms: i64) -> bool {
         match headers::number(&self.raw, headers::FIRST_SEEN) {
             Some(first_seen) => first_seen <= at_ms,
-            None => self.redelivered || self.deliveries() > 0,
+            None => self.redelivered,
         }
     }
 

@@ -1,15 +1,20 @@
 //! Publishing with proof. One publish is in flight on a channel at a time: with more, lapin may charge a returned message to another
 //! publish, and an unroutable verdict would pass for delivered.
 
+use super::Observer;
 use super::session::Trouble;
 use antispoof_core::ports::PublishError;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+
+/// A confirm takes milliseconds, on a busy cluster some hundred. The broker says that it blocks only to those who publish, and a link that
+/// swallows everything says nothing at all: so nothing new is paid for while a confirm takes longer than this, or than half of the limit.
+const LATE: Duration = Duration::from_secs(2);
 
 /// Proof that the broker has a persistent copy in a queue. Made only by [`Outbox::publish`].
 #[derive(Debug)]
@@ -21,35 +26,59 @@ pub struct Outbox {
     connection: Arc<Connection>,
     idle: Mutex<Vec<Channel>>,
     permits: Semaphore,
-    blocked: AtomicBool,
+    way: watch::Sender<Way>,
     limit: Duration,
     trouble: Trouble,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+/// What stands in the way of a publish.
+#[derive(Clone, Copy, Debug, Default)]
+struct Way {
+    blocked: bool,
+    /// Publishes whose confirm is late.
+    late: u32,
 }
 
 impl Outbox {
     /// A pool of up to `channels` channels, opened when first needed. `limit` bounds a publish up to its confirm.
     pub fn new(connection: Arc<Connection>, channels: u16, limit: Duration) -> Self {
-        Self::with_trouble(connection, channels, limit, Trouble::default())
+        Self::of_session(connection, channels, limit, Trouble::default(), None)
     }
 
-    pub(super) fn with_trouble(connection: Arc<Connection>, channels: u16, limit: Duration, trouble: Trouble) -> Self {
+    pub(super) fn of_session(
+        connection: Arc<Connection>,
+        channels: u16,
+        limit: Duration,
+        trouble: Trouble,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Self {
         Self {
             connection,
             idle: Mutex::default(),
             permits: Semaphore::new(usize::from(channels.max(1))),
-            blocked: AtomicBool::new(false),
+            way: watch::Sender::default(),
             limit,
             trouble,
+            observer,
         }
     }
 
-    /// False while the broker's alarm blocks the connection, or once the connection is gone.
+    /// False while the broker's alarm blocks the connection or a confirm is late, or once the connection is gone.
     pub fn open(&self) -> bool {
-        !self.blocked.load(Ordering::Acquire) && self.connection.status().connected() && !self.trouble.reported()
+        self.way.borrow().is_clear() && self.connection.status().connected() && !self.trouble.reported()
+    }
+
+    /// Ends when no alarm blocks and no confirm is late. Cancel safe.
+    pub(super) async fn until_clear(&self) {
+        if self.way.subscribe().wait_for(Way::is_clear).await.is_err() {
+            // The sender lives as long as this outbox.
+            std::future::pending::<()>().await;
+        }
     }
 
     pub(super) fn set_blocked(&self, blocked: bool) {
-        self.blocked.store(blocked, Ordering::Release);
+        self.way.send_modify(|way| way.blocked = blocked);
     }
 
     /// Publishes persistently and waits until a queue has it.
@@ -60,15 +89,26 @@ impl Outbox {
         body: &[u8],
         properties: BasicProperties,
     ) -> Result<Receipt, PublishError> {
-        if self.blocked.load(Ordering::Acquire) {
+        if self.way.borrow().blocked {
             // A frame written now would hang, and with it the channel.
             return Err(PublishError::Unavailable("the broker blocks publishing (memory or disk alarm)".to_owned()));
         }
-        let attempt = self.publish_once(exchange, routing_key, body, properties);
-        if let Ok(result) = tokio::time::timeout(self.limit, attempt).await {
+        let started = Instant::now();
+        let mut attempt = pin!(self.publish_once(exchange, routing_key, body, properties));
+        let result = match timeout_at(started + LATE.min(self.limit / 2), &mut attempt).await {
+            Ok(result) => Ok(result),
+            Err(_) => {
+                let _late = Late::new(self);
+                timeout_at(started + self.limit, attempt).await
+            }
+        };
+        if let Ok(result) = result {
+            if let Some(observer) = &self.observer {
+                observer.published(started.elapsed());
+            }
             return result;
         }
-        if !self.blocked.load(Ordering::Acquire) {
+        if !self.way.borrow().blocked {
             self.trouble.report(format!("no confirm from the broker within {:?}", self.limit));
         }
         Err(PublishError::Unavailable(format!("no confirm within {:?}", self.limit)))
@@ -122,6 +162,49 @@ impl Outbox {
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Channel>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Way {
+    fn is_clear(&self) -> bool {
+        !self.blocked && self.late == 0
+    }
+}
+
+/// A publish whose confirm is late, for as long as it is waited for.
+struct Late<'a>(&'a Outbox);
+
+impl<'a> Late<'a> {
+    fn new(outbox: &'a Outbox) -> Self {
+        let late = Self(outbox);
+        late.count(|late| late + 1);
+        if let Some(observer) = &outbox.observer {
+            observer.late(true);
+        }
+        late
+    }
+
+    fn count(&self, change: impl FnOnce(u32) -> u32) {
+        let (mut was, mut is) = (0, 0);
+        self.0.way.send_modify(|way| {
+            was = way.late;
+            way.late = change(way.late);
+            is = way.late;
+        });
+        match (was, is) {
+            (0, _) => tracing::warn!("a confirm of the broker is late: no new call is made until it is there"),
+            (_, 0) => tracing::info!("no confirm of the broker is late any more"),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Late<'_> {
+    fn drop(&mut self) {
+        self.count(|late| late.saturating_sub(1));
+        if let Some(observer) = &self.0.observer {
+            observer.late(false);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 /// How much is to be consumed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Demand {
     /// Nothing: the gate is closed or the process drains.
     Paused,
@@ -13,6 +13,17 @@ pub enum Demand {
     One,
     /// As many as there are permits.
     Full,
+}
+
+/// What has come of a demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Met {
+    /// Nothing is consumed, because there is no session.
+    NoSession,
+    /// A consumer is being exchanged for another.
+    Changing,
+    /// It is met, and what was delivered before has been passed on.
+    As(Demand),
 }
 
 /// What a session shares with those who publish.

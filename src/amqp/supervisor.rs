@@ -4,7 +4,7 @@
 use super::connect::{ConnectError, Link, Role, connect};
 use super::inbox::JobLease;
 use super::outbox::Outbox;
-use super::session::{Demand, Session, Trouble};
+use super::session::{Demand, Met, Session, Trouble};
 use super::subscription::Subscription;
 use super::topology::{self, TopologyError};
 use super::watchdog::{Pulse, watch};
@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
@@ -61,9 +61,9 @@ pub(super) async fn run(
         let reason = match stop.run_until_cancelled(build(&shared)).await {
             None => break,
             Some(Ok(parts)) => {
-                let reason = live(&shared, prefetch, &parts, &leases, &*observer, &stop).await;
+                let reason = live(&shared, prefetch, &parts, &leases, &observer, &stop).await;
                 shared.session.send_replace(None);
-                shared.publishable.send_replace(false);
+                shared.met.send_replace(Met::NoSession);
                 observer.consuming(false);
                 observer.connected(false);
                 let closing = close(parts);
@@ -112,18 +112,17 @@ async fn live(
     prefetch: u16,
     parts: &Parts,
     leases: &mpsc::Sender<JobLease>,
-    observer: &dyn Observer,
+    observer: &Arc<dyn Observer>,
     stop: &CancellationToken,
 ) -> String {
     let trouble = Trouble::default();
     let mut events = events(parts);
     // Two more than the jobs in flight: an operator's command or an event of a message that is no job never waits for a channel.
     let channels = prefetch.saturating_add(2);
-    let outbox =
-        Outbox::with_trouble(parts.publish.clone(), channels, shared.settings.publish_timeout, trouble.clone());
+    let limit = shared.settings.publish_timeout;
+    let outbox = Outbox::of_session(parts.publish.clone(), channels, limit, trouble.clone(), Some(observer.clone()));
     let session = Arc::new(Session { outbox, trouble: trouble.clone() });
     shared.session.send_replace(Some(session.clone()));
-    shared.publishable.send_replace(true);
     observer.connected(true);
 
     let pulse = Pulse::default();
@@ -131,6 +130,7 @@ async fn live(
         pin!(watch(&parts.probe, &parts.publish, &shared.names.jobs, shared.settings.watchdog_interval, &pulse));
     let mut demand = shared.demand.subscribe();
     demand.mark_changed();
+    let mut first = true;
     let mut subscription = Subscription::new(&parts.channel, &shared.names.jobs);
     let reason = loop {
         tokio::select! {
@@ -138,11 +138,13 @@ async fn live(
             () = stop.cancelled() => break "stopping".to_owned(),
             reason = trouble.wait() => break reason,
             event = events.next() => {
-                if let Some(reason) = heed(event, shared, &session, observer) { break reason }
+                if let Some(reason) = heed(event, &session, &**observer) { break reason }
             }
             changed = demand.changed() => {
                 if changed.is_err() { break "the worker is gone".to_owned() }
-                let wanted = match *demand.borrow_and_update() {
+                let demanded = *demand.borrow_and_update();
+                shared.met.send_replace(Met::Changing);
+                let wanted = match demanded {
                     Demand::Paused => 0,
                     Demand::One => 1,
                     Demand::Full => prefetch,
@@ -161,13 +163,17 @@ async fn live(
                     Err(_) => break format!("consume from {}: no answer from the broker", shared.names.jobs),
                 };
                 observer.consuming(wanted > 0);
-                if wanted > 0 {
+                if wanted > 0 && first {
                     info!(prefetch = wanted, "connected to the broker, consuming from {}", shared.names.jobs);
+                    first = false;
+                } else {
+                    debug!(prefetch = wanted, "at most {wanted} in hand from {}", shared.names.jobs);
                 }
                 for delivery in left_over {
                     observer.delivered(delivery.redelivered);
                     pass_on(JobLease::new(delivery, trouble.clone(), pulse.in_hand()), leases, &trouble, stop).await;
                 }
+                shared.met.send_replace(Met::As(demanded));
             }
             delivery = subscription.next() => match delivery {
                 Some(Ok(delivery)) => {
@@ -211,19 +217,17 @@ fn events(parts: &Parts) -> impl Stream<Item = (Side, Event)> + Unpin + use<> {
 }
 
 /// Says why the session has to end, if it has to.
-fn heed(event: Option<(Side, Event)>, shared: &Shared, session: &Session, observer: &dyn Observer) -> Option<String> {
+fn heed(event: Option<(Side, Event)>, session: &Session, observer: &dyn Observer) -> Option<String> {
     match event {
         Some((Side::Publish, Event::ConnectionBlocked(why))) => {
             warn!(why, "the broker blocks publishing, no new call is made until it has recovered: {why}");
             session.outbox.set_blocked(true);
-            shared.publishable.send_replace(false);
             observer.blocked(true);
             None
         }
         Some((Side::Publish, Event::ConnectionUnblocked)) => {
             info!("the broker takes messages again");
             session.outbox.set_blocked(false);
-            shared.publishable.send_replace(true);
             observer.blocked(false);
             None
         }

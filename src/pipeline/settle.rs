@@ -59,7 +59,8 @@ where
         match self.tell(&lease, job.origin(), &conclusion, entry).await {
             Told::Taken(receipt) => self.complete_known(lease, receipt, End::Verdict(outcome), Some(key)).await,
             Told::Held => {
-                let spent = Spent { attempts: lease.attempt(), in_doubt: conclusion.check.in_doubt };
+                let in_doubt = conclusion.check.in_doubt;
+                let spent = Spent { attempts: lease.attempt(), in_doubt, deliveries: 0 };
                 self.give_back_unspent(lease, spent, None).await
             }
             Told::Lost => End::Lost,
@@ -98,13 +99,13 @@ where
         match self.tell(&lease, &known.origin, conclusion, entry).await {
             Told::Taken(_) => {}
             Told::Held => {
-                let spent = Spent { attempts: lease.attempt(), in_doubt };
+                let spent = Spent { attempts: lease.attempt(), in_doubt, deliveries: 0 };
                 return self.give_back_unspent(lease, spent, Some(failure)).await;
             }
             Told::Lost => return End::Lost,
         }
         let attempts = Attempt::spent(conclusion.check.attempts);
-        let spent = Spent { attempts, in_doubt };
+        let spent = Spent { attempts, in_doubt, deliveries: 0 };
         let parked = self.persist(&lease, || self.broker.park(&lease, spent, failure)).await;
         match parked {
             Some(receipt) => {

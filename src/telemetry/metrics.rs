@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One label with a value from a fixed list.
@@ -52,6 +52,12 @@ pub struct Metrics {
     pub in_doubt: Counter,
     /// Verdicts given again without a call.
     pub reused: Counter,
+    /// Jobs with several deliveries behind them that were run with nothing beside them.
+    pub alone: Counter,
+    /// 1 while such a job waits for empty hands or is run.
+    pub alone_now: Gauge,
+    /// A consumer has been registered at some time. Not a series.
+    pub has_consumed: AtomicBool,
     /// Steps that the ledger did not take, by `op`.
     pub ledger_errors: Family<Label, Counter>,
     /// From the request for an object to its header.
@@ -68,6 +74,10 @@ pub struct Metrics {
     pub amqp_consuming: Gauge,
     /// 1 while the broker blocks publishing.
     pub amqp_blocked: Gauge,
+    /// Publishes whose confirm is late.
+    pub amqp_late: Gauge,
+    /// From a publish to its confirm.
+    pub amqp_publish: Histogram,
     /// Sessions that were lost or could not be built.
     pub amqp_reconnects: Counter,
     /// 1 while jobs may run, 0 while a systemic failure keeps the gate closed.
@@ -99,6 +109,9 @@ impl Metrics {
             billable: Counter::default(),
             in_doubt: Counter::default(),
             reused: Counter::default(),
+            alone: Counter::default(),
+            alone_now: Gauge::default(),
+            has_consumed: AtomicBool::new(false),
             ledger_errors: Family::default(),
             fetch_duration: Histogram::new(SECONDS),
             object_bytes: Histogram::new(BYTES),
@@ -107,6 +120,8 @@ impl Metrics {
             amqp_connected: Gauge::default(),
             amqp_consuming: Gauge::default(),
             amqp_blocked: Gauge::default(),
+            amqp_late: Gauge::default(),
+            amqp_publish: Histogram::new(SECONDS),
             amqp_reconnects: Counter::default(),
             gate_open: Gauge::default(),
             last_success: Gauge::default(),
@@ -177,6 +192,8 @@ impl Metrics {
         r.register("api_billable_calls", "Calls whose request was sent whole", self.billable.clone());
         r.register("api_in_doubt", "Calls whose end is not known", self.in_doubt.clone());
         r.register("verdicts_reused", "Verdicts given again without a call", self.reused.clone());
+        r.register("jobs_run_alone", "Jobs delivered several times, run by themselves", self.alone.clone());
+        r.register("running_alone", "1 while a job is run by itself", self.alone_now.clone());
         r.register("ledger_errors", "Steps that the ledger did not take", self.ledger_errors.clone());
         r.register_with_unit(
             "object_fetch_duration",
@@ -190,6 +207,13 @@ impl Metrics {
         r.register("amqp_connected", "1 while there is a session with the broker", self.amqp_connected.clone());
         r.register("amqp_consuming", "1 while the consumer is registered", self.amqp_consuming.clone());
         r.register("amqp_blocked", "1 while the broker blocks publishing", self.amqp_blocked.clone());
+        r.register("amqp_confirms_late", "Publishes whose confirm is late", self.amqp_late.clone());
+        r.register_with_unit(
+            "amqp_publish_duration",
+            "From a publish to its confirm",
+            Unit::Seconds,
+            self.amqp_publish.clone(),
+        );
         r.register("amqp_reconnects", "Sessions that were lost or could not be built", self.amqp_reconnects.clone());
         r.register("gate_open", "1 while jobs may run", self.gate_open.clone());
         r.register("last_success_timestamp_seconds", "When the last verdict was announced", self.last_success.clone());

@@ -41,6 +41,12 @@ impl Batch {
         self.jobs = world.submit_all(self.keys.iter().map(String::as_str)).await;
     }
 
+    /// Submits a job for each of the next `count` images that have none yet.
+    pub(crate) async fn submit_next(&mut self, world: &World, count: usize) {
+        let next = self.keys.iter().skip(self.jobs.len()).take(count).map(String::as_str);
+        self.jobs.extend(world.submit_all(next).await);
+    }
+
     /// Waits until every job has ended with a verdict; all events of a job are the same. Nothing is parked.
     pub(crate) async fn verdicts(&self, world: &World) {
         let events = self.ended(world, EVENTUALLY).await;

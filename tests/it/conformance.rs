@@ -9,6 +9,7 @@ use lapin::BasicProperties;
 use lapin::options::QueueBindOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use std::sync::Arc;
+use std::time::Duration;
 use suite::{Bench, PREFETCH, conforms};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -39,6 +40,8 @@ impl Observer for Silent {
     fn delivered(&self, _redelivered: bool) {}
     fn blocked(&self, _blocked: bool) {}
     fn consuming(&self, _on: bool) {}
+    fn published(&self, _took: Duration) {}
+    fn late(&self, _waiting: bool) {}
 }
 
 impl RabbitBench {

@@ -61,6 +61,7 @@ impl Bench for ModelBench {
             in_doubt: 0,
             code: None,
             deliveries: 0,
+            carried: 0,
         };
         let mut state = self.world.lock();
         // What may be acked is looked at in the schedules; here events stand for any replacement.

@@ -95,7 +95,7 @@ impl Lease for ModelLease {
     }
 
     fn deliveries(&self) -> u32 {
-        self.delivery.message.deliveries
+        self.delivery.message.counted()
     }
 
     fn seen_before(&self, at_ms: i64) -> bool {
@@ -191,6 +191,7 @@ impl Broker for ModelBroker {
             in_doubt: spent.in_doubt,
             code,
             deliveries: 0,
+            carried: spent.deliveries,
             first_seen_ms: Some(message.first_seen_ms.unwrap_or(lease.arrived_ms)),
             ..message.clone()
         };
@@ -224,6 +225,7 @@ impl Broker for ModelBroker {
             in_doubt: spent.in_doubt,
             code: Some(code),
             deliveries: 0,
+            carried: spent.deliveries,
             ..message.clone()
         };
         let what = format!("park #{tag} of job-{}: {why}", message.job);
@@ -284,6 +286,10 @@ impl Consuming for ModelBroker {
     fn demand(&self, demand: Demand) {
         self.0.demand(demand);
         self.0.world.tell();
+    }
+
+    async fn until_met(&self, _: Demand) {
+        // It is, when `demand` returns.
     }
 }
 

@@ -16,13 +16,14 @@ pub(crate) fn problems(state: &State) -> Vec<String> {
     if !state.queues.empty() {
         problems.push(format!("something is left: {}", state.queues.describe()));
     }
+    let deadly = state.records.jobs.iter().any(|job| job.kind == Kind::Deadly);
     for job in &state.records.jobs {
         let mut wrong = |what: String| problems.push(format!("{} ({:?}): {what}\n    {job:?}", job.id, job.kind));
         ended(job, &mut wrong);
         agreed(job, &mut wrong);
         paid(job, &state.plan, &mut wrong);
         parked(job, &mut wrong);
-        rightly(job, &state.plan, &mut wrong);
+        rightly(job, &state.plan, deadly, &mut wrong);
     }
     problems
 }
@@ -87,9 +88,9 @@ fn parked(job: &JobRecord, wrong: &mut impl FnMut(String)) {
 }
 
 /// The end fits the job.
-fn rightly(job: &JobRecord, plan: &Plan, wrong: &mut impl FnMut(String)) {
+fn rightly(job: &JobRecord, plan: &Plan, deadly: bool, wrong: &mut impl FnMut(String)) {
     let own = match job.kind {
-        Kind::Good | Kind::Last | Kind::Changing => None,
+        Kind::Good | Kind::Last | Kind::Changing | Kind::Deadly => None,
         Kind::Late | Kind::Missing => Some(Code::ObjectNotFound),
         Kind::NoImage => Some(Code::NotAnImage),
         Kind::CutOff => Some(Code::ImageCorrupt),
@@ -120,7 +121,9 @@ fn rightly(job: &JobRecord, plan: &Plan, wrong: &mut impl FnMut(String)) {
             wrong(format!("{code} is no end for it"));
         }
         let blameless = Fault::ALL.iter().all(|fault| !plan.seed.has(*fault) || BLAMELESS.contains(fault));
-        if job.kind == Kind::Last || job.kind == Kind::Good && blameless {
+        // Another job's end of the worker can leave this one's call in doubt, and a person is asked. It is no reason for any other end.
+        let cut_off = deadly && plan.park_in_doubt && code == Code::ApiInDoubt;
+        if job.kind == Kind::Last && !cut_off || job.kind == Kind::Good && blameless && !cut_off {
             wrong(format!("it failed ({code}), and nothing stood in its way"));
         }
     }

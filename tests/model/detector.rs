@@ -54,6 +54,13 @@ impl Detector for ModelDetector {
         }
         let bytes = received(image).await.map_err(|failure| failed(failure, false, false))?;
         life.leave().await;
+        if let Some(number) = number_in(&bytes) {
+            life.with(|state| alone(state, life, number));
+            if life.with(|state| state.records.jobs.get(number).is_some_and(|job| job.kind == Kind::Deadly)) {
+                life.die();
+                std::future::pending::<()>().await;
+            }
+        }
 
         let (number, doing) = life.with(|state| {
             let number = number_in(&bytes).filter(|&number| number < state.records.jobs.len());
@@ -77,6 +84,18 @@ impl Detector for ModelDetector {
         sleep(if matches!(doing, Doing::Silent { hangs: true }) { TIMEOUT } else { thinks }).await;
         life.leave().await;
         life.with(|state| said(state, life, number, &doing))
+    }
+}
+
+/// What may be what ends the process ends nothing else.
+fn alone(state: &mut State, life: &Life, number: usize) {
+    if let Some((in_hand, deliveries)) = state.queues.in_hand_with(life.number, number)
+        && deliveries >= 3
+        && in_hand > 1
+    {
+        state.wrong(|| {
+            format!("job-{number} was delivered {deliveries} times before, and {in_hand} are in hand at its call")
+        });
     }
 }
 

@@ -60,7 +60,8 @@ pub(crate) fn submit(world: &World) {
 
 fn kind(roll: u8) -> Kind {
     match roll {
-        0..=59 => Kind::Good,
+        0..=57 => Kind::Good,
+        58..=59 => Kind::Deadly,
         60..=67 => Kind::Late,
         68..=77 => Kind::Changing,
         78..=80 => Kind::Missing,
@@ -108,6 +109,7 @@ fn message(state: &mut State, number: usize, kind: Kind) -> Message {
         in_doubt: 0,
         code: None,
         deliveries: 0,
+        carried: 0,
     }
 }
 
@@ -167,7 +169,14 @@ pub(crate) async fn operator(world: World) {
             let replay = job.replays;
             let mut again: Vec<_> = replayed
                 .into_iter()
-                .map(|message| Message { replay, attempt: 0, deliveries: 0, first_seen_ms: None, ..message })
+                .map(|message| Message {
+                    replay,
+                    attempt: 0,
+                    deliveries: 0,
+                    carried: 0,
+                    first_seen_ms: None,
+                    ..message
+                })
                 .collect();
             if state.fails(Fault::Duplicate) {
                 // A confirm was lost, and it was put back twice.

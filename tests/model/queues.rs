@@ -25,6 +25,8 @@ pub(crate) struct Message {
     pub(crate) code: Option<&'static str>,
     /// Deliveries that did not end in an ack.
     pub(crate) deliveries: u32,
+    /// Those of the copies before it, as a worker wrote on it.
+    pub(crate) carried: u32,
 }
 
 /// A delivery as it travels to the worker.
@@ -107,6 +109,15 @@ impl Queues {
         sessions.any(|session| session.unacked.values().any(|unacked| unacked.message.job == job))
     }
 
+    /// How many messages this worker has in hand, and how often the one with this job had been delivered before.
+    pub(crate) fn in_hand_with(&self, life: u64, job: usize) -> Option<(usize, u32)> {
+        let session = self.sessions.values().find(|session| session.life == life)?;
+        let mut of_job = session.unacked.values().filter(|unacked| unacked.message.job == job);
+        let unacked = of_job.next()?;
+        // With two of them it cannot be told which is meant.
+        of_job.next().is_none().then(|| (session.unacked.len(), unacked.message.counted()))
+    }
+
     /// Notes what a delivery's worker has a confirm for.
     pub(crate) fn replaced(&mut self, session: u64, tag: u64, by: Replaced) {
         if let Some(unacked) = self.sessions.get_mut(&session).and_then(|session| session.unacked.get_mut(&tag)) {
@@ -132,7 +143,10 @@ impl State {
             self.note(|| {
                 format!(
                     "broker: #{tag} to worker {life}: job-{}, attempt {}, replay {}, delivered {} times before",
-                    message.job, message.attempt, message.replay, message.deliveries
+                    message.job,
+                    message.attempt,
+                    message.replay,
+                    message.counted()
                 )
             });
             if !sent {
@@ -188,7 +202,7 @@ impl State {
     fn take_back(&mut self, mut message: Message) {
         message.deliveries += 1;
         let job = &mut self.records.jobs[message.job];
-        job.deliveries = job.deliveries.max(message.deliveries);
+        job.deliveries = job.deliveries.max(message.counted());
         if message.deliveries <= DELIVERY_LIMIT {
             self.queues.jobs.push_front(message);
             return;
@@ -197,6 +211,13 @@ impl State {
         self.records.jobs[message.job].parked_by_broker += 1;
         message.code = None;
         self.queues.parked.push(message);
+    }
+}
+
+impl Message {
+    /// All deliveries without an end.
+    pub(crate) fn counted(&self) -> u32 {
+        self.carried + self.deliveries
     }
 }
 

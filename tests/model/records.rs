@@ -40,6 +40,8 @@ pub(crate) enum Kind {
     CutOff,
     /// The vendor answers 422.
     Rejected,
+    /// Whoever calls for it dies.
+    Deadly,
     /// Not JSON.
     Malformed,
     /// Past its time.

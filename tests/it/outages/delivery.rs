@@ -77,3 +77,35 @@ async fn an_alarm_of_the_broker_stops_the_paying() {
     assert_eq!(calls().await, 12);
     world.assert_drained().await;
 }
+
+#[tokio::test]
+async fn a_confirm_that_is_late_stops_the_paying() {
+    let world = World::new("late_confirm").await;
+    world.simulator.configure(json!({ "latency": "1s" })).await;
+    let builder = world.daemon().set("worker.concurrency", "2").set("s3.timeout", "60s").set("s3.read_timeout", "60s");
+    let daemon = builder.set("amqp.publish_timeout", "60s").set("amqp.heartbeat", "60s").start_ready().await;
+    let mut batch = Batch::stored(&world, 2).await;
+    let calls = async || world.simulator.count("calls").await;
+    // One job on its way to its verdict, one on its way to its call; then the broker swallows everything.
+    batch.submit_next(&world, 1).await;
+    eventually_equals("the first call", SOON, 1, calls).await;
+    world.s3_link.freeze();
+    batch.submit_next(&world, 1).await;
+    counted(&daemon, "antispoofd_jobs_in_flight", 2.0).await;
+    world.amqp_link.freeze();
+    let late = async || daemon.metric("antispoofd_amqp_confirms_late").await;
+    eventually_equals("a late confirm", SOON, Some(1.0), late).await;
+    world.s3_link.thaw();
+    holds("no new call", WATCHED, async || match calls().await {
+        1 => Ok(()),
+        now => Err(format!("{now} calls")),
+    })
+    .await;
+
+    world.amqp_link.thaw();
+    batch.verdicts(&world).await;
+    batch.assert_paid_once(&world).await;
+    eventually_equals("no late confirm", SOON, Some(0.0), late).await;
+    assert_eq!(daemon.metric("antispoofd_amqp_reconnects_total").await, Some(0.0), "the session was kept");
+    world.assert_drained().await;
+}

@@ -1,0 +1,109 @@
+//! Suspects: jobs that the broker has delivered several times without an end. One of them may be what ends the process each time, and everything
+//! in hand beside it would be counted as delivered once more, until the broker parks jobs that nobody ever tried. So a suspect runs with nothing
+//! beside it, and is alone when it fails.
+
+use super::Consuming;
+use super::appetite::Caution;
+use super::{Arrivals, Hands};
+use crate::amqp::Demand;
+use crate::pipeline::SUSPECT;
+use antispoof_core::ports::{Detector, ImageStore, Lease as _, Ledger};
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep_until};
+
+/// Those that have to wait for their turn come back after the shortest delay; so much later nobody is expected any more.
+const STRAGGLERS: Duration = Duration::from_secs(5);
+
+/// A suspect that cannot be alone for so long (a result is held, or the gate is closed) goes back and comes again.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How the wait for empty hands ended.
+enum Hush {
+    /// Nothing else is in hand, and as long as this is held nothing will be.
+    Alone(OwnedSemaphorePermit),
+    /// Not now.
+    Busy,
+    /// The process stops.
+    Stopped,
+}
+
+impl<S, D, L, B> Hands<S, D, L, B>
+where
+    S: ImageStore + 'static,
+    D: Detector + 'static,
+    L: Ledger + 'static,
+    B: Consuming,
+{
+    pub(super) fn suspects(lease: &B::Lease) -> bool {
+        lease.deliveries() >= SUSPECT
+    }
+
+    /// Sees a suspect to its end with nothing else in hand. What else was delivered is finished first; other suspects among it go back to the queue,
+    /// one after the other gets its turn.
+    pub(super) async fn run_alone(&self, suspect: B::Lease, inbox: &mut impl Arrivals<B::Lease>) {
+        let deliveries = suspect.deliveries();
+        tracing::warn!(
+            deliveries,
+            "a job was delivered {deliveries} times without an end: it is run with nothing beside it"
+        );
+        let metrics = self.pipeline.journal.metrics();
+        metrics.alone_now.set(1);
+        self.caution.send_replace(Caution::Nobody);
+        match self.hush(inbox).await {
+            Hush::Alone(all) => {
+                metrics.alone.inc();
+                let running = self.start(suspect, all);
+                // Its own end is all there is to wait for; when the process stops, drain waits for it.
+                drop(self.pipeline.stop.soft().run_until_cancelled(running).await);
+            }
+            Hush::Busy => self.postpone(suspect).await,
+            Hush::Stopped => self.pipeline.broker.give_back(suspect).await,
+        }
+        metrics.alone_now.set(0);
+        let shortest = self.pipeline.rules.policy.delays.first().copied().unwrap_or_default();
+        self.caution.send_replace(Caution::OneUntil(Instant::now() + shortest + STRAGGLERS));
+    }
+
+    /// Waits until everything else has found its end and nothing more is delivered.
+    async fn hush(&self, inbox: &mut impl Arrivals<B::Lease>) -> Hush {
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            let quiet = async {
+                self.pipeline.broker.until_met(Demand::Paused).await;
+                self.permits.clone().acquire_many_owned(self.concurrency.into()).await
+            };
+            let arrived = tokio::select! {
+                biased;
+                () = self.pipeline.stop.soft().cancelled() => return Hush::Stopped,
+                arrived = inbox.next() => arrived,
+                quiet = quiet => match (quiet, inbox.waiting()) {
+                    (Ok(all), None) => return Hush::Alone(all),
+                    (_, waiting) => waiting,
+                },
+                () = sleep_until(limit) => return Hush::Busy,
+            };
+            let Some(lease) = arrived else { return Hush::Stopped };
+            if Self::suspects(&lease) {
+                self.postpone(lease).await;
+            } else if let Some(Ok(permit)) = self.permit().await {
+                self.start(lease, permit);
+            } else {
+                self.pipeline.broker.give_back(lease).await;
+            }
+        }
+    }
+
+    /// Back to the shortest delay queue, with its count.
+    async fn postpone(&self, lease: B::Lease) {
+        if let Some(Ok(permit)) = self.permit().await {
+            let pipeline = self.pipeline.clone();
+            self.tasks.spawn(async move {
+                pipeline.postpone(lease).await;
+                drop(permit);
+            });
+        } else {
+            self.pipeline.broker.give_back(lease).await;
+        }
+    }
+}
