@@ -3,6 +3,8 @@
 mod body;
 mod classify;
 mod pace;
+#[cfg(test)]
+mod tests;
 mod token;
 
 pub use classify::Statuses;
@@ -30,6 +32,10 @@ use url::Url;
 
 /// Where the vendor and its own SDKs put the id of a call.
 const REQUEST_IDS: [&str; 4] = ["x-request-id", "request-id", "x-amzn-requestid", "x-amz-request-id"];
+
+/// The statuses that a verdict is read from; the vendor's own is not documented, and integrations have met these two. The rest of the 2xx say of themselves that
+/// the body is a part, a copy or not there yet.
+const VERDICT_STATUSES: [StatusCode; 2] = [StatusCode::OK, StatusCode::CREATED];
 
 /// Longest request id that is repeated in an event.
 const MAX_REQUEST_ID: usize = 128;
@@ -127,6 +133,9 @@ impl Vendor {
             sent: true,
             request_id: request_id.clone(),
         };
+        if !VERDICT_STATUSES.contains(&head.status) {
+            return Err(bad(format!("the API answered {}, with which no verdict comes", head.status.as_u16())));
+        }
         if !report.sent() {
             return Err(bad("the API answered before it had the whole image".to_owned()));
         }
