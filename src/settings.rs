@@ -11,6 +11,7 @@ mod admin;
 mod ambient;
 mod amqp;
 mod api;
+mod authorities;
 mod entry;
 mod file;
 mod fit;
