@@ -73,7 +73,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
     match cli.command {
         Command::Run => {
             let settings = load(Needs::Worker)?.settings;
-            run::run(settings, std::env::var("RUST_LOG").ok().as_deref()).map_err(Problem::failed)?;
+            run::run(settings).map_err(Problem::failed)?;
             Ok(Exit::Ok)
         }
         Command::Submit(args) => {
@@ -118,9 +118,8 @@ fn load(needs: Needs, files: Vec<PathBuf>, overrides: Vec<(String, String)>) -> 
 
 /// A command that ends by itself reports its own problems; the libraries' logs are for who asks for them.
 fn client(loaded: Loaded) -> Result<Loaded, Problem> {
-    if let Ok(directives) = std::env::var("RUST_LOG") {
-        crate::telemetry::logs::install(&loaded.settings.log, Some(&directives))
-            .map_err(|error| Problem::usage(error).hint("correct or unset RUST_LOG"))?;
+    if loaded.settings.log.rust_log.is_some() {
+        crate::telemetry::logs::install(&loaded.settings.log).map_err(Problem::failed)?;
     }
     Ok(loaded)
 }

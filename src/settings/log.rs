@@ -11,6 +11,8 @@ pub struct Log {
     pub format: LogFormat,
     /// Directives of an `EnvFilter`, which parse.
     pub level: String,
+    /// The variable `RUST_LOG`, where it is set: directives that parse, in place of `level`.
+    pub rust_log: Option<String>,
     /// How object keys appear.
     pub object_keys: ObjectKeys,
 }
@@ -45,6 +47,7 @@ impl Log {
                 &[("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)],
             ),
             level: r.text("log.level", level),
+            rust_log: r.variable("RUST_LOG", "log.level", level),
             object_keys: r.choice("log.object_keys", &[("hash", ObjectKeys::Hash), ("plain", ObjectKeys::Plain)]),
         }
     }

@@ -14,7 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// The log could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// `log.level` (or `RUST_LOG`) cannot be read.
+    /// `log.level` (or `RUST_LOG`) cannot be read. The settings' own check finds that first.
     #[error("read the log level: {0}")]
     Level(#[from] tracing_subscriber::filter::ParseError),
     /// Something else in this process has set one up.
@@ -26,9 +26,9 @@ pub enum LogError {
 /// recovery that is never tried. A later directive for it, in `log.level`, wins.
 const QUIET: &str = "lapin=off";
 
-/// Sets the log up for the whole process. `RUST_LOG` overrides `log.level`.
-pub fn install(settings: &Log, rust_log: Option<&str>) -> Result<(), LogError> {
-    let filter = match rust_log.filter(|directives| !directives.is_empty()) {
+/// Sets the log up for the whole process.
+pub fn install(settings: &Log) -> Result<(), LogError> {
+    let filter = match &settings.rust_log {
         Some(directives) => EnvFilter::builder().parse(directives)?,
         None => EnvFilter::builder().parse(format!("{QUIET},{}", settings.level))?,
     };
