@@ -41,8 +41,8 @@ struct Cli {
 enum Command {
     /// Run the worker
     #[command(
-        long_about = "Run the worker\n\nTakes jobs from the broker until SIGTERM or SIGINT, then finishes what was sent and ends. \
-                      A second signal ends it at once."
+        long_about = "Run the worker\n\nTakes jobs from the broker until SIGTERM, SIGINT or SIGQUIT, then finishes what was sent and ends. \
+                      A second one ends it at once. SIGHUP changes nothing: settings are read at the start only."
     )]
     Run,
     Submit(submit::SubmitArgs),

@@ -140,6 +140,16 @@ impl Daemon {
         self.process.signal(Signal::INT);
     }
 
+    /// SIGQUIT.
+    pub(crate) fn quit(&self) {
+        self.process.signal(Signal::QUIT);
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.process.signal(Signal::HUP);
+    }
+
     /// SIGKILL: as a crash or an out-of-memory kill does.
     pub(crate) fn kill(&self) {
         self.process.signal(Signal::KILL);
