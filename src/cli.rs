@@ -15,6 +15,7 @@ mod view;
 mod watch;
 
 use crate::settings::{self, Loaded, Needs, Sources};
+use crate::telemetry::logs::{self, LastLines};
 use clap::{Parser, Subcommand};
 pub use exit::Exit;
 use problem::Problem;
@@ -54,6 +55,7 @@ enum Command {
 
 /// Runs the program and says how it ended. `args` begin with the name of the program.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let _last_lines = LastLines;
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => return told(&error).into(),
@@ -119,7 +121,7 @@ fn load(needs: Needs, files: Vec<PathBuf>, overrides: Vec<(String, String)>) -> 
 /// A command that ends by itself reports its own problems; the libraries' logs are for who asks for them.
 fn client(loaded: Loaded) -> Result<Loaded, Problem> {
     if loaded.settings.log.rust_log.is_some() {
-        crate::telemetry::logs::install(&loaded.settings.log).map_err(Problem::failed)?;
+        logs::install(&loaded.settings.log).map_err(Problem::failed)?;
     }
     Ok(loaded)
 }

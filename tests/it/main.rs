@@ -49,3 +49,4 @@ mod outages;
 mod privacy;
 mod recovery;
 mod soak;
+mod unread;
