@@ -15,7 +15,7 @@ use tracing::{info, warn};
 pub enum KeyNames {
     /// As they are.
     Plain,
-    /// As the first half of a keyed hash: the same for the same object in every replica with the same secret, and not to be guessed without it.
+    /// As the first half of a keyed hash: the same for the same object in every replica with the same key, and not to be guessed without it.
     Hashed(Box<[u8; 32]>),
 }
 

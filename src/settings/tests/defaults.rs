@@ -86,6 +86,7 @@ fn every_default_of_the_contract() {
     assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:9464");
     let log = settings.log;
     assert_eq!((log.format, log.level.as_str(), log.object_keys), (LogFormat::Auto, "info", ObjectKeys::Hash));
+    assert!(log.hash_key.is_none() && log.rust_log.is_none());
 }
 
 #[test]
