@@ -33,10 +33,6 @@ use url::Url;
 /// Where the vendor and its own SDKs put the id of a call.
 const REQUEST_IDS: [&str; 4] = ["x-request-id", "request-id", "x-amzn-requestid", "x-amz-request-id"];
 
-/// The statuses that a verdict is read from; the vendor's own is not documented, and integrations have met these two. The rest of the 2xx say of themselves that
-/// the body is a part, a copy or not there yet.
-const VERDICT_STATUSES: [StatusCode; 2] = [StatusCode::OK, StatusCode::CREATED];
-
 /// Longest request id that is repeated in an event.
 const MAX_REQUEST_ID: usize = 128;
 
@@ -133,7 +129,7 @@ impl Vendor {
             sent: true,
             request_id: request_id.clone(),
         };
-        if !VERDICT_STATUSES.contains(&head.status) {
+        if !self.statuses.brings_verdict(head.status.as_u16()) {
             return Err(bad(format!("the API answered {}, with which no verdict comes", head.status.as_u16())));
         }
         if !report.sent() {

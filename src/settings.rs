@@ -37,7 +37,7 @@ mod tests;
 
 pub use admin::Admin;
 pub use amqp::{Amqp, TopologyMode};
-pub use api::{Api, ApiAuth, InDoubtPolicy, STATUS_CODES};
+pub use api::{Api, ApiAuth, InDoubtPolicy, STATUS_CODES, SUCCESS_CODES};
 pub use image::{DigestKind, Image, OrientationPolicy};
 pub use keys::DEFAULT_TOML;
 pub use ledger::{Ledger, LedgerBackend, LedgerErrorPolicy, LedgerReuse};

@@ -92,6 +92,7 @@ fn every_default_of_the_contract() {
 #[test]
 fn every_status_of_the_contract() {
     let by_code = [
+        ("verdict", vec![200, 201]),
         ("api_rejected", vec![400, 413, 415, 422]),
         ("api_unauthorized", vec![401]),
         ("api_forbidden", vec![402, 403, 404]),
