@@ -50,3 +50,4 @@ mod privacy;
 mod recovery;
 mod soak;
 mod suspects;
+mod unread;
