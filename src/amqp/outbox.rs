@@ -71,7 +71,7 @@ impl Outbox {
 
     /// Ends when no alarm blocks and no confirm is late. Cancel safe.
     pub(super) async fn until_clear(&self) {
-        if self.way.subscribe().wait_for(Way::is_clear).await.is_err() {
+        if self.way.subscribe().wait_for(|way| way.is_clear()).await.is_err() {
             // The sender lives as long as this outbox.
             std::future::pending::<()>().await;
         }
@@ -95,13 +95,11 @@ impl Outbox {
         }
         let started = Instant::now();
         let mut attempt = pin!(self.publish_once(exchange, routing_key, body, properties));
-        let result = match timeout_at(started + LATE.min(self.limit / 2), &mut attempt).await {
-            Ok(result) => Ok(result),
-            Err(_) => {
-                let _late = Late::new(self);
-                timeout_at(started + self.limit, attempt).await
-            }
-        };
+        let mut result = timeout_at(started + LATE.min(self.limit / 2), &mut attempt).await;
+        if result.is_err() {
+            let _late = Late::new(self);
+            result = timeout_at(started + self.limit, attempt).await;
+        }
         if let Ok(result) = result {
             if let Some(observer) = &self.observer {
                 observer.published(started.elapsed());
@@ -166,7 +164,7 @@ impl Outbox {
 }
 
 impl Way {
-    fn is_clear(&self) -> bool {
+    fn is_clear(self) -> bool {
         !self.blocked && self.late == 0
     }
 }
