@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// image.digest of antispoofd in --cpu and --paced, separated by commas; each is measured
     #[arg(long, value_delimiter = ',', default_value = "off,sha256")]
     pub(crate) digest: Vec<Digest>,
+    /// ledger.backend of antispoofd in --cpu and --paced, separated by commas; each is measured
+    #[arg(long, value_delimiter = ',', default_value = "memory")]
+    pub(crate) ledger: Vec<Ledger>,
     /// Which workers
     #[arg(long, default_value = "both")]
     pub(crate) worker: Which,
@@ -56,6 +59,14 @@ pub(crate) enum Digest {
     Off,
     Sha256,
     Blake3,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ledger {
+    None,
+    Memory,
+    File,
+    Redis,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,6 +85,20 @@ impl Digest {
             Self::Off => "off",
             Self::Sha256 => "sha256",
             Self::Blake3 => "blake3",
+        }
+    }
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// As the setting `ledger.backend` has it.
+    pub(crate) fn setting(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Memory => "memory",
+            Self::File => "file",
+            Self::Redis => "redis",
         }
     }
 }

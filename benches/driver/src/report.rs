@@ -37,7 +37,7 @@ pub(crate) struct Report {
 #[derive(Serialize)]
 pub(crate) struct Cost {
     image_bytes: u64,
-    worker: &'static str,
+    worker: String,
     jobs: u32,
     cpu_ms_min: f64,
     cpu_ms_median: f64,
@@ -50,7 +50,7 @@ pub(crate) struct Cost {
 
 #[derive(Serialize)]
 pub(crate) struct Paced {
-    worker: &'static str,
+    worker: String,
     cpu_ms: f64,
     p50_ms: f64,
     p99_ms: f64,
@@ -59,7 +59,7 @@ pub(crate) struct Paced {
 
 #[derive(Serialize)]
 pub(crate) struct Memory {
-    worker: &'static str,
+    worker: String,
     jobs: u32,
     at_rest_mib: f64,
     peak_mib: f64,
@@ -68,7 +68,7 @@ pub(crate) struct Memory {
 
 #[derive(Serialize)]
 pub(crate) struct Start {
-    worker: &'static str,
+    worker: String,
     /// Nothing is there yet: queues are made.
     first_ms: f64,
     again_ms_median: f64,
@@ -78,7 +78,7 @@ pub(crate) struct Start {
 // === impl Cost, Paced, Memory, Start ===
 
 impl Cost {
-    pub(crate) fn new(image_bytes: u64, worker: &'static str, jobs: u32, samples: &[Sample]) -> Self {
+    pub(crate) fn new(image_bytes: u64, worker: String, jobs: u32, samples: &[Sample]) -> Self {
         let cpu = sorted(samples.iter().map(|sample| ms(sample.cpu_per_job)));
         let of = |figure: fn(&Sample) -> f64| median(&sorted(samples.iter().map(figure)));
         Self {
@@ -97,7 +97,7 @@ impl Cost {
 }
 
 impl Paced {
-    pub(crate) fn new(worker: &'static str, run: &Run, cpu_per_job: Duration) -> Self {
+    pub(crate) fn new(worker: String, run: &Run, cpu_per_job: Duration) -> Self {
         let percentile = |percent| ms(run.percentile(percent));
         Self {
             worker,
@@ -110,14 +110,14 @@ impl Paced {
 }
 
 impl Memory {
-    pub(crate) fn new(worker: &'static str, at_rest: u64, peak: u64, took: Duration, jobs: u32) -> Self {
+    pub(crate) fn new(worker: String, at_rest: u64, peak: u64, took: Duration, jobs: u32) -> Self {
         Self { worker, jobs, at_rest_mib: mib(at_rest), peak_mib: mib(peak), took_s: took.as_secs_f64() }
     }
 }
 
 impl Start {
     /// The first of the times is that of the first start.
-    pub(crate) fn new(worker: &'static str, times: Vec<Duration>) -> Self {
+    pub(crate) fn new(worker: String, times: Vec<Duration>) -> Self {
         let mut times = times.into_iter().map(ms);
         let first_ms = times.next().unwrap_or_default();
         let again = sorted(times);
@@ -159,29 +159,29 @@ impl Report {
             println!(
                 "\nAt a steady rate, from publish to verdict (the vendor takes 50 ms; 50 jobs of 200 KB a second)\n"
             );
-            println!("{:<18} {:>8} {:>8} {:>8} {:>11}", "worker", "p50 ms", "p99 ms", "max ms", "CPU ms/job");
+            println!("{:<24} {:>8} {:>8} {:>8} {:>11}", "worker", "p50 ms", "p99 ms", "max ms", "CPU ms/job");
             for row in &self.paced {
                 let Paced { worker, cpu_ms, p50_ms, p99_ms, max_ms } = row;
-                println!("{worker:<18} {p50_ms:>8.1} {p99_ms:>8.1} {max_ms:>8.1} {cpu_ms:>11.3}");
+                println!("{worker:<24} {p50_ms:>8.1} {p99_ms:>8.1} {max_ms:>8.1} {cpu_ms:>11.3}");
             }
         }
         if !self.memory.is_empty() {
             println!("\nMemory with 64 images of 10 MB in flight (the vendor takes 2 s)\n");
-            println!("{:<18} {:>6} {:>12} {:>10} {:>8}", "worker", "jobs", "at rest MiB", "peak MiB", "took s");
+            println!("{:<24} {:>6} {:>12} {:>10} {:>8}", "worker", "jobs", "at rest MiB", "peak MiB", "took s");
             for row in &self.memory {
                 let Memory { worker, jobs, at_rest_mib, peak_mib, took_s } = row;
-                println!("{worker:<18} {jobs:>6} {at_rest_mib:>12.1} {peak_mib:>10.1} {took_s:>8.1}");
+                println!("{worker:<24} {jobs:>6} {at_rest_mib:>12.1} {peak_mib:>10.1} {took_s:>8.1}");
             }
         }
         if !self.starts.is_empty() {
             println!("\nFrom exec to a registered consumer\n");
             println!(
-                "{:<18} {:>26} {:>16} {:>13}",
+                "{:<24} {:>26} {:>16} {:>13}",
                 "worker", "first (makes queues) ms", "again median ms", "again max ms"
             );
             for row in &self.starts {
                 let Start { worker, first_ms, again_ms_median, again_ms_max } = row;
-                println!("{worker:<18} {first_ms:>26.0} {again_ms_median:>16.0} {again_ms_max:>13.0}");
+                println!("{worker:<24} {first_ms:>26.0} {again_ms_median:>16.0} {again_ms_max:>13.0}");
             }
         }
     }
@@ -198,7 +198,7 @@ impl Report {
             self.concurrency, self.latency_ms, self.reps
         );
         println!(
-            "{:>8} {:<18} {:>11} {:>17} {:>8} {:>8} {:>9} {:>8} {:>8}",
+            "{:>8} {:<24} {:>11} {:>17} {:>8} {:>8} {:>9} {:>8} {:>8}",
             "image", "worker", "CPU ms/job", "", "× floor", "jobs/s", "peak MiB", "p50 ms", "p99 ms"
         );
         for row in &self.costs {
@@ -206,7 +206,7 @@ impl Report {
             let spread = format!("{:.3} to {:.3}", row.cpu_ms_min, row.cpu_ms_max);
             let ratio = self.ratio(row).map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
             println!(
-                "{size:>8} {:<18} {:>11.3} {spread:>17} {ratio:>8} {:>8.0} {:>9.1} {:>8.1} {:>8.1}",
+                "{size:>8} {:<24} {:>11.3} {spread:>17} {ratio:>8} {:>8.0} {:>9.1} {:>8.1} {:>8.1}",
                 row.worker, row.cpu_ms_median, row.jobs_per_second, row.peak_rss_mib, row.p50_ms, row.p99_ms
             );
         }
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_first_start_is_not_one_of_the_others() {
-        let start = Start::new("floor", [500, 10, 30, 20].map(Duration::from_millis).to_vec());
+        let start = Start::new("floor".to_owned(), [500, 10, 30, 20].map(Duration::from_millis).to_vec());
         assert!((start.first_ms - 500.0).abs() < 1e-9);
         assert!((start.again_ms_median - 20.0).abs() < 1e-9);
         assert!((start.again_ms_max - 30.0).abs() < 1e-9);

@@ -1,7 +1,7 @@
 //! The four measurements.
 #![expect(clippy::print_stderr, reason = "says what is being measured")]
 
-use super::args::{Args, Digest, Which};
+use super::args::{Args, Digest, Ledger, Which};
 use super::broker::Broker;
 use super::images::jpeg;
 use super::load::{Jobs, Load, Pace};
@@ -14,7 +14,9 @@ use super::usage::{Cpu, peak_rss};
 use super::worker::{self, Kind, Setup};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use bytesize::ByteSize;
+use std::cell::Cell;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 /// Longest time for a worker to start, and to stop.
@@ -44,6 +46,9 @@ struct Bench<'a> {
     load: Load,
     store: Store,
     sink: Sink,
+    /// For the files of ledgers, each life its own.
+    folder: TempDir,
+    lives: Cell<u32>,
     report: Report,
 }
 
@@ -54,7 +59,8 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     let store = Store::create(&services, &name).await?;
     let load = Load::new(Broker::create(&services, &name).await?).await?;
     let sink = Sink::start().await?;
-    let mut bench = Bench { args, services, load, store, sink, report: Report::new(args) };
+    let folder = TempDir::new().context("make a folder for the files of ledgers")?;
+    let mut bench = Bench { args, services, load, store, sink, folder, lives: Cell::new(0), report: Report::new(args) };
     let measured = tokio::select! {
         measured = bench.measure() => measured,
         _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
@@ -205,7 +211,10 @@ impl Bench<'_> {
     }
 
     fn setup<'a>(&'a self, vhost: &'a str, api_url: &'a str, concurrency: u16) -> Setup<'a> {
-        Setup { services: &self.services, vhost, bucket: &self.store.bucket, api_url, concurrency }
+        let life = self.lives.get();
+        self.lives.set(life + 1);
+        let file = self.folder.path().join(format!("{life}.redb"));
+        Setup { services: &self.services, vhost, bucket: &self.store.bucket, api_url, concurrency, file }
     }
 
     async fn bodies(&mut self, size: ByteSize) -> Result<Vec<String>> {
@@ -218,7 +227,9 @@ impl Bench<'_> {
     fn kinds(&self) -> Vec<Kind> {
         let floor = (self.args.worker != Which::Antispoofd).then_some(Kind::Floor);
         let digests: &[Digest] = if self.args.worker == Which::Floor { &[] } else { &self.args.digest };
-        floor.into_iter().chain(digests.iter().map(|digest| Kind::Antispoofd(*digest))).collect()
+        let ledgers: &[Ledger] = &self.args.ledger;
+        let ours = digests.iter().flat_map(|digest| ledgers.iter().map(|ledger| Kind::Antispoofd(*digest, *ledger)));
+        floor.into_iter().chain(ours).collect()
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) struct Services {
     pub(crate) s3_endpoint: String,
     pub(crate) s3_access_key: String,
     pub(crate) s3_secret_key: String,
+    pub(crate) redis_url: Option<String>,
 }
 
 impl Services {
@@ -23,6 +24,7 @@ impl Services {
             s3_endpoint: var("ANTISPOOF_TEST_S3_ENDPOINT")?.trim_end_matches('/').to_owned(),
             s3_access_key: var("ANTISPOOF_TEST_S3_ACCESS_KEY")?,
             s3_secret_key: var("ANTISPOOF_TEST_S3_SECRET_KEY")?,
+            redis_url: env::var("ANTISPOOF_TEST_REDIS_URL").ok(),
         })
     }
 

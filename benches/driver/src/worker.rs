@@ -1,6 +1,6 @@
 //! The two workers, each with the settings that make them do the same.
 
-use super::args::Digest;
+use super::args::{Digest, Ledger};
 use super::process::Process;
 use super::services::Services;
 use anyhow::{Context as _, Result};
@@ -18,7 +18,7 @@ pub(crate) const FLOOR_JOBS: &str = "bench.floor.jobs";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Floor,
-    Antispoofd(Digest),
+    Antispoofd(Digest, Ledger),
 }
 
 /// What a worker is to be connected to.
@@ -28,22 +28,27 @@ pub(crate) struct Setup<'a> {
     pub(crate) bucket: &'a str,
     pub(crate) api_url: &'a str,
     pub(crate) concurrency: u16,
+    /// Of the ledger, should it be one: a new one for each life.
+    pub(crate) file: PathBuf,
 }
 
 impl Kind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Floor => "floor",
-            Self::Antispoofd(Digest::Off) => "antispoofd",
-            Self::Antispoofd(Digest::Sha256) => "antispoofd+sha256",
-            Self::Antispoofd(Digest::Blake3) => "antispoofd+blake3",
+    pub(crate) fn name(self) -> String {
+        let Self::Antispoofd(digest, ledger) = self else { return "floor".to_owned() };
+        let mut name = "antispoofd".to_owned();
+        if digest != Digest::Off {
+            name = format!("{name}+{}", digest.setting());
         }
+        if ledger != Ledger::Memory {
+            name = format!("{name}+{}", ledger.setting());
+        }
+        name
     }
 
     pub(crate) fn queue(self) -> &'static str {
         match self {
             Self::Floor => FLOOR_JOBS,
-            Self::Antispoofd(_) => DAEMON_JOBS,
+            Self::Antispoofd(..) => DAEMON_JOBS,
         }
     }
 
@@ -63,7 +68,7 @@ impl Kind {
                     .env("FLOOR_API_URL", setup.api_url);
                 command
             }
-            Self::Antispoofd(digest) => {
+            Self::Antispoofd(digest, ledger) => {
                 let mut command = program("antispoofd")?;
                 command
                     .arg("run")
@@ -73,11 +78,21 @@ impl Kind {
                     .env("ANTISPOOFD__S3__PATH_STYLE", "true")
                     .env("ANTISPOOFD__S3__BUCKETS", setup.bucket)
                     .env("ANTISPOOFD__IMAGE__DIGEST", digest.setting())
+                    .env("ANTISPOOFD__LEDGER__BACKEND", ledger.setting())
                     .env("ANTISPOOFD__API__URL", setup.api_url)
                     .env("ANTISPOOFD__API__TOKEN", "bench")
                     .env("ANTISPOOFD__ADMIN__LISTEN", "127.0.0.1:0")
                     // What a setting costs is found out by setting it for the whole run.
                     .envs(env::vars().filter(|(name, _)| name.starts_with("ANTISPOOFD__")));
+                match ledger {
+                    Ledger::None | Ledger::Memory => {}
+                    Ledger::File => drop(command.env("ANTISPOOFD__LEDGER__PATH", &setup.file)),
+                    Ledger::Redis => {
+                        let url = setup.services.redis_url.as_ref();
+                        let url = url.context("ANTISPOOF_TEST_REDIS_URL is not set; run `make bench`")?;
+                        command.env("ANTISPOOFD__LEDGER__URL", url).env("ANTISPOOFD__LEDGER__TTL", "10m");
+                    }
+                }
                 command
             }
         };
@@ -86,7 +101,7 @@ impl Kind {
             .env("AWS_SECRET_ACCESS_KEY", &setup.services.s3_secret_key)
             .env("AWS_EC2_METADATA_DISABLED", "true");
         // Nothing is expected there; a pipe that nobody reads says so at once.
-        let (process, _stdout) = Process::start(self.name(), command)?;
+        let (process, _stdout) = Process::start(&self.name(), command)?;
         Ok(process)
     }
 }
