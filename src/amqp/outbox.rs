@@ -33,10 +33,14 @@ impl Outbox {
     }
 
     pub(super) fn with_trouble(connection: Arc<Connection>, channels: u16, limit: Duration, trouble: Trouble) -> Self {
+        // To wait for a channel of the pool is better than to ask for one that the broker does not grant, which would end the session. The control
+        // channel counts, too, and one may be closing.
+        let granted = connection.configuration().channel_max().saturating_sub(2);
+        let channels = channels.min(granted).max(1);
         Self {
             connection,
             idle: Mutex::default(),
-            permits: Semaphore::new(usize::from(channels.max(1))),
+            permits: Semaphore::new(usize::from(channels)),
             blocked: AtomicBool::new(false),
             limit,
             trouble,
@@ -46,6 +50,11 @@ impl Outbox {
     /// False while the broker's alarm blocks the connection, or once the connection is gone.
     pub fn open(&self) -> bool {
         !self.blocked.load(Ordering::Acquire) && self.connection.status().connected() && !self.trouble.reported()
+    }
+
+    /// The longest frame that the broker takes, in bytes. The properties of a message have to fit into one.
+    pub(super) fn frame_max(&self) -> usize {
+        self.connection.configuration().frame_max() as usize
     }
 
     pub(super) fn set_blocked(&self, blocked: bool) {
