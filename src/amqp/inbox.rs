@@ -147,7 +147,8 @@ impl Lease for JobLease {
     }
 
     fn deliveries(&self) -> u32 {
-        self.count("x-delivery-count")
+        // On a message that was not delivered before the broker writes no count: one that is there is the producer's.
+        if self.redelivered { self.count("x-delivery-count") } else { 0 }
     }
 
     fn seen_before(&self, at_ms: i64) -> bool {
