@@ -148,7 +148,7 @@ impl Lease for JobLease {
 
     fn deliveries(&self) -> u32 {
         // On a message that was not delivered before the broker writes no count: one that is there is the producer's.
-        if self.redelivered { self.count("x-delivery-count") } else { 0 }
+        if self.redelivered { self.count(headers::DELIVERIES) } else { 0 }
     }
 
     fn seen_before(&self, at_ms: i64) -> bool {
