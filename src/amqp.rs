@@ -15,6 +15,7 @@ mod inbox;
 mod line;
 mod outbox;
 mod session;
+mod sieve;
 mod subscription;
 mod supervisor;
 mod tool;
@@ -132,8 +133,8 @@ impl Amqp {
         queue: &str,
         headers: headers::Notes<'_>,
     ) -> Result<Receipt, PublishError> {
-        let properties = headers::republished(lease, &headers);
         let session = self.session().await?;
+        let properties = headers::republished(lease, &headers, session.outbox.frame_max());
         let published = session.outbox.publish(&self.shared.names.internal, queue, lease.body(), properties).await;
         if let Err(PublishError::Unroutable { .. }) = published {
             // One of our own queues is gone; a new session declares it again.
@@ -149,10 +150,8 @@ impl Broker for Amqp {
 
     async fn announce(&self, event: &Event) -> Result<Receipt, PublishError> {
         let session = self.session().await?;
-        session
-            .outbox
-            .publish(&self.shared.names.results, &event.routing_key, &event.body, headers::announced(event))
-            .await
+        let properties = headers::announced(event, session.outbox.frame_max());
+        session.outbox.publish(&self.shared.names.results, &event.routing_key, &event.body, properties).await
     }
 
     async fn defer(

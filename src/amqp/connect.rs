@@ -7,6 +7,9 @@ use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 use std::sync::Arc;
 
+/// The largest frame that is asked for unless `amqp.url` says otherwise, in bytes: the broker's own default.
+const FRAME_MAX: u32 = 131_072;
+
 /// What a connection is for; shown in the broker's management pages.
 #[derive(Clone, Copy, Debug)]
 pub enum Role {
@@ -55,6 +58,8 @@ pub enum ConnectError {
 pub async fn connect(settings: &settings::Amqp, worker: &str, role: Role) -> Result<Link, ConnectError> {
     let mut uri: AMQPUri = settings.url.expose().parse().map_err(ConnectError::Url)?;
     let address = format!("{}:{}", uri.authority.host, uri.authority.port);
+    // With no word of ours, a broker that sets no limit either would have lapin take buffers for the largest frames there can be.
+    uri.query.frame_max.get_or_insert(FRAME_MAX);
     uri.query.heartbeat = Some(u16::try_from(settings.heartbeat.as_secs()).unwrap_or(u16::MAX));
     let cert_chain = match &settings.ca_file {
         Some(path) => Some(

@@ -1,5 +1,10 @@
 //! AMQP properties in and out. Every `x-*` header stays behind on the way out: a copied `x-death` makes brokers drop or hide the message.
 
+mod room;
+mod weight;
+
+pub(super) use weight::Weight;
+
 use super::inbox::JobLease;
 use antispoof_core::event::{CONTENT_TYPE, Event};
 use antispoof_core::failure::Failure;
@@ -7,6 +12,7 @@ use antispoof_core::job::Properties;
 use antispoof_core::ports::Spent;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+use room::Room;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) const ATTEMPT: &str = "as-attempt";
@@ -14,6 +20,10 @@ pub(super) const FIRST_SEEN: &str = "as-first-seen";
 pub(super) const REPLAY: &str = "as-replay";
 pub(super) const IN_DOUBT: &str = "as-in-doubt";
 pub(super) const DELIVERIES: &str = "as-deliveries";
+/// How many properties and headers of a message have been left out, because they could not be read or carried.
+pub(super) const DROPPED: &str = "as-headers-dropped";
+/// The broker's own.
+pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
 const CODE: &str = "as-code";
 const STAGE: &str = "as-stage";
 const ERROR: &str = "as-error";
@@ -58,37 +68,68 @@ pub(super) fn number(properties: &BasicProperties, name: &str) -> Option<i64> {
     }
 }
 
-/// The properties of the copy that replaces a delivery.
-pub(super) fn republished(lease: &JobLease, notes: &Notes<'_>) -> BasicProperties {
+/// The properties of the copy that replaces a delivery. They fit into a frame of `frame_max` bytes: where the message's own headers do not, as many
+/// of them as need be are left out and counted.
+pub(super) fn republished(lease: &JobLease, notes: &Notes<'_>, frame_max: usize) -> BasicProperties {
     let original = lease.raw();
+    let properties = carried(original);
+    let mut room = Room::new(frame_max, &properties);
     let mut headers = FieldTable::default();
-    for (name, value) in original.headers().iter().flat_map(FieldTable::inner) {
-        if travels(name.as_str()) {
-            headers.insert(name.clone(), value.clone());
+    for (name, value) in noted(lease, notes) {
+        room.take(name, &value);
+        headers.insert(name.into(), value);
+    }
+    let earlier = number(original, DROPPED).unwrap_or_default().max(0);
+    room.take(DROPPED, &AMQPValue::LongLongInt(earlier));
+    let mut dropped = 0;
+    let travelling =
+        || original.headers().iter().flat_map(FieldTable::inner).filter(|(name, _)| travels(name.as_str()));
+    for weight in Weight::KEPT.into_iter().chain([Weight::Foreign]) {
+        for (name, value) in travelling().filter(|(name, _)| Weight::of(name.as_str()) == weight) {
+            if headers.contains_key(name.as_str()) || name.as_str() == DROPPED {
+                continue;
+            }
+            if room.take(name.as_str(), value) {
+                headers.insert(name.clone(), value.clone());
+            } else {
+                dropped += 1;
+            }
         }
     }
-    headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(notes.spent.attempts.count().into()));
-    if notes.spent.in_doubt > 0 {
-        headers.insert(IN_DOUBT.into(), AMQPValue::LongLongInt(notes.spent.in_doubt.into()));
+    if dropped > 0 {
+        tracing::warn!(dropped, "left {dropped} headers out of the copy of a message, for which a frame has no room");
     }
-    if notes.spent.deliveries > 0 {
-        headers.insert(DELIVERIES.into(), AMQPValue::LongLongInt(notes.spent.deliveries.into()));
+    if dropped > 0 || earlier > 0 {
+        headers.insert(DROPPED.into(), AMQPValue::LongLongInt(earlier.saturating_add(dropped)));
     }
-    headers.insert(FIRST_SEEN.into(), AMQPValue::LongLongInt(lease.first_seen_ms()));
-    headers.insert(WORKER.into(), long(notes.worker));
-    if let Some(failure) = notes.why {
-        headers.insert(CODE.into(), long(failure.code().name()));
-        headers.insert(STAGE.into(), long(failure.code().stage().name()));
-        headers.insert(ERROR.into(), long(failure.message()));
-        if let Some(status) = failure.http_status() {
-            headers.insert(HTTP_STATUS.into(), AMQPValue::LongLongInt(status.into()));
-        }
-    }
-    if notes.parked {
-        headers.insert(PARKED_AT.into(), AMQPValue::LongLongInt(now_ms()));
-    }
-    // Left out on purpose: expiration would lose the message, user_id is checked against our own login, cluster_id and reply_to are not ours.
-    let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
+    properties.with_headers(headers)
+}
+
+/// What we write on the copy.
+fn noted<'a>(lease: &JobLease, notes: &Notes<'a>) -> impl Iterator<Item = (&'static str, AMQPValue)> + use<'a> {
+    let integer = |value: i64| AMQPValue::LongLongInt(value);
+    let Spent { attempts, in_doubt, deliveries } = notes.spent;
+    let status = notes.why.and_then(Failure::http_status);
+    [
+        Some((ATTEMPT, integer(attempts.count().into()))),
+        (in_doubt > 0).then(|| (IN_DOUBT, integer(in_doubt.into()))),
+        (deliveries > 0).then(|| (DELIVERIES, integer(deliveries.into()))),
+        Some((FIRST_SEEN, integer(lease.first_seen_ms()))),
+        Some((WORKER, long(notes.worker))),
+        notes.why.map(|failure| (CODE, long(failure.code().name()))),
+        notes.why.map(|failure| (STAGE, long(failure.code().stage().name()))),
+        notes.why.map(|failure| (ERROR, long(failure.message()))),
+        status.map(|status| (HTTP_STATUS, integer(status.into()))),
+        notes.parked.then(|| (PARKED_AT, integer(now_ms()))),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The properties that stay with a message, without its headers. Left out on purpose: expiration would lose the message, `user_id` is checked
+/// against our own login, `cluster_id` and `reply_to` are not ours.
+fn carried(original: &BasicProperties) -> BasicProperties {
+    let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
     if let Some(value) = original.content_type() {
         properties = properties.with_content_type(value.clone());
     }
@@ -116,10 +157,20 @@ pub(super) fn republished(lease: &JobLease, notes: &Notes<'_>) -> BasicPropertie
     properties
 }
 
-/// The properties of a terminal event: what a consumer routes on, again.
-pub(super) fn announced(event: &Event) -> BasicProperties {
-    let mut headers = FieldTable::default();
-    for (name, value) in [
+/// The properties of a terminal event: what a consumer routes on, again. They fit into a frame of `frame_max` bytes; the event's body has
+/// everything in any case.
+pub(super) fn announced(event: &Event, frame_max: usize) -> BasicProperties {
+    let mut properties = BasicProperties::default()
+        .with_content_type(CONTENT_TYPE.into())
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(event.id.as_str().into())
+        .with_type(event.kind.into())
+        .with_app_id("antispoofd".into())
+        .with_timestamp(event.timestamp);
+    if let Some(value) = event.correlation_id.as_deref().and_then(|value| ShortString::try_new(value).ok()) {
+        properties = properties.with_correlation_id(value);
+    }
+    let attributes = [
         ("cloudEvents_specversion", "1.0"),
         ("cloudEvents_id", &event.id),
         ("cloudEvents_source", &event.source),
@@ -127,26 +178,18 @@ pub(super) fn announced(event: &Event) -> BasicProperties {
         ("cloudEvents_subject", &event.subject),
         ("cloudEvents_time", &event.time),
         ("cloudEvents_datacontenttype", "application/json"),
-    ] {
-        headers.insert(name.into(), long(value));
-    }
-    for (name, value) in [("traceparent", &event.traceparent), ("tracestate", &event.tracestate)] {
-        if let Some(value) = value {
-            headers.insert(name.into(), long(value));
+    ];
+    let trace = [("traceparent", event.traceparent.as_deref()), ("tracestate", event.tracestate.as_deref())];
+    let trace = trace.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let mut room = Room::new(frame_max, &properties);
+    let mut headers = FieldTable::default();
+    for (name, value) in attributes.into_iter().chain(trace) {
+        let value = long(value);
+        if room.take(name, &value) {
+            headers.insert(name.into(), value);
         }
     }
-    let mut properties = BasicProperties::default()
-        .with_content_type(CONTENT_TYPE.into())
-        .with_delivery_mode(PERSISTENT)
-        .with_message_id(event.id.as_str().into())
-        .with_type(event.kind.into())
-        .with_app_id("antispoofd".into())
-        .with_timestamp(event.timestamp)
-        .with_headers(headers);
-    if let Some(value) = event.correlation_id.as_deref().and_then(|value| ShortString::try_new(value).ok()) {
-        properties = properties.with_correlation_id(value);
-    }
-    properties
+    properties.with_headers(headers)
 }
 
 /// The properties of a new job.
@@ -191,73 +234,4 @@ pub(super) fn now_ms() -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use antispoof_core::failure::Code;
-    use antispoof_core::retry::Attempt;
-
-    fn spent(attempts: u32, in_doubt: u32) -> Spent {
-        Spent { attempts: Attempt::spent(attempts), in_doubt, deliveries: 0 }
-    }
-
-    fn delivered(headers: &[(&str, AMQPValue)]) -> JobLease {
-        let mut table = FieldTable::default();
-        for (name, value) in headers {
-            table.insert((*name).into(), value.clone());
-        }
-        let properties = job_message("m-1")
-            .with_headers(table)
-            .with_expiration("1000".into())
-            .with_user_id("guest".into())
-            .with_correlation_id("c-1".into());
-        JobLease::for_test(properties)
-    }
-
-    #[test]
-    fn broker_headers_and_traps_stay_behind_and_the_rest_travels() {
-        let lease = delivered(&[
-            ("x-death", long("…")),
-            ("x-delivery-count", AMQPValue::LongLongInt(3)),
-            ("CC", long("elsewhere")),
-            ("as-code", long("old")),
-            ("as-replay", AMQPValue::LongLongInt(2)),
-            ("as-deliveries", AMQPValue::LongLongInt(4)),
-            ("tenant", long("42")),
-        ]);
-        let failure = Failure::new(Code::ApiUnavailable, "the API answered 503").with_status(503);
-        let notes = Notes { spent: spent(2, 1), why: Some(&failure), worker: "w", parked: true };
-        let properties = republished(&lease, &notes);
-        let headers = properties.headers().clone().unwrap_or_default();
-        let headers = headers.inner();
-        for gone in ["x-death", "x-delivery-count", "CC", "as-deliveries"] {
-            assert!(!headers.contains_key(gone), "{gone}");
-        }
-        assert_eq!(text(&headers["tenant"]).as_deref(), Some("42"));
-        assert_eq!(text(&headers["as-code"]).as_deref(), Some("api_unavailable"));
-        assert_eq!(text(&headers["as-stage"]).as_deref(), Some("call"));
-        assert_eq!(number(&properties, "as-http-status"), Some(503));
-        assert_eq!(number(&properties, "as-attempt"), Some(2));
-        assert_eq!(number(&properties, "as-in-doubt"), Some(1));
-        assert_eq!(number(&properties, "as-replay"), Some(2));
-        assert!(number(&properties, "as-parked-at").is_some());
-        assert_eq!((properties.expiration(), properties.user_id()), (&None, &None));
-        assert_eq!(*properties.delivery_mode(), Some(PERSISTENT));
-        assert_eq!(properties.correlation_id().as_ref().map(ShortString::as_str), Some("c-1"));
-    }
-
-    #[test]
-    fn a_job_that_merely_goes_back_does_not_carry_an_old_reason() {
-        let lease = delivered(&[("as-code", long("old")), ("as-error", long("old"))]);
-        let properties = republished(&lease, &Notes { spent: spent(0, 0), why: None, worker: "w", parked: false });
-        let headers = properties.headers().clone().unwrap_or_default();
-        assert!(!headers.contains_key("as-code") && !headers.contains_key("as-error"));
-    }
-
-    #[test]
-    fn trace_context_is_read_in_every_form_it_is_sent_in() {
-        for value in [long("00-a"), AMQPValue::ShortString("00-a".into()), AMQPValue::ByteArray(b"00-a"[..].into())] {
-            let lease = delivered(&[("traceparent", value)]);
-            assert_eq!(read(lease.raw()).traceparent.as_deref(), Some("00-a"));
-        }
-    }
-}
+mod tests;

@@ -147,7 +147,8 @@ impl Lease for JobLease {
     }
 
     fn deliveries(&self) -> u32 {
-        let counted = if self.redelivered { self.count("x-delivery-count") } else { 0 };
+        // On a message that was not delivered before the broker writes no count: one that is there is the producer's.
+        let counted = if self.redelivered { self.count(headers::DELIVERY_COUNT) } else { 0 };
         self.count(headers::DELIVERIES).saturating_add(counted)
     }
 

@@ -3,8 +3,10 @@
 //! lapin drives each connection from a thread of its own. Given up in the middle of the handshake, that thread waits for the peer's next
 //! word, and where a peer accepts connections and says nothing it waits for ever: every try would leave a thread and a socket behind.
 //! So we keep a handle to the socket, and hang up.
+//!
+//! What lapin gets is not the socket but a sieve above it, and above TLS.
 
-use lapin::runtime::default_runtime;
+use super::sieve::{self, FrameMax, Sieved};
 use lapin::tcp::{AMQPUriTcpExt as _, AsyncTcpStream, OwnedTLSConfig, TLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties};
@@ -25,24 +27,30 @@ pub(super) async fn open(
 ) -> lapin::Result<Connection> {
     let line = Line::default();
     let handset = Handset(line.clone());
+    let frame_max = FrameMax::proposed(uri.query.frame_max.unwrap_or_default());
+    let (kit, tokio) = sieve::runtime(frame_max.clone());
+    let above = frame_max.clone();
     let dial = Connection::connector(
         uri,
-        default_runtime()?,
-        async move |uri: AMQPUri, runtime| {
+        kit,
+        async move |uri: AMQPUri, _| {
             let plain = AMQPUri { scheme: AMQPScheme::AMQP, ..uri.clone() };
-            let reached = plain.connect_with_config_async(TLSConfig::default(), &runtime);
+            let reached = plain.connect_with_config_async(TLSConfig::default(), &tokio);
             let stream = timeout(limit, reached).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
             if let AsyncTcpStream::Plain(socket) = &stream {
                 line.hold(socket.get_ref())?;
             }
-            match uri.scheme {
-                AMQPScheme::AMQP => Ok(stream),
-                AMQPScheme::AMQPS => Ok(stream.into_tls(&uri.authority.host, tls.as_ref()).await?),
-            }
+            let stream = match uri.scheme {
+                AMQPScheme::AMQP => stream,
+                AMQPScheme::AMQPS => stream.into_tls(&uri.authority.host, tls.as_ref()).await?,
+            };
+            Ok(AsyncTcpStream::Plain(Sieved::new(stream, above.clone())))
         },
         properties,
     );
     let opened = dial.await?;
+    // Nothing is consumed yet, so no message comes before this.
+    frame_max.agreed(opened.configuration().frame_max());
     handset.put_aside();
     Ok(opened)
 }

@@ -53,10 +53,14 @@ impl Outbox {
         trouble: Trouble,
         observer: Option<Arc<dyn Observer>>,
     ) -> Self {
+        // To wait for a channel of the pool is better than to ask for one that the broker does not grant, which would end the session. The control
+        // channel counts, too, and one may be closing.
+        let granted = connection.configuration().channel_max().saturating_sub(2);
+        let channels = channels.min(granted).max(1);
         Self {
             connection,
             idle: Mutex::default(),
-            permits: Semaphore::new(usize::from(channels.max(1))),
+            permits: Semaphore::new(usize::from(channels)),
             way: watch::Sender::default(),
             limit,
             trouble,
@@ -75,6 +79,11 @@ impl Outbox {
             // The sender lives as long as this outbox.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// The longest frame that the broker takes, in bytes. The properties of a message have to fit into one.
+    pub(super) fn frame_max(&self) -> usize {
+        self.connection.configuration().frame_max() as usize
     }
 
     pub(super) fn set_blocked(&self, blocked: bool) {

@@ -99,6 +99,13 @@ impl fmt::Debug for AmqpUrl {
     }
 }
 
+/// The control channel, one that consumes, one that probes and one to spare; the same are enough to publish one message at a time.
+const CHANNELS_MIN: u16 = 4;
+
+/// RabbitMQ refuses less from 4.1 on, and all headers of ours fit. The client takes buffers of 64 times the size for each connection, and no
+/// frame that long does anybody good.
+const FRAME_SIZES: std::ops::RangeInclusive<u32> = 8192..=1024 * 1024;
+
 const FORM: &str = "write it as amqp://user:password@host:5672/%2f, or amqps:// for TLS";
 
 fn vhost(path: &str) -> Result<String, Wrong> {
@@ -133,8 +140,24 @@ fn parameters(url: &Url) -> Result<(), Wrong> {
             "auth_mechanism" => {
                 ["amqplain", "anonymous", "external", "plain", "rabbit-cr-demo"].contains(&&*value.to_lowercase())
             }
-            "channel_max" => value.parse::<u16>().is_ok(),
-            "frame_max" => value.parse::<u32>().is_ok(),
+            "channel_max" => {
+                let known = value.parse::<u16>();
+                if known.as_ref().is_ok_and(|&channels| channels != 0 && channels < CHANNELS_MIN) {
+                    let what =
+                        format!("has a channel_max below {CHANNELS_MIN}, with which no message could be settled");
+                    return Err(Wrong::new(what, "remove the parameter, or allow two more than worker.concurrency"));
+                }
+                known.is_ok()
+            }
+            "frame_max" => {
+                let known = value.parse::<u32>();
+                if known.as_ref().is_ok_and(|bytes| !FRAME_SIZES.contains(bytes)) {
+                    let (least, most) = (FRAME_SIZES.start(), FRAME_SIZES.end());
+                    let what = format!("has a frame_max that is not between {least} and {most} bytes");
+                    return Err(Wrong::new(what, "remove the parameter: the broker's own default, 131072, is right"));
+                }
+                known.is_ok()
+            }
             _ => return Err(Wrong::new("has an unknown parameter after the ?", KNOWN)),
         };
         if !valid {

@@ -43,6 +43,7 @@ mod delays;
 mod drain;
 mod happy;
 mod harness_tests;
+mod hostile;
 mod inspection;
 mod ledger;
 mod outages;

@@ -28,7 +28,7 @@ fn keeps_quiet(given: &Given) {
 #[test]
 fn sound_secrets_are_in_no_debug_and_no_row() {
     let urls = format!(
-        "[amqp]\nurl = \"amqp://{CANARY}:{CANARY}@h/%2f?channel_max=3\"\n[ledger]\nbackend = \"redis\"\nurl = \"redis://{CANARY}:{CANARY}@h\"\n"
+        "[amqp]\nurl = \"amqp://{CANARY}:{CANARY}@h/%2f?channel_max=33\"\n[ledger]\nbackend = \"redis\"\nurl = \"redis://{CANARY}:{CANARY}@h\"\n"
     );
     let keys = format!("[s3]\nbuckets = [\"abc\"]\n[api]\napi_key = \"{CANARY}\"\nsecret = \"{CANARY}\"");
     let given = Given::nothing().file("a.toml", &urls).file("b.toml", &keys);

@@ -1,0 +1,156 @@
+use super::*;
+use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, gen_frame};
+use antispoof_core::failure::Code;
+use antispoof_core::retry::Attempt;
+
+const FRAME_MAX: usize = 131_072;
+
+fn spent(attempts: u32, in_doubt: u32) -> Spent {
+    Spent { attempts: Attempt::spent(attempts), in_doubt, deliveries: 0 }
+}
+
+fn delivered(headers: &[(&str, AMQPValue)]) -> JobLease {
+    let mut table = FieldTable::default();
+    for (name, value) in headers {
+        table.insert((*name).into(), value.clone());
+    }
+    let properties = job_message("m-1")
+        .with_headers(table)
+        .with_expiration("1000".into())
+        .with_user_id("guest".into())
+        .with_correlation_id("c-1".into());
+    JobLease::for_test(properties)
+}
+
+#[test]
+fn broker_headers_and_traps_stay_behind_and_the_rest_travels() {
+    let lease = delivered(&[
+        ("x-death", long("…")),
+        ("x-delivery-count", AMQPValue::LongLongInt(3)),
+        ("CC", long("elsewhere")),
+        ("as-code", long("old")),
+        ("as-replay", AMQPValue::LongLongInt(2)),
+        ("as-deliveries", AMQPValue::LongLongInt(4)),
+        ("tenant", long("42")),
+    ]);
+    let failure = Failure::new(Code::ApiUnavailable, "the API answered 503").with_status(503);
+    let notes = Notes { spent: spent(2, 1), why: Some(&failure), worker: "w", parked: true };
+    let properties = republished(&lease, &notes, FRAME_MAX);
+    let headers = properties.headers().clone().unwrap_or_default();
+    let headers = headers.inner();
+    for gone in ["x-death", "x-delivery-count", "CC", "as-deliveries"] {
+        assert!(!headers.contains_key(gone), "{gone}");
+    }
+    assert_eq!(text(&headers["tenant"]).as_deref(), Some("42"));
+    assert_eq!(text(&headers["as-code"]).as_deref(), Some("api_unavailable"));
+    assert_eq!(text(&headers["as-stage"]).as_deref(), Some("call"));
+    assert_eq!(number(&properties, "as-http-status"), Some(503));
+    assert_eq!(number(&properties, "as-attempt"), Some(2));
+    assert_eq!(number(&properties, "as-in-doubt"), Some(1));
+    assert_eq!(number(&properties, "as-replay"), Some(2));
+    assert!(number(&properties, "as-parked-at").is_some());
+    assert_eq!((properties.expiration(), properties.user_id()), (&None, &None));
+    assert_eq!(*properties.delivery_mode(), Some(PERSISTENT));
+    assert_eq!(properties.correlation_id().as_ref().map(ShortString::as_str), Some("c-1"));
+}
+
+#[test]
+fn a_job_that_merely_goes_back_does_not_carry_an_old_reason() {
+    let lease = delivered(&[("as-code", long("old")), ("as-error", long("old"))]);
+    let properties =
+        republished(&lease, &Notes { spent: spent(0, 0), why: None, worker: "w", parked: false }, FRAME_MAX);
+    let headers = properties.headers().clone().unwrap_or_default();
+    assert!(!headers.contains_key("as-code") && !headers.contains_key("as-error"));
+}
+
+#[test]
+fn trace_context_is_read_in_every_form_it_is_sent_in() {
+    for value in [long("00-a"), AMQPValue::ShortString("00-a".into()), AMQPValue::ByteArray(b"00-a"[..].into())] {
+        let lease = delivered(&[("traceparent", value)]);
+        assert_eq!(read(lease.raw()).traceparent.as_deref(), Some("00-a"));
+    }
+}
+
+/// The length of the frame that has these properties.
+fn frame_length(properties: &BasicProperties) -> usize {
+    let header = AMQPContentHeader { class_id: 60, body_size: 1, properties: properties.clone() };
+    let frame = AMQPFrame::Header(1, header);
+    gen_frame(&frame)(Vec::new().into()).expect("it can be written").into_inner().0.len()
+}
+
+#[test]
+fn a_copy_fits_into_a_frame_whatever_it_was_made_of() {
+    let nested = [("k".into(), AMQPValue::FieldArray(vec![AMQPValue::Boolean(true), AMQPValue::Void].into()))];
+    let nested: std::collections::BTreeMap<ShortString, AMQPValue> = nested.into();
+    let failure = Failure::new(Code::ApiUnavailable, "x".repeat(600)).with_status(503);
+    let worker = "w".repeat(128);
+    let longest = "i".repeat(255);
+    for size in (3000..7500).step_by(7).chain([40_000, 130_900]) {
+        let lease = JobLease::for_test(
+            job_message(&longest)
+                .with_type(longest.as_str().into())
+                .with_correlation_id(longest.as_str().into())
+                .with_content_encoding(longest.as_str().into())
+                .with_headers(
+                    std::collections::BTreeMap::from([
+                        ("as-replay".into(), AMQPValue::LongLongInt(1)),
+                        ("big".into(), long(&"x".repeat(size))),
+                        ("table".into(), AMQPValue::FieldTable(nested.clone().into())),
+                    ])
+                    .into(),
+                ),
+        );
+        for frame_max in [4096, 8192, FRAME_MAX] {
+            let notes = Notes { spent: spent(7, 3), why: Some(&failure), worker: &worker, parked: true };
+            let properties = republished(&lease, &notes, frame_max);
+            assert!(frame_length(&properties) <= frame_max, "{size} into {frame_max}");
+            let headers = properties.headers().clone().unwrap_or_default();
+            let kept = headers.contains_key("big");
+            let dropped = ["big", "table"].iter().filter(|&&name| !headers.contains_key(name)).count();
+            assert_eq!(number(&properties, "as-headers-dropped").unwrap_or(0), i64::try_from(dropped).unwrap());
+            assert_eq!((number(&properties, "as-replay"), number(&properties, "as-attempt")), (Some(1), Some(7)));
+            assert!(headers.contains_key("as-error"));
+            assert!(kept || frame_length(&properties) + size + 40 > frame_max, "{size} had room in {frame_max}");
+        }
+    }
+}
+
+#[test]
+fn what_was_left_out_before_is_not_forgotten() {
+    let lease = delivered(&[("as-headers-dropped", AMQPValue::LongLongInt(2)), ("big", long(&"x".repeat(9000)))]);
+    let notes = || Notes { spent: spent(0, 0), why: None, worker: "w", parked: false };
+    assert_eq!(number(&republished(&lease, &notes(), FRAME_MAX), "as-headers-dropped"), Some(2));
+    assert_eq!(number(&republished(&lease, &notes(), 8192), "as-headers-dropped"), Some(3));
+}
+
+#[test]
+fn a_count_of_deliveries_on_a_message_that_was_not_delivered_is_not_the_broker_s() {
+    use antispoof_core::ports::Lease as _;
+
+    let lease = delivered(&[("x-delivery-count", AMQPValue::LongLongInt(19))]);
+    assert_eq!(lease.deliveries(), 0);
+}
+
+#[test]
+fn an_event_fits_into_a_frame_whatever_its_trace() {
+    let event = Event {
+        id: "e".repeat(64),
+        source: format!("antispoofd/{}", "w".repeat(128)),
+        kind: "antispoofd.verdict.v1",
+        routing_key: "verdict.live".to_owned(),
+        subject: "s".repeat(128),
+        time: "2026-11-22T22:00:00.000Z".to_owned(),
+        timestamp: 1,
+        correlation_id: Some("c".repeat(255)),
+        traceparent: Some("00-a".to_owned()),
+        tracestate: Some("t".repeat(60_000)),
+        body: Vec::new(),
+    };
+    for (frame_max, whole) in [(4096, false), (FRAME_MAX, true)] {
+        let properties = announced(&event, frame_max);
+        assert!(frame_length(&properties) <= frame_max);
+        let headers = properties.headers().clone().unwrap_or_default();
+        assert!(headers.contains_key("traceparent") && headers.contains_key("cloudEvents_subject"));
+        assert_eq!(headers.contains_key("tracestate"), whole);
+    }
+}
