@@ -192,8 +192,8 @@ where
                 after_ms: progress.after_ms,
                 in_doubt: progress.in_doubt,
             };
-            // It stays a suspect, and comes no nearer to the limit by going round while something is away for days.
-            let deliveries = lease.deliveries().min(SUSPECT);
+            // The whole count: found busy with the claim of the worker that it has just ended, a killer would never come to its own end.
+            let deliveries = lease.deliveries();
             let spent = Spent { attempts: lease.attempt(), in_doubt: progress.in_doubt, deliveries };
             let failure = match examined {
                 Examined::Concluded(conclusion) => return self.announce(lease, &job, &key, *conclusion, entry).await,
