@@ -3,7 +3,7 @@
 use super::inbox::JobLease;
 use antispoof_core::event::{CONTENT_TYPE, Event};
 use antispoof_core::failure::Failure;
-use antispoof_core::job::Properties;
+use antispoof_core::job::{Attributes, Properties};
 use antispoof_core::ports::Spent;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -20,6 +20,8 @@ const ERROR: &str = "as-error";
 const HTTP_STATUS: &str = "as-http-status";
 const WORKER: &str = "as-worker";
 const PARKED_AT: &str = "as-parked-at";
+
+const CLOUD_EVENTS: &str = "cloudEvents";
 
 const PERSISTENT: u8 = 2;
 
@@ -41,7 +43,25 @@ pub(super) fn read(properties: &BasicProperties) -> Properties {
         correlation_id: short(properties.correlation_id()).filter(|id| !id.is_empty()),
         traceparent: header("traceparent"),
         tracestate: header("tracestate"),
+        cloud_event: attributes(properties),
     }
+}
+
+fn attributes(properties: &BasicProperties) -> Attributes {
+    let mut attributes = Attributes::default();
+    for (name, value) in properties.headers().iter().flat_map(FieldTable::inner) {
+        if let (Some(name), Some(value)) = (attribute(name.as_str()), text(value)) {
+            attributes.set(name, value);
+        }
+    }
+    attributes
+}
+
+/// The name of the attribute that a header holds. The binding of CloudEvents allows either separator.
+fn attribute(header: &str) -> Option<&str> {
+    let (prefix, name) = header.split_at_checked(CLOUD_EVENTS.len())?;
+    let name = name.strip_prefix(['_', ':'])?;
+    prefix.eq_ignore_ascii_case(CLOUD_EVENTS).then_some(name)
 }
 
 /// A header that is a whole number, however wide its sender made it.
@@ -60,13 +80,7 @@ pub(super) fn number(properties: &BasicProperties, name: &str) -> Option<i64> {
 
 /// The properties of the copy that replaces a delivery.
 pub(super) fn republished(lease: &JobLease, notes: &Notes<'_>) -> BasicProperties {
-    let original = lease.raw();
-    let mut headers = FieldTable::default();
-    for (name, value) in original.headers().iter().flat_map(FieldTable::inner) {
-        if travels(name.as_str()) {
-            headers.insert(name.clone(), value.clone());
-        }
-    }
+    let mut headers = travelling(lease.raw());
     headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(notes.spent.attempts.count().into()));
     if notes.spent.in_doubt > 0 {
         headers.insert(IN_DOUBT.into(), AMQPValue::LongLongInt(notes.spent.in_doubt.into()));
@@ -87,16 +101,52 @@ pub(super) fn republished(lease: &JobLease, notes: &Notes<'_>) -> BasicPropertie
     if notes.parked {
         headers.insert(PARKED_AT.into(), AMQPValue::LongLongInt(now_ms()));
     }
-    // Left out on purpose: expiration would lose the message, user_id is checked against our own login, cluster_id and reply_to are not ours.
-    let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
+    let original = lease.raw();
+    let mut properties = kept(original, headers);
     if let Some(value) = original.content_type() {
         properties = properties.with_content_type(value.clone());
     }
-    if let Some(value) = original.content_encoding() {
-        properties = properties.with_content_encoding(value.clone());
-    }
     if let Some(value) = original.message_id() {
         properties = properties.with_message_id(value.clone());
+    }
+    properties
+}
+
+/// The properties of one of the messages that a delivery is divided into. The id of the delivery is nobody's: each has one that follows from its object.
+pub(super) fn divided(lease: &JobLease) -> BasicProperties {
+    let original = lease.raw();
+    let mut headers = FieldTable::default();
+    for (name, value) in travelling(original).inner() {
+        let spent = [ATTEMPT, IN_DOUBT].contains(&name.as_str());
+        if !spent && attribute(name.as_str()).is_none() {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    headers.insert(FIRST_SEEN.into(), AMQPValue::LongLongInt(lease.parts_first_seen_ms()));
+    let properties = kept(original, headers).with_content_type("application/json".into());
+    match (original.correlation_id(), original.message_id()) {
+        (None, Some(id)) => properties.with_correlation_id(id.clone()),
+        _ => properties,
+    }
+}
+
+/// The headers that a copy has, too.
+fn travelling(original: &BasicProperties) -> FieldTable {
+    let mut headers = FieldTable::default();
+    for (name, value) in original.headers().iter().flat_map(FieldTable::inner) {
+        if travels(name.as_str()) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    headers
+}
+
+/// The properties that a copy has, too, with these headers.
+fn kept(original: &BasicProperties, headers: FieldTable) -> BasicProperties {
+    // Left out on purpose: expiration would lose the message, user_id is checked against our own login, cluster_id and reply_to are not ours.
+    let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
+    if let Some(value) = original.content_encoding() {
+        properties = properties.with_content_encoding(value.clone());
     }
     if let Some(value) = original.correlation_id() {
         properties = properties.with_correlation_id(value.clone());
@@ -251,6 +301,40 @@ mod tests {
         let properties = republished(&lease, &Notes { spent: spent(0, 0), why: None, worker: "w", parked: false });
         let headers = properties.headers().clone().unwrap_or_default();
         assert!(!headers.contains_key("as-code") && !headers.contains_key("as-error"));
+    }
+
+    #[test]
+    fn a_part_has_everything_but_the_name_and_the_past_of_the_whole() {
+        let lease = delivered(&[
+            ("tenant", long("42")),
+            ("traceparent", long("00-a")),
+            ("x-death", long("…")),
+            ("as-attempt", AMQPValue::LongLongInt(3)),
+            ("as-first-seen", AMQPValue::LongLongInt(77)),
+            ("cloudEvents_id", long("e-1")),
+        ]);
+        let properties = divided(&lease);
+        let headers = properties.headers().clone().unwrap_or_default();
+        let names: Vec<_> = headers.inner().keys().map(ShortString::as_str).collect();
+        assert_eq!(names, ["as-first-seen", "tenant", "traceparent"]);
+        assert_eq!(number(&properties, "as-first-seen"), Some(77));
+        assert_eq!(properties.message_id(), &None);
+        assert_eq!(properties.correlation_id().as_ref().map(ShortString::as_str), Some("c-1"));
+        let relayed = JobLease::for_test(job_message("m-1").with_content_type("text/plain".into()));
+        let properties = divided(&relayed);
+        assert_eq!(properties.correlation_id().as_ref().map(ShortString::as_str), Some("m-1"));
+        assert_eq!(properties.content_type().as_ref().map(ShortString::as_str), Some("application/json"));
+    }
+
+    #[test]
+    fn attributes_of_a_cloud_event_are_read_with_either_separator() {
+        for (id, source) in [("cloudEvents:id", "cloudEvents:source"), ("cloudEvents_id", "cloudevents_source")] {
+            let lease = delivered(&[(id, long("e-1")), (source, long("/portal")), ("cloudEvents", long("x"))]);
+            let read = read(lease.raw()).cloud_event;
+            assert_eq!((read.id.as_deref(), read.source.as_deref(), read.kind), (Some("e-1"), Some("/portal"), None));
+        }
+        let other = delivered(&[("cloudEvents-id", long("e-1")), ("xcloudEvents_id", long("e-1"))]);
+        assert_eq!(read(other.raw()).cloud_event, Attributes::default());
     }
 
     #[test]
