@@ -44,6 +44,7 @@ mod drain;
 mod happy;
 mod harness_tests;
 mod inspection;
+mod intake;
 mod ledger;
 mod outages;
 mod privacy;
