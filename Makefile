@@ -18,12 +18,16 @@ build: ## the release binary, target/release/antispoofd
 fmt: ## format the sources
 	cargo fmt --all
 
-check: ## formatting, lints, documentation and scripts, with warnings as errors
+check: ## formatting, lints, documentation, scripts, module and crate dependencies, generated files; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --workspace --locked
 	@for script in $(bash_scripts) scripts/lib/*.sh; do bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(bash_scripts); else echo "shellcheck is not installed: skipped"; fi
+	cargo test --quiet --locked --test architecture
+	cargo test --quiet --locked --test it -- contract::documents contract::examples
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check bans licenses sources; \
+	  else echo "cargo-deny is not installed: dependencies are not held against deny.toml"; fi
 
 test: ## the whole test suite against real RabbitMQ, S3 store and Redis (ARGS goes to cargo test)
 	@scripts/test $(ARGS)

@@ -8,6 +8,9 @@
 //! | `/metrics` | Prometheus text |
 //!
 //! The status is the contract. `?verbose` lists the checks.
+//!
+//! A closed gate is ready: nothing of what closes it is cured by another process in this one's place, and a fleet that is unready for the vendor's sake cannot be
+//! rolled out or drained. It is a metric (`antispoofd_gate_open`) to alert on.
 
 use crate::gate::Gate;
 use crate::lifecycle::Stop;

@@ -3,6 +3,8 @@
 mod body;
 mod classify;
 mod pace;
+#[cfg(test)]
+mod tests;
 mod token;
 
 pub use classify::Statuses;
@@ -127,6 +129,9 @@ impl Vendor {
             sent: true,
             request_id: request_id.clone(),
         };
+        if !self.statuses.brings_verdict(head.status.as_u16()) {
+            return Err(bad(format!("the API answered {}, with which no verdict comes", head.status.as_u16())));
+        }
         if !report.sent() {
             return Err(bad("the API answered before it had the whole image".to_owned()));
         }

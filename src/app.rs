@@ -198,14 +198,13 @@ fn digest(kind: DigestKind) -> tap::DigestKind {
     }
 }
 
-/// The API's secret is the one secret that all replicas share, so it keys the hash of object keys.
+/// Without a key of its own, the hash of object keys has the API's secret, which all replicas share, too.
 fn key_names(settings: &Settings) -> KeyNames {
     if settings.log.object_keys == ObjectKeys::Plain {
         return KeyNames::Plain;
     }
-    let secret = match &settings.api.auth {
-        ApiAuth::Keys { secret, .. } => secret,
-        ApiAuth::Token(token) => token,
+    let secret = match (&settings.log.hash_key, &settings.api.auth) {
+        (Some(secret), _) | (None, ApiAuth::Keys { secret, .. } | ApiAuth::Token(secret)) => secret,
     };
     let key = blake3::derive_key("antispoofd 2026 object keys in log lines", secret.expose_secret().as_bytes());
     KeyNames::Hashed(Box::new(key))
@@ -245,5 +244,35 @@ impl Observer for Metrics {
 
     fn late(&self, waiting: bool) {
         self.amqp_late.inc_by(if waiting { 1 } else { -1 });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Sources, load};
+
+    fn hash_with(secret: &str, hash_key: &str) -> [u8; 32] {
+        let env = [
+            ("VIDEOSDK_API_KEY", "key"),
+            ("VIDEOSDK_SECRET", secret),
+            ("ANTISPOOFD__S3__BUCKETS", "kyc-uploads"),
+            ("ANTISPOOFD__LOG__HASH_KEY", hash_key),
+        ];
+        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let loaded = load(Sources { env, ..Sources::default() }).unwrap_or_else(|problems| panic!("{problems}"));
+        match key_names(&loaded.settings) {
+            KeyNames::Hashed(key) => *key,
+            KeyNames::Plain => panic!("hashed is the default"),
+        }
+    }
+
+    #[test]
+    fn a_hash_key_outlives_the_credentials() {
+        const KEY: &str = "0123456789abcdef";
+        assert_eq!(hash_with("first", KEY), hash_with("second", KEY));
+        assert_ne!(hash_with("first", KEY), hash_with("first", "fedcba9876543210"));
+        assert_ne!(hash_with("first", ""), hash_with("second", ""), "derived from the secret");
+        assert_eq!(hash_with("first", ""), hash_with("first", ""), "the same in every replica");
     }
 }

@@ -15,6 +15,7 @@ mod view;
 mod watch;
 
 use crate::settings::{self, Loaded, Needs, Sources};
+use crate::telemetry::logs::{self, LastLines};
 use clap::{Parser, Subcommand};
 pub use exit::Exit;
 use problem::Problem;
@@ -41,8 +42,8 @@ struct Cli {
 enum Command {
     /// Run the worker
     #[command(
-        long_about = "Run the worker\n\nTakes jobs from the broker until SIGTERM or SIGINT, then finishes what was sent and ends. \
-                      A second signal ends it at once."
+        long_about = "Run the worker\n\nTakes jobs from the broker until SIGTERM, SIGINT or SIGQUIT, then finishes what was sent and ends. \
+                      A second one ends it at once. SIGHUP changes nothing: settings are read at the start only."
     )]
     Run,
     Submit(submit::SubmitArgs),
@@ -54,6 +55,7 @@ enum Command {
 
 /// Runs the program and says how it ended. `args` begin with the name of the program.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let _last_lines = LastLines;
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => return told(&error).into(),
@@ -73,7 +75,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
     match cli.command {
         Command::Run => {
             let settings = load(Needs::Worker)?.settings;
-            run::run(settings, std::env::var("RUST_LOG").ok().as_deref()).map_err(Problem::failed)?;
+            run::run(settings).map_err(Problem::failed)?;
             Ok(Exit::Ok)
         }
         Command::Submit(args) => {
@@ -118,9 +120,8 @@ fn load(needs: Needs, files: Vec<PathBuf>, overrides: Vec<(String, String)>) -> 
 
 /// A command that ends by itself reports its own problems; the libraries' logs are for who asks for them.
 fn client(loaded: Loaded) -> Result<Loaded, Problem> {
-    if let Ok(directives) = std::env::var("RUST_LOG") {
-        crate::telemetry::logs::install(&loaded.settings.log, Some(&directives))
-            .map_err(|error| Problem::usage(error).hint("correct or unset RUST_LOG"))?;
+    if loaded.settings.log.rust_log.is_some() {
+        logs::install(&loaded.settings.log).map_err(Problem::failed)?;
     }
     Ok(loaded)
 }

@@ -12,11 +12,14 @@ pub struct Stop {
     closing: CancellationToken,
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGQUIT stop. SIGHUP neither stops nor kills: most daemons take it for "read your settings again", and what sends it (a log
+/// rotation, the sidecar of a secret, a terminal that closes) does not mean that what is in flight is to be thrown away.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
+    hang_up: Signal,
 }
 
 impl Default for Stop {
@@ -52,7 +55,12 @@ impl Stop {
 impl Signals {
     /// Installs the handlers; from here on the signals no longer kill the process.
     pub fn install() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
     /// The first signal stops softly, the second hard. Runs until then.
@@ -67,9 +75,15 @@ impl Signals {
     }
 
     async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.quit.recv() => return "SIGQUIT",
+                _ = self.hang_up.recv() => {
+                    info!(signal = "SIGHUP", "SIGHUP: goes on; settings are read at the start only");
+                }
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ mod admin;
 mod ambient;
 mod amqp;
 mod api;
+mod authorities;
 mod entry;
 mod file;
 mod fit;
@@ -36,7 +37,7 @@ mod tests;
 
 pub use admin::Admin;
 pub use amqp::{Amqp, TopologyMode};
-pub use api::{Api, ApiAuth, InDoubtPolicy, STATUS_CODES};
+pub use api::{Api, ApiAuth, InDoubtPolicy, STATUS_CODES, SUCCESS_CODES};
 pub use image::{DigestKind, Image, OrientationPolicy};
 pub use keys::DEFAULT_TOML;
 pub use ledger::{Ledger, LedgerBackend, LedgerErrorPolicy, LedgerReuse};
@@ -96,8 +97,8 @@ pub enum Needs {
 pub struct Sources {
     /// Settings files; a later one wins.
     pub files: Vec<PathBuf>,
-    /// The environment. Read are `ANTISPOOFD__*`, the fallbacks `VIDEOSDK_API_KEY` and `VIDEOSDK_SECRET`, and `HOSTNAME`, the
-    /// default of `worker.instance`.
+    /// The environment. Read are `ANTISPOOFD__*`, the fallbacks `VIDEOSDK_API_KEY` and `VIDEOSDK_SECRET`, `HOSTNAME`, the
+    /// default of `worker.instance`, and `RUST_LOG`.
     pub env: BTreeMap<String, String>,
     /// `--set` flags: dotted key and value, written as in the environment.
     pub overrides: Vec<(String, String)>,

@@ -92,6 +92,21 @@ fn bad_settings_are_78_with_all_that_is_wrong() {
 }
 
 #[test]
+fn a_log_filter_that_is_none_is_a_bad_setting_wherever_it_stands() {
+    for (command, environment, place) in [
+        ("run", ("RUST_LOG", "chatty"), "environment variable RUST_LOG"),
+        ("run", ("RUST_LOG", "info,a=b=c"), "environment variable RUST_LOG"),
+        ("watch", ("RUST_LOG", "chatty"), "environment variable RUST_LOG"),
+        ("run", ("ANTISPOOFD__LOG__LEVEL", "chatty"), "environment variable ANTISPOOFD__LOG__LEVEL"),
+    ] {
+        let output = run(&[command, "--set", "s3.buckets=b-1"], &[KEYS[0], KEYS[1], environment]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(78), "{environment:?}: {said}");
+        assert!(said.contains("error: log.level: ") && said.contains(place), "{environment:?}: {said}");
+    }
+}
+
+#[test]
 fn a_broker_that_is_not_there_is_69_and_the_password_is_not_said() {
     let (listener, url) = nobody();
     drop(listener);

@@ -95,7 +95,7 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The message body is not a job.
+    /// The message body is not a job, or names an object whose name the store refuses.
     MalformedJob "malformed_job" Decode Permanent,
     /// The message is not one of the accepted kinds of body.
     UnsupportedMessage "unsupported_message" Decode Permanent,

@@ -1,6 +1,7 @@
 //! The vendor's answer, read strictly: two well-typed fields or no verdict. Nothing is ever assumed to be `live`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Longest answer that is read, in bytes. A verdict takes about 60.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -56,15 +57,22 @@ pub enum NotAVerdict {
     /// A number outside 0 to 1.
     #[error("the answer's accuracy is outside 0 to 1")]
     Range,
+    /// Both fields, and beside them the word that something went wrong.
+    #[error("the answer has a verdict and says in {0:?} that something went wrong")]
+    Complaint(&'static str),
 }
 
 impl Verdict {
-    /// Reads an answer. More fields than the two are fine, fewer or other types are not.
+    /// Reads an answer. More fields than the two are fine, fewer or other types are not, nor is a `success` that is not true or an `error` or
+    /// `errors` that is not empty: the vendor documents no error body, so the usual names of one are taken at their word.
     pub fn read(body: &[u8]) -> Result<Self, NotAVerdict> {
         #[derive(Deserialize)]
         struct Answer {
             spoof_detected: bool,
             accuracy: f64,
+            success: Option<Value>,
+            error: Option<Value>,
+            errors: Option<Value>,
         }
         // Fields that are skipped over are not looked into, but JSON is text all through.
         let text = std::str::from_utf8(body).map_err(|error| NotAVerdict::Shape {
@@ -72,7 +80,7 @@ impl Verdict {
             at: error.valid_up_to(),
             len: body.len(),
         })?;
-        let Answer { spoof_detected, accuracy } = serde_json::from_str(text).map_err(|error| NotAVerdict::Shape {
+        let answer: Answer = serde_json::from_str(text).map_err(|error| NotAVerdict::Shape {
             kind: match error.classify() {
                 serde_json::error::Category::Syntax => "not JSON",
                 serde_json::error::Category::Eof => "cut off",
@@ -86,10 +94,18 @@ impl Verdict {
         if !text.trim_ascii_start().starts_with('{') {
             return Err(NotAVerdict::Shape { kind: "not an object", at: 0, len: body.len() });
         }
-        if !(0.0..=1.0).contains(&accuracy) {
+        if answer.success.is_some_and(|success| success != Value::Bool(true)) {
+            return Err(NotAVerdict::Complaint("success"));
+        }
+        for (name, complaint) in [("error", &answer.error), ("errors", &answer.errors)] {
+            if complaint.as_ref().is_some_and(says_something) {
+                return Err(NotAVerdict::Complaint(name));
+            }
+        }
+        if !(0.0..=1.0).contains(&answer.accuracy) {
             return Err(NotAVerdict::Range);
         }
-        Ok(Self { spoof_detected, accuracy })
+        Ok(Self { spoof_detected: answer.spoof_detected, accuracy: answer.accuracy })
     }
 
     /// The outcome, given `api.review_below` (0 turns the review band off).
@@ -101,6 +117,17 @@ impl Verdict {
         } else {
             Outcome::Live
         }
+    }
+}
+
+/// False for the values that stand for no error.
+fn says_something(complaint: &Value) -> bool {
+    match complaint {
+        Value::Null | Value::Bool(false) => false,
+        Value::Bool(true) | Value::Number(_) => true,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
     }
 }
 
@@ -141,6 +168,36 @@ mod tests {
         ] {
             assert!(Verdict::read(bad.as_bytes()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_verdict_beside_an_error_is_none() {
+        let read =
+            |beside: &str| Verdict::read(format!(r#"{{"spoof_detected":false,{beside},"accuracy":0.9}}"#).as_bytes());
+        for good in [
+            r#""success":true"#,
+            r#""success":null"#,
+            r#""error":null"#,
+            r#""error":false"#,
+            r#""error":"","errors":[]"#,
+            r#""errors":{}"#,
+            r#""Error":"not its name""#,
+        ] {
+            assert!(read(good).is_ok(), "{good}");
+        }
+        for (bad, member) in [
+            (r#""success":false"#, "success"),
+            (r#""success":"true""#, "success"),
+            (r#""success":1"#, "success"),
+            (r#""error":"no face""#, "error"),
+            (r#""error":true"#, "error"),
+            (r#""error":0"#, "error"),
+            (r#""error":{"code":1}"#, "error"),
+            (r#""success":true,"errors":[null]"#, "errors"),
+        ] {
+            assert_eq!(read(bad), Err(NotAVerdict::Complaint(member)), "{bad}");
+        }
+        assert!(read(r#""error":null,"error":"no face""#).is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub fn vendor_answer(data: &[u8]) {
             if let Ok(value) = serde_json::from_str::<Value>(text) {
                 assert_eq!(value["spoof_detected"].as_bool(), Some(verdict.spoof_detected));
                 assert!(value["accuracy"].is_number());
+                assert!(value["success"] != false && value["error"] != true, "an error beside it");
             }
             let written = serde_json::to_vec(&verdict).expect("serialises");
             assert_eq!(Verdict::read(&written), Ok(verdict));
@@ -29,6 +30,9 @@ pub fn vendor_answer(data: &[u8]) {
                 "the answer is not a verdict (a field is missing, doubled or of another type at byte  of )",
                 "the answer is not a verdict (not an object at byte  of )",
                 "the answer's accuracy is outside  to ",
+                "the answer has a verdict and says in \"success\" that something went wrong",
+                "the answer has a verdict and says in \"error\" that something went wrong",
+                "the answer has a verdict and says in \"errors\" that something went wrong",
             ];
             assert!(known.contains(&said.as_str()), "{error}");
         }

@@ -40,6 +40,16 @@ enum BuildError {
     Slow(Duration),
 }
 
+impl BuildError {
+    /// There was no session, so none was lost.
+    fn what(&self) -> &'static str {
+        match self {
+            Self::Connect(_) | Self::Slow(_) => "cannot reach the broker, trying again",
+            Self::Channel(_) | Self::Topology(_) => "cannot set up the session with the broker, trying again",
+        }
+    }
+}
+
 struct Parts {
     consume: Link,
     publish: Link,
@@ -58,7 +68,7 @@ pub(super) async fn run(
     let mut failures = 0;
     while !stop.is_cancelled() {
         let started = Instant::now();
-        let reason = match stop.run_until_cancelled(build(&shared)).await {
+        let (what, reason) = match stop.run_until_cancelled(build(&shared)).await {
             None => break,
             Some(Ok(parts)) => {
                 let reason = live(&shared, prefetch, &parts, &leases, &observer, &stop).await;
@@ -74,14 +84,14 @@ pub(super) async fn run(
                 }
                 // Saying goodbye to a dead peer must not delay the next session.
                 tokio::spawn(closing);
-                reason
+                ("lost the broker, connecting again", reason)
             }
-            Some(Err(error)) => error.to_string(),
+            Some(Err(error)) => (error.what(), error.to_string()),
         };
         failures = if started.elapsed() > GOOD_LIFE { 0 } else { failures + 1 };
         let pause = backoff.wait(failures - failures.min(1), fastrand::f64());
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        warn!(reason, pause_ms, "lost the broker, connecting again in {pause_ms} ms: {reason}");
+        warn!(reason, pause_ms, "{what} in {pause_ms} ms: {reason}");
         observer.reconnecting(&reason);
         if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             break;

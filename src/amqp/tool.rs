@@ -2,7 +2,6 @@
 
 use super::connect::Link;
 use super::topology::Names;
-use crate::settings::TopologyMode;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use lapin::message::Delivery;
@@ -72,30 +71,17 @@ impl ToolError {
 
 impl Tail {
     /// Binds a private queue to the results exchange with each of `keys`, and consumes from it. From the return on, no event is missed.
-    /// What `mode` says about the topology holds for the exchange.
-    pub async fn open(
-        link: &Link,
-        names: &Names,
-        mode: TopologyMode,
-        keys: &[String],
-        keep: Keep,
-    ) -> Result<Self, ToolError> {
+    /// The exchange has to be there: one that a mere reader had made would hide from the worker's operator that the names differ.
+    pub async fn open(link: &Link, names: &Names, keys: &[String], keep: Keep) -> Result<Self, ToolError> {
         let results = names.results.as_str();
         let at = |what: String| |source| ToolError::Refused { what, source };
         let events = link.events_listener().boxed();
         let channel = link.create_channel().await.map_err(at("open a channel".to_owned()))?;
-        let passive = match mode {
-            TopologyMode::Declare => Some(false),
-            TopologyMode::Check => Some(true),
-            TopologyMode::None => None,
-        };
-        if let Some(passive) = passive {
-            let options = ExchangeDeclareOptions { passive, durable: true, ..ExchangeDeclareOptions::default() };
-            channel
-                .exchange_declare(results.into(), ExchangeKind::Topic, options, FieldTable::default())
-                .await
-                .map_err(at(format!("declare exchange {results}")))?;
-        }
+        let options = ExchangeDeclareOptions { passive: true, durable: true, ..ExchangeDeclareOptions::default() };
+        channel
+            .exchange_declare(results.into(), ExchangeKind::Topic, options, FieldTable::default())
+            .await
+            .map_err(at(format!("find exchange {results}")))?;
         let mut arguments = FieldTable::default();
         // Said, because a virtual host may have another default, which a queue that is exclusive cannot have.
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));

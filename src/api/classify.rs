@@ -5,7 +5,7 @@ use antispoof_core::failure::{Code, Failure};
 use antispoof_core::ports::CallFailure;
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 /// Clocks that differ by less have no bearing on a token.
@@ -13,17 +13,30 @@ const NOTABLE_SKEW: Duration = Duration::from_secs(30);
 
 /// The table of `api.statuses`.
 #[derive(Clone, Debug)]
-pub struct Statuses(BTreeMap<u16, Code>);
+pub struct Statuses {
+    failures: BTreeMap<u16, Code>,
+    /// Those whose body is read. The vendor's own is not documented; the rest of the 2xx say of themselves that the body is a part, a copy, or
+    /// not there yet.
+    verdicts: BTreeSet<u16>,
+}
 
 impl Statuses {
     /// From the settings, which have checked the names.
     pub fn new(table: &BTreeMap<u16, String>) -> Self {
-        Self(table.iter().filter_map(|(&status, name)| Some((status, Code::from_name(name)?))).collect())
+        Self {
+            failures: table.iter().filter_map(|(&status, name)| Some((status, Code::from_name(name)?))).collect(),
+            verdicts: table.iter().filter(|(_, name)| *name == "verdict").map(|(&status, _)| status).collect(),
+        }
+    }
+
+    /// Whether the body of an answer with this status is read as a verdict.
+    pub fn brings_verdict(&self, status: u16) -> bool {
+        self.verdicts.contains(&status)
     }
 
     /// What a status that is not a success means; statuses that are not in the table by their class.
     pub fn code(&self, status: u16) -> Code {
-        match (self.0.get(&status), status) {
+        match (self.failures.get(&status), status) {
             (Some(&code), _) => code,
             // An address that redirects is a wrong address: the fault of the settings, not of the job.
             (None, 300..=399) => Code::ApiForbidden,
@@ -81,7 +94,11 @@ mod tests {
 
     #[test]
     fn every_status_has_a_code_and_the_table_wins() {
-        let table = BTreeMap::from([(401, "api_unauthorized".to_owned()), (451, "api_forbidden".to_owned())]);
+        let table = BTreeMap::from([
+            (202, "verdict".to_owned()),
+            (401, "api_unauthorized".to_owned()),
+            (451, "api_forbidden".to_owned()),
+        ]);
         let statuses = Statuses::new(&table);
         for (status, code) in [
             (401, Code::ApiUnauthorized),
@@ -93,6 +110,7 @@ mod tests {
         ] {
             assert_eq!(statuses.code(status), code, "{status}");
         }
+        assert!(statuses.brings_verdict(202) && !statuses.brings_verdict(200) && !statuses.brings_verdict(401));
     }
 
     #[test]

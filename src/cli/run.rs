@@ -24,9 +24,9 @@ pub enum RunError {
     Cut,
 }
 
-/// Runs until a signal. `rust_log` is the value of `RUST_LOG`.
-pub fn run(settings: Settings, rust_log: Option<&str>) -> Result<(), RunError> {
-    logs::install(&settings.log, rust_log)?;
+/// Runs until a signal.
+pub fn run(settings: Settings) -> Result<(), RunError> {
+    logs::install(&settings.log)?;
     let runtime = runtime::with_threads(settings.worker.threads).map_err(RunError::Runtime)?;
     match runtime.block_on(app::run(settings))? {
         Drained::Whole => Ok(()),

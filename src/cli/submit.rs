@@ -26,7 +26,7 @@ use uri::{Folder, S3Uri};
 /// Where uploads go within their bucket when `--to` does not say it.
 const UPLOAD_FOLDER: &str = "submitted/";
 
-/// What to do when a job has nowhere to go.
+/// What to do when an exchange is not there.
 pub(super) const NO_TOPOLOGY: &str = "a worker with amqp.topology = \"declare\" has to have run on this vhost; \
      are amqp.url and amqp.prefix the same here and there?";
 
@@ -56,6 +56,8 @@ pub(super) struct SubmitArgs {
     #[arg(long, requires = "upload")]
     create_bucket: bool,
     /// Wait for the terminal event of every job, then print a table of them instead of the ids
+    ///
+    /// Ends with 0 when every job got a verdict, whichever, and with 1 when one ended in a failure or has no event in time.
     #[arg(long)]
     wait: bool,
     /// Longest wait after the last job was published
@@ -92,7 +94,7 @@ pub(super) async fn run(args: SubmitArgs, settings: Settings) -> Result<Exit, Pr
     let link = connect(&settings.amqp, &settings.worker.instance, Role::Tool).await?;
     find_jobs(&link, &names).await?;
     let mut collector = if args.wait {
-        let tail = Tail::open(&link, &names, settings.amqp.topology, &["#".to_owned()], Keep::All).await?;
+        let tail = Tail::open(&link, &names, &["#".to_owned()], Keep::All).await?;
         Some(Collector::new(tail, args.json))
     } else {
         None

@@ -101,6 +101,7 @@ mod tests {
             time: String::new(),
             object: object.to_owned(),
             outcome: outcome.to_owned(),
+            failed: accuracy.is_none(),
             accuracy,
             attempts: 1,
             api_ms: accuracy.map(|_| 12),

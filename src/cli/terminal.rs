@@ -1,6 +1,7 @@
 //! Writing to stdout and stderr without ever panicking over who reads it.
 
 use super::problem::Problem;
+use crate::telemetry::logs;
 use anyhow::Context as _;
 use std::io::{ErrorKind, Write as _};
 
@@ -17,8 +18,11 @@ pub(super) fn print(line: &str) -> Result<(), Problem> {
     }
 }
 
-/// Says something to the person at the terminal. Where nobody can be told, nobody is.
+/// Says something to the person at the terminal. Where nobody can be told, nobody is. Beside a log it takes the log's way, which never blocks.
 pub(super) fn say(text: &str) {
+    if logs::say(text) {
+        return;
+    }
     writeln!(std::io::stderr().lock(), "{text}").ok();
 }
 

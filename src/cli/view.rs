@@ -14,6 +14,8 @@ pub(super) struct View {
     pub(super) object: String,
     /// `live`, `spoof`, `review` or a failure code.
     pub(super) outcome: String,
+    /// It ended without a verdict.
+    pub(super) failed: bool,
     /// The vendor's, of a verdict.
     pub(super) accuracy: Option<f64>,
     /// Attempts spent.
@@ -67,7 +69,8 @@ impl View {
     /// Reads the body of an event; `None` when it is not one of ours.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let Event { time, data } = serde_json::from_slice(body).ok()?;
-        let reused = if data.check.reused { "known from before, not paid for again" } else { "" };
+        let reused = if data.check.reused { "reused: known from before, not paid for again" } else { "" };
+        let failed = data.failure.is_some();
         let (outcome, reason) = match (data.outcome, data.failure) {
             (Some(outcome), None) => (outcome, reused.to_owned()),
             (None, Some(failure)) => (failure.code, failure.message),
@@ -78,6 +81,7 @@ impl View {
             time: plain(&time),
             object: data.image.map(|image| plain(&format!("{}/{}", image.bucket, image.key))).unwrap_or_default(),
             outcome: plain(&outcome),
+            failed,
             accuracy: data.accuracy,
             attempts: data.check.attempts,
             api_ms: data.check.api_duration_ms,
@@ -105,17 +109,16 @@ mod tests {
         let verdict = br#"{"time":"2026-11-23T00:00:01.25Z","data":{"job_id":"a","outcome":"live","accuracy":0.98996,
             "image":{"bucket":"b","key":"k"},"check":{"attempts":2,"api_duration_ms":7,"reused":true}}}"#;
         let view = View::read(verdict).unwrap();
-        assert_eq!((view.attempts, view.api_ms), (2, Some(7)));
+        assert_eq!((view.attempts, view.api_ms, view.failed), (2, Some(7), false));
         assert_eq!(
             view.line(),
-            "2026-11-23T00:00:01Z  live    a  s3://b/k  accuracy 0.9900  known from before, not paid for again"
+            "2026-11-23T00:00:01Z  live    a  s3://b/k  accuracy 0.9900  reused: known from before, not paid for again"
         );
         let failure = br#"{"time":"2026-11-23T00:00:01Z","data":{"job_id":"a","failure":{"code":"malformed_job","message":"no \u001b[1m key"},
             "check":{"attempts":1}}}"#;
-        assert_eq!(
-            View::read(failure).unwrap().line(),
-            "2026-11-23T00:00:01Z  malformed_job  a  -  no \u{fffd}[1m key"
-        );
+        let view = View::read(failure).unwrap();
+        assert!(view.failed);
+        assert_eq!(view.line(), "2026-11-23T00:00:01Z  malformed_job  a  -  no \u{fffd}[1m key");
     }
 
     #[test]

@@ -19,7 +19,8 @@ const KEEP: Keep = Keep::Latest(100_000);
 
 /// Print terminal events as they are published
 ///
-/// Reads from a queue of its own that goes when this command does: nobody else gets an event less. While it runs, though, its queue
+/// Reads from a queue of its own that goes when this command does: nobody else gets an event less. The results exchange must be there: it
+/// is made by a worker, not by this command. While it runs, though, its queue
 /// counts as a consumer: a worker does not notice then that no other queue is bound for its events. A reader that falls far behind
 /// loses the oldest events.
 #[derive(Args, Clone, Debug)]
@@ -95,7 +96,7 @@ async fn session(
         Ok(link) => link,
         Err(error) => return Ended::NeverBegan(error.into()),
     };
-    let mut tail = match Tail::open(&link, names, amqp.topology, keys, KEEP).await {
+    let mut tail = match Tail::open(&link, names, keys, KEEP).await {
         Ok(tail) => tail,
         Err(error) => {
             close(&link).await;

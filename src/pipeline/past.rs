@@ -77,7 +77,7 @@ where
     }
 }
 
-pub(super) fn stands(mut conclusion: Box<Conclusion>, entry: &Entry) -> Examined {
+pub(super) fn stands(mut conclusion: Box<Conclusion>, entry: &mut Entry) -> Examined {
     if !conclusion.is_verdict() {
         return Examined::Ended(conclusion);
     }

@@ -9,6 +9,18 @@ use http::{HeaderMap, StatusCode};
 /// S3's error documents are a few hundred bytes.
 const MOST_BYTES: usize = 16 * 1024;
 
+/// A 400 by which the store says that no object can have such a name: trying again cannot help. `InvalidArgument` is not among them: without a version it
+/// is about how the request was made (the kind of signature, a header of a proxy), and so about every job.
+const IMPOSSIBLE: [&str; 7] = [
+    "InvalidBucketName",
+    "InvalidObjectName",
+    "InvalidURI",
+    "KeyTooLong",
+    "KeyTooLongError",
+    "XMinioInvalidObjectName",
+    "XMinioInvalidResourceName",
+];
+
 const EXPIRED: [&str; 3] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"];
 
 /// Reads the error document and says what it means for the job.
@@ -41,6 +53,9 @@ fn classify(status: StatusCode, error: &str, delete_marker: bool, image: &ImageR
         (404, "NoSuchVersion") => (Code::ObjectChanged, "the pinned version is gone"),
         (405, _) if pinned => (Code::ObjectChanged, "the pinned version is a delete marker"),
         (400, "InvalidArgument") if pinned => (Code::ObjectChanged, "the store does not know such a version id"),
+        (400, _) if IMPOSSIBLE.contains(&error) => {
+            (Code::MalformedJob, "the store has no objects of such a name, and cannot have any")
+        }
         (404, "NoSuchBucket") => (Code::ObjectNotFound, "there is no such bucket"),
         (404, _) if delete_marker => (Code::ObjectNotFound, "the object has been deleted"),
         (404, _) => (Code::ObjectNotFound, "there is no such object"),
@@ -89,6 +104,13 @@ mod tests {
             (404, "NoSuchVersion", &pinned, Code::ObjectChanged),
             (405, "MethodNotAllowed", &pinned, Code::ObjectChanged),
             (400, "InvalidArgument", &pinned, Code::ObjectChanged),
+            (400, "InvalidArgument", &plain, Code::StoreUnavailable),
+            (400, "KeyTooLongError", &plain, Code::MalformedJob),
+            (400, "XMinioInvalidObjectName", &pinned, Code::MalformedJob),
+            (400, "InvalidURI", &plain, Code::MalformedJob),
+            (404, "InvalidURI", &plain, Code::ObjectNotFound),
+            (400, "BadRequest", &plain, Code::StoreUnavailable),
+            (400, "", &plain, Code::StoreUnavailable),
             (412, "PreconditionFailed", &plain, Code::ObjectChanged),
             (403, "AccessDenied", &plain, Code::ObjectForbidden),
             (403, "SignatureDoesNotMatch", &plain, Code::ObjectForbidden),

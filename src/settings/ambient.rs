@@ -12,7 +12,7 @@ use super::problem::Problem;
 const PREFIX: &str = "ANTISPOOFD__";
 
 /// The credentials, which must not stand where every user of the machine can read them. The URLs may: not all hold a password.
-const NEVER_AS_FLAG: [&str; 3] = ["api.api_key", "api.secret", "api.token"];
+const NEVER_AS_FLAG: [&str; 4] = ["api.api_key", "api.secret", "api.token", "log.hash_key"];
 
 /// What the variables `ANTISPOOFD__…` set.
 pub(super) fn environment(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::authorities;
 use super::reader::{Reader, Wrong, quoted};
 use super::urls::AmqpUrl;
 
@@ -25,7 +26,7 @@ pub struct Amqp {
     pub ack_timeout: Duration,
     /// How often the connection is proved to answer. At most 10 min.
     pub watchdog_interval: Duration,
-    /// A PEM file of certificate authorities to trust beside those of the system.
+    /// A PEM file of certificate authorities to trust beside those of the system; at the start it held at least one and no broken one.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -71,9 +72,9 @@ impl Amqp {
             );
         }
         let Some(path) = &self.ca_file else { return };
-        if let Err(error) = std::fs::File::open(path) {
-            let remedy = "correct the path, or set it to \"\" to trust the system's authorities only";
-            r.error("amqp.ca_file", format!("cannot be read: {error}"), remedy);
+        if let Some(wrong) = authorities::wrong(path) {
+            let remedy = "name a file with PEM certificates, or set it to \"\" to trust the system's authorities only";
+            r.error("amqp.ca_file", wrong, remedy);
         } else if r.sound(&["amqp.url"]) && !self.url.is_tls() {
             r.warn(
                 "amqp.ca_file",

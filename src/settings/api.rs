@@ -44,8 +44,8 @@ pub struct Api {
     pub max_retry_after: Duration,
     /// First wait between probes while the API is at fault. At most 1 min.
     pub probe_interval: Duration,
-    /// Failure code by HTTP status, 400 to 599, one of [`STATUS_CODES`]. Of what is not in here, 4xx mean `api_rejected` and 5xx
-    /// `api_unavailable`.
+    /// Meaning by HTTP status: of 200 to 299 one of [`SUCCESS_CODES`], of 400 to 599 one of [`STATUS_CODES`]. Of what is not in here, 2xx mean
+    /// `api_bad_response`, 4xx `api_rejected` and 5xx `api_unavailable`.
     pub statuses: BTreeMap<u16, String>,
 }
 
@@ -72,7 +72,10 @@ pub enum InDoubtPolicy {
     Park,
 }
 
-/// The failure codes an HTTP status can mean.
+/// What a status of success can mean. A code that is tried again at once is not among them: the call has been paid for.
+pub const SUCCESS_CODES: [&str; 2] = ["verdict", "api_bad_response"];
+
+/// The failure codes an HTTP status of failure can mean.
 pub const STATUS_CODES: [&str; 5] =
     ["api_rejected", "api_unauthorized", "api_forbidden", "api_rate_limited", "api_unavailable"];
 
@@ -139,12 +142,13 @@ fn header(text: &str) -> Result<Option<String>, Wrong> {
     if fits { Ok(Some(name)) } else { Err(Wrong::new(format!("{} is no name of a header", quoted(text)), remedy)) }
 }
 
-fn status_code(text: &str) -> Result<String, Wrong> {
-    if STATUS_CODES.contains(&text) {
+fn status_code(status: u16, text: &str) -> Result<String, Wrong> {
+    let codes = if status < 300 { &SUCCESS_CODES[..] } else { &STATUS_CODES[..] };
+    if codes.contains(&text) {
         return Ok(text.to_owned());
     }
-    let what = format!("{} is not a failure code that a status can mean", quoted(text));
-    Err(Wrong::new(what, format!("write one of {}", STATUS_CODES.join(", "))))
+    let what = format!("{} is nothing that this status can mean", quoted(text));
+    Err(Wrong::new(what, format!("write one of {}", codes.join(", "))))
 }
 
 // === impl ApiAuth ===

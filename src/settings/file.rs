@@ -239,7 +239,7 @@ impl Flat<'_> {
 pub(super) fn unknown(place: Place, keys: &Keys, spell: impl Fn(&str) -> String) -> Problem {
     if let Some(status) = place.key.strip_prefix("api.statuses.") {
         let what = format!("{status:?} is not an HTTP status that can be set");
-        return Problem::error(place, what, "use a status from 400 to 599");
+        return Problem::error(place, what, "use a status from 200 to 299 or from 400 to 599");
     }
     let remedy = match keys.nearest(&place.key) {
         Some(near) => format!("did you mean {}?", spell(near)),

@@ -76,7 +76,7 @@ pub(super) fn status_of(key: &str) -> Option<u16> {
     let digits = key.strip_prefix(STATUSES)?.strip_prefix('.')?;
     // Three digits and nothing else: "+429" and "0429" would be second names of the same status.
     let status: u16 = if digits.len() == 3 { digits.parse().ok()? } else { return None };
-    (400..600).contains(&status).then_some(status)
+    matches!(status, 200..=299 | 400..=599).then_some(status)
 }
 
 /// The companion of a secret.

@@ -1,5 +1,6 @@
 //! `[log]`: what is logged, and how.
 
+use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 use super::reader::{Reader, Wrong, nearest_to, quoted};
@@ -11,8 +12,12 @@ pub struct Log {
     pub format: LogFormat,
     /// Directives of an `EnvFilter`, which parse.
     pub level: String,
+    /// The variable `RUST_LOG`, where it is set: directives that parse, in place of `level`.
+    pub rust_log: Option<String>,
     /// How object keys appear.
     pub object_keys: ObjectKeys,
+    /// The key of their hash: at least 16 bytes. None: derived from the API's credentials.
+    pub hash_key: Option<SecretString>,
 }
 
 /// The form of a log line.
@@ -37,6 +42,9 @@ pub enum ObjectKeys {
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
+/// In bytes: 64 bits at least, written in hexadecimal digits.
+const LEAST_HASH_KEY: usize = 16;
+
 impl Log {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
         Self {
@@ -45,9 +53,21 @@ impl Log {
                 &[("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)],
             ),
             level: r.text("log.level", level),
+            rust_log: r.variable("RUST_LOG", "log.level", level),
             object_keys: r.choice("log.object_keys", &[("hash", ObjectKeys::Hash), ("plain", ObjectKeys::Plain)]),
+            hash_key: hash_key(r),
         }
     }
+}
+
+fn hash_key(r: &mut Reader<'_>) -> Option<SecretString> {
+    let found = r.secret("log.hash_key", None)?;
+    if found.text.len() < LEAST_HASH_KEY {
+        let what = format!("has fewer than {LEAST_HASH_KEY} bytes, so that it could be guessed");
+        r.blame(&found, Wrong::new(what, "write a random one, as `openssl rand -hex 32` makes it"));
+        return None;
+    }
+    Some(SecretString::from(found.text))
 }
 
 fn level(text: &str) -> Result<String, Wrong> {

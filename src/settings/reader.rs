@@ -133,6 +133,19 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::error(found.place.clone(), wrong.what, wrong.remedy));
     }
 
+    /// A variable that is none of ours and stands for `key` where it is set. None: not set, or wrong, which is noted.
+    pub(super) fn variable<T>(&mut self, name: &str, key: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+        let text = self.env.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())?;
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(wrong) => {
+                let place = Place::new(key, Origin::Env { name: name.to_owned() });
+                self.problems.push(Problem::error(place, wrong.what, wrong.remedy));
+                None
+            }
+        }
+    }
+
     /// What `key` is when nobody sets it: in place of a value whose problem has been noted.
     pub(super) fn default_of<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> T {
         match self.default.get(key).and_then(|entry| entry.value.text()).map(parse) {

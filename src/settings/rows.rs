@@ -60,6 +60,7 @@ fn is_set(secret: &str, settings: &Settings) -> bool {
             ApiAuth::Keys { .. } => false,
             ApiAuth::Token(token) => !token.expose_secret().is_empty(),
         },
+        "log.hash_key" => settings.log.hash_key.is_some(),
         _ => true,
     }
 }

@@ -1,5 +1,6 @@
 //! The settings as their users meet them: text, variables and flags in, values or words out.
 
+mod authorities;
 mod defaults;
 mod fit;
 mod layers;

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 pub enum KeyNames {
     /// As they are.
     Plain,
-    /// As the first half of a keyed hash: the same for the same object in every replica with the same secret, and not to be guessed without it.
+    /// As the first half of a keyed hash: the same for the same object in every replica with the same key, and not to be guessed without it.
     Hashed(Box<[u8; 32]>),
 }
 
@@ -56,6 +56,7 @@ pub struct Entry {
     detail: Option<String>,
     api: Option<Duration>,
     attempt: u32,
+    reused: bool,
     ended: bool,
 }
 
@@ -81,6 +82,7 @@ impl Journal {
             detail: None,
             api: None,
             attempt,
+            reused: false,
             ended: false,
         }
     }
@@ -136,7 +138,8 @@ impl Entry {
     }
 
     /// The verdict was known.
-    pub fn reused(&self) {
+    pub fn reused(&mut self) {
+        self.reused = true;
         self.journal.metrics.reused.inc();
     }
 
@@ -169,7 +172,8 @@ impl Entry {
     /// The end that is going to be announced.
     pub fn concluded(&mut self, conclusion: &Conclusion) {
         if let Ending::Verdict { verdict, .. } = &conclusion.ending {
-            self.detail = Some(format!("accuracy {}", verdict.accuracy));
+            let reused = if self.reused { ", reused" } else { "" };
+            self.detail = Some(format!("accuracy {}{reused}", verdict.accuracy));
         }
     }
 
@@ -209,7 +213,7 @@ impl Entry {
         macro_rules! say {
             ($level:ident, $outcome:expr, $($text:tt)+) => {
                 $level!(job.id = job, job.attempt = self.attempt, object.bucket = bucket, object.key = key, outcome = $outcome,
-                        detail, api.duration_ms = api, duration_ms = total, $($text)+)
+                        detail, reused = self.reused, api.duration_ms = api, duration_ms = total, $($text)+)
             };
         }
         match end {

@@ -2,21 +2,40 @@
 //!
 //! `trace` is for our own modules. At that level libraries write down what no log may hold: lapin the bodies of messages and the login, the AWS
 //! signer the keys of objects. Of theirs, `debug` is the end, whatever the settings say.
+//!
+//! Nothing waits for a line to be written: a thread of its own does that.
+
+mod writer;
 
 use crate::settings::{Log, LogFormat};
+use prometheus_client::metrics::counter::Counter;
 use std::io::IsTerminal as _;
+use std::sync::{LazyLock, OnceLock};
+use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use writer::Writer;
+
+/// The log is the process's, and so is the way to it.
+static OUT: OnceLock<Writer> = OnceLock::new();
+
+static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
+
+/// The process does not end before its last lines are written, unless nobody takes them for so long.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The log could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// `log.level` (or `RUST_LOG`) cannot be read.
+    /// `log.level` (or `RUST_LOG`) cannot be read. The settings' own check finds that first.
     #[error("read the log level: {0}")]
     Level(#[from] tracing_subscriber::filter::ParseError),
+    /// The thread that writes the lines.
+    #[error("start the log's thread: {0}")]
+    Thread(std::io::Error),
     /// Something else in this process has set one up.
     #[error("install the log: {0}")]
     Install(Box<dyn std::error::Error + Send + Sync>),
@@ -26,12 +45,14 @@ pub enum LogError {
 /// recovery that is never tried. A later directive for it, in `log.level`, wins.
 const QUIET: &str = "lapin=off";
 
-/// Sets the log up for the whole process. `RUST_LOG` overrides `log.level`.
-pub fn install(settings: &Log, rust_log: Option<&str>) -> Result<(), LogError> {
-    let filter = match rust_log.filter(|directives| !directives.is_empty()) {
+/// Sets the log up for the whole process.
+pub fn install(settings: &Log) -> Result<(), LogError> {
+    let filter = match &settings.rust_log {
         Some(directives) => EnvFilter::builder().parse(directives)?,
         None => EnvFilter::builder().parse(format!("{QUIET},{}", settings.level))?,
     };
+    let writer = Writer::start(std::io::stderr(), DROPPED.clone()).map_err(LogError::Thread)?;
+    let out: &'static Writer = OUT.get_or_init(|| writer);
     let json = match settings.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
@@ -39,8 +60,8 @@ pub fn install(settings: &Log, rust_log: Option<&str>) -> Result<(), LogError> {
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // Whoever read the log may be gone; complaining about that on the same stream would end the process.
+        .with_writer(move || out)
+        // They would go to the same stream, and not through the thread.
         .log_internal_errors(false);
     let installed = if json {
         let lines = builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish();
@@ -49,6 +70,31 @@ pub fn install(settings: &Log, rust_log: Option<&str>) -> Result<(), LogError> {
         builder.with_ansi(std::io::stderr().is_terminal()).finish().with(filter_fn(is_presentable)).try_init()
     };
     installed.map_err(|error| LogError::Install(error.into()))
+}
+
+/// Lines that were dropped since the process began.
+pub fn dropped() -> Counter {
+    DROPPED.clone()
+}
+
+/// Hands over a line that is no event: once the log is set up, nothing else may write where it does, because that could block. False when there is no log.
+pub fn say(text: &str) -> bool {
+    let Some(out) = OUT.get() else { return false };
+    out.line(format!("{text}\n").as_bytes());
+    true
+}
+
+/// Writes the last lines when it is dropped: at the end of `main`.
+#[derive(Debug)]
+pub struct LastLines;
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        if let Some(out) = OUT.get() {
+            // What is not taken now never will be.
+            let _taken = out.flush(LAST_LINES);
+        }
+    }
 }
 
 fn is_presentable(event: &Metadata<'_>) -> bool {

@@ -83,6 +83,8 @@ pub struct Metrics {
     pub amqp_reconnects: Counter,
     /// 1 while jobs may run, 0 while a systemic failure keeps the gate closed.
     pub gate_open: Gauge,
+    /// Log lines that nobody took.
+    pub log_dropped: Counter,
     /// When the last verdict was announced.
     pub last_success: Gauge<f64, AtomicU64>,
 }
@@ -125,6 +127,7 @@ impl Metrics {
             amqp_publish: Histogram::new(SECONDS),
             amqp_reconnects: Counter::default(),
             gate_open: Gauge::default(),
+            log_dropped: super::logs::dropped(),
             last_success: Gauge::default(),
         };
         metrics.gate_open.set(1);
@@ -217,6 +220,7 @@ impl Metrics {
         );
         r.register("amqp_reconnects", "Sessions that were lost or could not be built", self.amqp_reconnects.clone());
         r.register("gate_open", "1 while jobs may run", self.gate_open.clone());
+        r.register("log_lines_dropped", "Log lines that were not read as fast as they came", self.log_dropped.clone());
         r.register("last_success_timestamp_seconds", "When the last verdict was announced", self.last_success.clone());
         r.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         self
@@ -240,6 +244,7 @@ mod tests {
             "antispoofd_settlements_total{kind=\"cancelled\"} 0",
             "antispoofd_job_duration_seconds_count 0",
             "antispoofd_gate_open 1",
+            "antispoofd_log_lines_dropped_total 0",
             "antispoofd_ledger_errors_total{op=\"conclude\"} 0",
             "antispoofd_build_info{version=",
         ] {

@@ -29,7 +29,8 @@ async fn uploads_become_jobs_and_their_ends_a_table() {
     let arguments = ["submit", "--wait", "--metadata", r#"{"n":1.50}"#, "--to", &to, "--create-bucket", "--upload"];
     let paths = [face.to_str().unwrap(), notes.to_str().unwrap()];
     let submit = world.daemon().command(&[&arguments[..], &paths].concat());
-    assert!(submit.wait_exit(EVENTUALLY).await.success());
+    assert_eq!(submit.wait_exit(EVENTUALLY).await.code(), Some(1), "one of them is no image");
+    assert!(submit.said("1 of 2 jobs ended without a verdict"), "{:?}", submit.stderr());
 
     let lines = submit.stdout();
     assert_eq!(lines[0], format!("objects below {to}/"), "{lines:#?}");
@@ -106,6 +107,38 @@ async fn without_a_topology_nothing_is_uploaded_and_the_message_says_what_is_mis
     let said = submit.stderr().join("\n");
     assert!(said.contains("find exchange antispoof.jobs") && said.contains("amqp.topology = \"declare\""), "{said}");
     assert_eq!(world.store.list().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn without_a_topology_there_is_nothing_to_watch_and_nothing_is_made() {
+    let world = World::new("watch_bare").await;
+    let watch = || world.daemon().set("amqp.prefix", "nobody").command(&["watch"]);
+    let first = watch();
+    assert_eq!(first.wait_exit(STARTED).await.code(), Some(69));
+    let said = first.stderr().join("\n");
+    assert!(said.contains("find exchange nobody.results") && said.contains("amqp.topology = \"declare\""), "{said}");
+    assert_eq!(watch().wait_exit(STARTED).await.code(), Some(69), "the first one has not made it either");
+}
+
+#[tokio::test]
+async fn a_verdict_that_was_known_is_shown_as_reused() {
+    let world = World::new("client_known").await;
+    let daemon = world.daemon().start_ready().await;
+    let watch = world.daemon().command(&["watch"]);
+    said(&watch, "watching antispoof.results").await;
+    let stored = world.upload("face.jpg", jpeg::tiny(7)).await;
+    let uri = format!("s3://{BUCKET}/{}", stored.key);
+    for expected in [false, true] {
+        let submit = world.daemon().command(&["submit", &uri, "--wait", "--id-prefix", "same-"]);
+        assert!(submit.wait_exit(EVENTUALLY).await.success());
+        assert_eq!(submit.stdout().join("\n").contains("reused"), expected, "{:?}", submit.stdout());
+    }
+    said(&watch, "reused").await;
+    eventually("the log to say it", SOON, async || {
+        let line = daemon.logs().into_iter().find(|line| line.contains(", reused)"));
+        line.ok_or_else(|| format!("{:?}", daemon.logs()))
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -27,6 +27,26 @@ async fn sigint_does_the_same() {
     drains_whole("sigint_drains", Daemon::int).await;
 }
 
+#[tokio::test]
+async fn sigquit_does_the_same() {
+    drains_whole("sigquit_drains", Daemon::quit).await;
+}
+
+#[tokio::test]
+async fn sighup_changes_nothing() {
+    let world = World::new("sighup").await;
+    world.simulator.configure(json!({ "latency": "1s" })).await;
+    let daemon = world.daemon().start_ready().await;
+    let batch = Batch::submitted(&world, 2).await;
+    calls_in_flight(&world, 2).await;
+    daemon.hang_up();
+    eventually_equals("the log to say so", SOON, true, async || daemon.logs_contain("SIGHUP: goes on")).await;
+    batch.verdicts(&world).await;
+    batch.assert_paid_once(&world).await;
+    daemon.hang_up();
+    ends_at_once(&daemon).await;
+}
+
 async fn drains_whole(test: &str, signal: fn(&Daemon)) {
     let world = World::new(test).await;
     world.simulator.configure(json!({ "latency": "2s" })).await;

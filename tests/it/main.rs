@@ -51,3 +51,4 @@ mod privacy;
 mod recovery;
 mod soak;
 mod suspects;
+mod unread;

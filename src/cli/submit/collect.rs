@@ -4,7 +4,7 @@ use super::super::exit::Exit;
 use super::super::problem::Problem;
 use super::super::progress::Progress;
 use super::super::table;
-use super::super::terminal::print;
+use super::super::terminal::{print, say};
 use super::super::view::View;
 use super::publish::Stop;
 use crate::amqp::{Tail, ToolError};
@@ -34,6 +34,8 @@ struct Pages {
     /// By the job's id: its number in what was asked for, and whether its event is there.
     jobs: HashMap<String, (usize, bool)>,
     ended: usize,
+    /// Those of them without a verdict.
+    failed: usize,
     /// What the table is made of; empty with JSON.
     views: Vec<(usize, View)>,
     counts: BTreeMap<String, usize>,
@@ -122,10 +124,11 @@ impl Book {
     fn enter(&self, body: &[u8]) -> Result<(), Problem> {
         let Some(view) = View::read(body) else { return Ok(()) };
         {
-            let Pages { jobs, ended, views, counts } = &mut *self.pages.borrow_mut();
+            let Pages { jobs, ended, failed, views, counts } = &mut *self.pages.borrow_mut();
             let Some((number, known)) = jobs.get_mut(&view.job).filter(|(_, known)| !known) else { return Ok(()) };
             *known = true;
             *ended += 1;
+            *failed += usize::from(view.failed);
             *counts.entry(view.outcome.clone()).or_default() += 1;
             if !self.json {
                 views.push((*number, view));
@@ -159,16 +162,22 @@ impl Collected {
         let pages = self.book.pages.borrow();
         let counts = table::counts(pages.counts.iter().map(|(outcome, count)| (outcome.as_str(), *count)));
         let of = if ended == jobs { jobs.to_string() } else { format!("{ended} of {jobs}") };
-        let noun = if jobs == 1 { "job" } else { "jobs" };
+        let noun = noun(jobs);
         if counts.is_empty() { format!("{of} {noun} ended") } else { format!("{of} {noun} ended: {counts}") }
     }
 
-    /// Good when every job has an event, whatever it says.
+    /// Good when every job has a verdict, whichever.
     pub(super) fn end(self) -> Result<Exit, Problem> {
         let (ended, jobs) = self.book.progress();
         let missing = format!("{} of {jobs} jobs: {}", jobs - ended, self.missing());
         match self.why {
-            Why::Complete => Ok(Exit::Ok),
+            Why::Complete => match self.book.pages.borrow().failed {
+                0 => Ok(Exit::Ok),
+                failed => {
+                    say(&format!("{failed} of {jobs} {} ended without a verdict", noun(jobs)));
+                    Ok(Exit::Failed)
+                }
+            },
             Why::Late(limit) => Err(Problem::failed(anyhow!(
                 "no event within {} for {missing}",
                 humantime::format_duration(limit)
@@ -192,6 +201,10 @@ impl Collected {
     }
 }
 
+fn noun(jobs: usize) -> &'static str {
+    if jobs == 1 { "job" } else { "jobs" }
+}
+
 /// The queue went with the connection: what is published from here on is seen by nobody.
 fn lost(error: ToolError) -> Problem {
     Problem::unreachable(error)
@@ -202,6 +215,10 @@ fn lost(error: ToolError) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn failure(job: &str, code: &str) -> Vec<u8> {
+        format!(r#"{{"data":{{"job_id":"{job}","failure":{{"code":"{code}"}}}}}}"#).into_bytes()
+    }
 
     fn event(job: &str, outcome: &str) -> Vec<u8> {
         format!(r#"{{"data":{{"job_id":"{job}","outcome":"{outcome}","image":{{"bucket":"b","key":"{job}"}}}}}}"#)
@@ -231,6 +248,19 @@ mod tests {
         let table = all.table();
         assert!(table.find("\na ").unwrap() < table.find("\nb ").unwrap(), "in the order of the jobs:\n{table}");
         assert!(matches!(all.end(), Ok(Exit::Ok)));
+    }
+
+    #[test]
+    fn a_job_without_a_verdict_is_a_failure_of_the_command() {
+        let book = Rc::new(Book { json: false, pages: RefCell::default() });
+        for (number, id) in ["a", "b"].into_iter().enumerate() {
+            book.expect(id, number);
+        }
+        book.enter(&event("a", "spoof")).unwrap();
+        book.enter(&failure("b", "object_empty")).unwrap();
+        let all = collected(&book, Why::Complete);
+        assert_eq!(all.summary(), "2 jobs ended: 1 object_empty, 1 spoof");
+        assert!(matches!(all.end(), Ok(Exit::Failed)));
     }
 
     #[test]

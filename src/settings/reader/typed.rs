@@ -150,7 +150,7 @@ impl Reader<'_> {
     /// The statuses of `[api.statuses]`, each checked by `parse`.
     pub(in crate::settings) fn statuses<T>(
         &mut self,
-        parse: impl Fn(&str) -> Result<T, Wrong> + Copy,
+        parse: impl Fn(u16, &str) -> Result<T, Wrong> + Copy,
     ) -> BTreeMap<u16, T> {
         let set: Vec<(u16, String)> = self.top.keys().filter_map(|key| Some((status_of(key)?, key.clone()))).collect();
         let mut statuses = BTreeMap::new();
@@ -158,7 +158,7 @@ impl Reader<'_> {
             self.asked.insert(key.clone());
             let entry = &self.top[&key];
             let value = match entry.value.text() {
-                Some(text) => parse(text.trim()),
+                Some(text) => parse(status, text.trim()),
                 None => Err(Wrong::kind(&entry.value, "a string in double quotes")),
             };
             match value {

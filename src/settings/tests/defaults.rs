@@ -86,11 +86,13 @@ fn every_default_of_the_contract() {
     assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:9464");
     let log = settings.log;
     assert_eq!((log.format, log.level.as_str(), log.object_keys), (LogFormat::Auto, "info", ObjectKeys::Hash));
+    assert!(log.hash_key.is_none() && log.rust_log.is_none());
 }
 
 #[test]
 fn every_status_of_the_contract() {
     let by_code = [
+        ("verdict", vec![200, 201]),
         ("api_rejected", vec![400, 413, 415, 422]),
         ("api_unauthorized", vec![401]),
         ("api_forbidden", vec![402, 403, 404]),

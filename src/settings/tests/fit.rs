@@ -128,7 +128,7 @@ fn what_travels_readable_is_warned_of() {
 #[test]
 fn settings_without_effect_are_warned_of() {
     let given = Given::least();
-    let ca = given.write("ca.pem", "").display().to_string();
+    let ca = given.write("ca.pem", super::authorities::AUTHORITY).display().to_string();
     assert_eq!(
         given.flag("ledger.path", "/x").flag("amqp.ca_file", &ca).warnings(),
         [

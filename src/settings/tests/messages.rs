@@ -38,7 +38,7 @@ error: worker.concurrency: is "many", not a whole number
 #[test]
 fn unknown_keys_come_with_what_was_probably_meant() {
     let given = Given::least()
-        .file("a.toml", "[worker]\nconcurency = 4\nregion = \"eu\"\n[ampq]\nprefix = \"x\"\n[colours]\n[api.statuses]\n200 = \"api_rejected\"")
+        .file("a.toml", "[worker]\nconcurency = 4\nregion = \"eu\"\n[ampq]\nprefix = \"x\"\n[colours]\n[api.statuses]\n302 = \"api_rejected\"")
         .env("ANTISPOOFD__S3__BUCKET", "kyc")
         .env("ANTISPOOFD__S3__region", "eu")
         .env("ANTISPOOFD__NONSENSE__OF__ALL__KINDS", "1")
@@ -73,12 +73,12 @@ error: colours: there is no such section
    |  ^^^^^^^
   = help: remove it; config/default.toml has every section
 
-error: api.statuses.200: "200" is not an HTTP status that can be set
+error: api.statuses.302: "302" is not an HTTP status that can be set
   --> a.toml:8:1
    |
- 8 | 200 = ***
+ 8 | 302 = ***
    | ^^^
-  = help: use a status from 400 to 599
+  = help: use a status from 200 to 299 or from 400 to 599
 
 error: nonsense.of.all.kinds: there is no such key
   --> environment variable ANTISPOOFD__NONSENSE__OF__ALL__KINDS

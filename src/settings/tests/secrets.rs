@@ -123,6 +123,18 @@ fn a_file_that_is_no_toml_shows_no_line_that_may_hold_a_secret() {
 }
 
 #[test]
+fn a_hash_key_that_could_be_guessed_is_refused() {
+    let with = |value: &str| Given::least().env("ANTISPOOFD__LOG__HASH_KEY", value);
+    let just = with("0123456789abcdef");
+    assert!(just.settings().log.hash_key.is_some());
+    assert_eq!(super::rows(&just.load().expect("it fits"))["log.hash_key"], "\"***\"");
+    assert_eq!(with("0123456789abcde").whats(), ["log.hash_key: has fewer than 16 bytes, so that it could be guessed"]);
+    let unset = with("");
+    assert!(unset.settings().log.hash_key.is_none());
+    assert_eq!(super::rows(&unset.load().expect("it fits"))["log.hash_key"], "\"\"");
+}
+
+#[test]
 fn secrets_are_trimmed_and_refused_with_the_remedy() {
     let said = |value: &str| Given::least().env("ANTISPOOFD__API__SECRET", value).load().err().map(|p| p.to_string());
     assert_eq!(said(" secret \n"), None);

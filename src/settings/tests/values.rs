@@ -108,7 +108,8 @@ fn names() {
         &["debug", "WARN", "info,antispoofd::amqp=debug", "off,h2=trace"],
         &["", "inof", "verbose", "info,lapin=loud", "info,debgu"],
     );
-    edges("api.statuses.429", &["api_unavailable", "api_rejected"], &["", "api_in_doubt", "429"]);
+    edges("api.statuses.429", &["api_unavailable", "api_rejected"], &["", "api_in_doubt", "verdict", "429"]);
+    edges("api.statuses.202", &["verdict", "api_bad_response"], &["", "api_unavailable", "live"]);
     edges("s3.path_style", &["true", "false"], &["yes", "1", ""]);
 }
 

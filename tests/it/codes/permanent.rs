@@ -61,6 +61,21 @@ async fn what_is_the_message_s_or_the_job_s_own_fault() {
 }
 
 #[tokio::test]
+async fn an_object_that_the_store_cannot_have_is_not_asked_for_again() {
+    let world = World::new("impossible_object").await;
+    let daemon = world.daemon().start_ready().await;
+    let mut ended = Vec::new();
+    for (name, key) in [("empty-segment", "a//b.jpg".to_owned()), ("long-segment", "x".repeat(300))] {
+        let sent = send(&world, name, json!({ "key": key })).await;
+        ended.push((sent, Ending::at_once("malformed_job", "no objects of such a name").status(400)));
+    }
+    assert_ended(&world, &ended).await;
+    assert_nothing_was_called(&world).await;
+    assert_eq!(daemon.metric("antispoofd_object_fetch_duration_seconds_count").await, Some(2.0), "asked once each");
+    assert_over(&world, 2, 2).await;
+}
+
+#[tokio::test]
 async fn a_message_that_names_nothing_still_ends_in_an_event() {
     let world = World::new("names_nothing").await;
     let _daemon = world.daemon().start_ready().await;

@@ -17,6 +17,7 @@ use super::{http, metrics, ports};
 pub(crate) struct DaemonBuilder {
     environment: BTreeMap<String, String>,
     arguments: Vec<String>,
+    log_unread: bool,
 }
 
 impl DaemonBuilder {
@@ -45,6 +46,12 @@ impl DaemonBuilder {
     pub(crate) fn arg(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
         self
+    }
+
+    /// Leaves the log in a pipe that nobody reads; the test does not see it either.
+    #[must_use]
+    pub(crate) fn log_unread(self) -> Self {
+        Self { log_unread: true, ..self }
     }
 
     /// Starts the daemon and does not wait for it.
@@ -81,7 +88,12 @@ impl Daemon {
         let builder = builder.set("admin.listen", admin.to_string());
         let arguments = ["run"].into_iter().chain(builder.arguments.iter().map(String::as_str));
         let environment = builder.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        Self { process: Process::antispoofd("antispoofd run", arguments, environment), admin, http: http::client() }
+        let process = if builder.log_unread {
+            Process::antispoofd_unread("antispoofd run", arguments, environment)
+        } else {
+            Process::antispoofd("antispoofd run", arguments, environment)
+        };
+        Self { process, admin, http: http::client() }
     }
 
     /// Where the admin port listens.
@@ -138,6 +150,16 @@ impl Daemon {
     /// SIGINT.
     pub(crate) fn int(&self) {
         self.process.signal(Signal::INT);
+    }
+
+    /// SIGQUIT.
+    pub(crate) fn quit(&self) {
+        self.process.signal(Signal::QUIT);
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.process.signal(Signal::HUP);
     }
 
     /// SIGKILL: as a crash or an out-of-memory kill does.

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{env, thread};
@@ -18,6 +18,8 @@ pub(crate) struct Process {
     child: Mutex<Child>,
     stdout: Arc<Mutex<Vec<String>>>,
     stderr: Arc<Mutex<Vec<String>>>,
+    /// The end of a pipe that is never read.
+    _unread: Option<ChildStderr>,
 }
 
 impl Process {
@@ -28,22 +30,32 @@ impl Process {
         arguments: impl IntoIterator<Item = &'a str>,
         environment: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        let mut command = Command::new(program());
-        command.args(arguments);
-        command.env_clear();
-        command.envs(["PATH", "HOME"].into_iter().filter_map(|name| Some((name, env::var_os(name)?))));
-        command.envs(environment);
-        Self::start(name, command)
+        Self::start(name, antispoofd(arguments, environment))
+    }
+
+    /// As `antispoofd`, with a standard error that nobody reads.
+    pub(crate) fn antispoofd_unread<'a>(
+        name: &str,
+        arguments: impl IntoIterator<Item = &'a str>,
+        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        Self::start_read(name, antispoofd(arguments, environment), false)
     }
 
     /// Starts `command` with its output captured and no input.
-    pub(crate) fn start(name: &str, mut command: Command) -> Self {
+    pub(crate) fn start(name: &str, command: Command) -> Self {
+        Self::start_read(name, command, true)
+    }
+
+    /// Starts `command` as `start` does, and reads its standard error only if `read`.
+    fn start_read(name: &str, mut command: Command, read: bool) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child =
             command.spawn().unwrap_or_else(|problem| panic!("failed to start {name} ({command:?}): {problem}"));
         let stdout = keep_lines(child.stdout.take().expect("stdout is piped"));
-        let stderr = keep_lines(child.stderr.take().expect("stderr is piped"));
-        Self { name: name.to_owned(), child: Mutex::new(child), stdout, stderr }
+        let said = child.stderr.take().expect("stderr is piped");
+        let (stderr, unread) = if read { (keep_lines(said), None) } else { (Arc::default(), Some(said)) };
+        Self { name: name.to_owned(), child: Mutex::new(child), stdout, stderr, _unread: unread }
     }
 
     /// Sends a signal.
@@ -125,6 +137,18 @@ impl Drop for Process {
             }
         }
     }
+}
+
+fn antispoofd<'a>(
+    arguments: impl IntoIterator<Item = &'a str>,
+    environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Command {
+    let mut command = Command::new(program());
+    command.args(arguments);
+    command.env_clear();
+    command.envs(["PATH", "HOME"].into_iter().filter_map(|name| Some((name, env::var_os(name)?))));
+    command.envs(environment);
+    command
 }
 
 /// The program under test. Cargo names it to tests; an example finds it beside its own directory.

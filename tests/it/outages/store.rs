@@ -99,3 +99,17 @@ async fn an_image_of_another_length_than_announced_is_never_paid_for() {
     counted(&daemon, "antispoofd_failures_total{code=\"store_unavailable\"}", 1.0).await;
     world.assert_drained().await;
 }
+
+#[tokio::test]
+async fn an_error_document_without_an_end_is_read_for_as_long_as_error_documents_are() {
+    let world = World::new("s3_endless_error").await;
+    let liar = Liar::start(jpeg::tiny(3), &[Lie::ComplainsWithoutEnd]).await;
+    let builder = world.daemon().set("s3.endpoint_url", format!("http://{}", liar.addr()));
+    let daemon = builder.set("retry.quick_attempts", "1").start_ready().await;
+    let job = world.submit(&world.store.key("liar.jpg")).await;
+    assert_eq!(world.event_for(&job).await.failure_code(), None, "the second attempt finds the object");
+    counted(&daemon, "antispoofd_failures_total{code=\"store_unavailable\"}", 1.0).await;
+    let slow = daemon.metric("antispoofd_failures_total{code=\"store_timeout\"}").await;
+    assert_eq!(slow, Some(0.0), "it was not read until the time was up");
+    world.assert_drained().await;
+}

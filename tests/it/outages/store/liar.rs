@@ -21,6 +21,8 @@ pub(super) enum Lie {
     ChunkedButLonger,
     /// Chunks, and no length at all.
     NoLength,
+    /// An error whose document does not end.
+    ComplainsWithoutEnd,
 }
 
 /// Serves one object under every key: as the lies say at first, one answer for each, and then as it is.
@@ -73,6 +75,9 @@ async fn answer(client: TcpStream, object: &[u8], lies: &[Lie], told: &AtomicUsi
     }
     let lie = told.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n < lies.len()).then_some(n + 1));
     let lie = lie.ok().map(|number| lies[number]);
+    if matches!(lie, Some(Lie::ComplainsWithoutEnd)) {
+        return complain(client).await;
+    }
     let length = object.len();
     let (announced, sent) = match lie {
         None => (Some(length), length),
@@ -80,7 +85,7 @@ async fn answer(client: TcpStream, object: &[u8], lies: &[Lie], told: &AtomicUsi
         Some(Lie::AnnouncesMore) => (Some(length + 1000), length),
         Some(Lie::ChunkedButShorter) => (Some(length), length - 1000),
         Some(Lie::ChunkedButLonger) => (Some(length - 1000), length),
-        Some(Lie::NoLength) => (None, length),
+        Some(Lie::NoLength | Lie::ComplainsWithoutEnd) => (None, length),
     };
     let chunked = matches!(lie, Some(Lie::ChunkedButShorter | Lie::ChunkedButLonger | Lie::NoLength));
     let length = announced.map(|announced| format!("content-length: {announced}\r\n")).unwrap_or_default();
@@ -102,4 +107,12 @@ async fn answer(client: TcpStream, object: &[u8], lies: &[Lie], told: &AtomicUsi
         client.read_line(&mut header).await?;
     }
     client.shutdown().await
+}
+
+/// Never stops, and never is silent for long enough to be given up for that.
+async fn complain(mut client: BufReader<TcpStream>) -> std::io::Result<()> {
+    client.write_all(b"HTTP/1.1 500 X\r\ntransfer-encoding: chunked\r\n\r\n").await?;
+    loop {
+        client.write_all(b"5\r\n<!-- \r\n").await?;
+    }
 }
