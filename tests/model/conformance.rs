@@ -139,7 +139,14 @@ pub(crate) async fn a_message_is_divided_or_dismissed(bench: &mut impl Bench) {
         panic!("nothing")
     };
     bench.broker().dismiss(test, nothing).await.expect("it is acked");
+    // As below: with this answer the ack has been read.
+    bench.broker().demand(Demand::One);
+    bench.submit(BODY, &properties()).await;
+    let after = taken(bench).await;
+    assert_eq!(after.body(), BODY);
     bench.break_connections().await;
+    let again = taken(bench).await;
+    assert_eq!(again.body(), BODY);
     self::nothing(bench).await;
 }
 
