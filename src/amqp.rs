@@ -33,7 +33,9 @@ pub use topology::{Names, TopologyError, declare};
 use crate::settings;
 use antispoof_core::event::Event;
 use antispoof_core::failure::Failure;
+use antispoof_core::job::NothingAsked;
 use antispoof_core::ports::{Broker, Lease as _, LeaseLost, PublishError, Spent};
+use lapin::BasicProperties;
 use session::{Met, Session};
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,9 +135,20 @@ impl Amqp {
         queue: &str,
         headers: headers::Notes<'_>,
     ) -> Result<Receipt, PublishError> {
+        let properties = |frame_max| headers::republished(lease, &headers, frame_max);
+        self.publish_to_queue(queue, lease.body(), properties).await
+    }
+
+    /// `properties` is told how long a frame may be.
+    async fn publish_to_queue(
+        &self,
+        queue: &str,
+        body: &[u8],
+        properties: impl FnOnce(usize) -> BasicProperties,
+    ) -> Result<Receipt, PublishError> {
         let session = self.session().await?;
-        let properties = headers::republished(lease, &headers, session.outbox.frame_max());
-        let published = session.outbox.publish(&self.shared.names.internal, queue, lease.body(), properties).await;
+        let properties = properties(session.outbox.frame_max());
+        let published = session.outbox.publish(&self.shared.names.internal, queue, body, properties).await;
         if let Err(PublishError::Unroutable { .. }) = published {
             // One of our own queues is gone; a new session declares it again.
             session.trouble.report(format!("queue {queue} is not bound"));
@@ -171,8 +184,17 @@ impl Broker for Amqp {
         self.publish_internal(lease, &self.shared.names.parked, notes).await
     }
 
+    async fn divide(&self, lease: &JobLease, body: &[u8]) -> Result<Receipt, PublishError> {
+        let properties = |frame_max| headers::divided(lease, frame_max);
+        self.publish_to_queue(&self.shared.names.jobs, body, properties).await
+    }
+
     async fn complete(&self, lease: JobLease, receipt: Receipt) -> Result<(), LeaseLost> {
         lease.complete(receipt, self.shared.settings.ack_timeout).await
+    }
+
+    async fn dismiss(&self, lease: JobLease, nothing: NothingAsked) -> Result<(), LeaseLost> {
+        lease.dismiss(nothing, self.shared.settings.ack_timeout).await
     }
 
     async fn give_back(&self, lease: JobLease) {

@@ -10,6 +10,7 @@
 mod books;
 mod conclude;
 mod examine;
+mod intake;
 mod keys;
 mod look;
 mod past;
@@ -24,7 +25,7 @@ use crate::telemetry::{End, Journal};
 use antispoof_core::event::{Conclusion, ImageReport};
 use antispoof_core::failure::{Code, Failure, Stage};
 use antispoof_core::image::Limits;
-use antispoof_core::job::{Admission, Job, Origin};
+use antispoof_core::job::{Admission, Intake, Origin};
 use antispoof_core::plan::{Plan, plan};
 use antispoof_core::ports::{Broker, Detector, ImageStore, Lease as _, Ledger, Spent};
 use antispoof_core::retry::{Backoff, RetryPolicy};
@@ -149,9 +150,10 @@ where
         let mut entry = self.journal.begin(lease.attempt().next().count());
         // The whole count: put off each time, the one that ends the process would never come to its own end.
         let spent = Spent { attempts: lease.attempt(), in_doubt: lease.in_doubt(), deliveries: lease.deliveries() };
-        match Job::decode(lease.body(), lease.properties(), &self.rules.admission) {
-            Ok(job) => entry.names(job.id(), Some(&ImageReport::of(job.image()))),
-            Err(_) => entry.names(&Origin::of_message(lease.body(), lease.properties()).job_id, None),
+        match Intake::read(lease.body(), lease.properties(), &self.rules.admission) {
+            Ok(Intake::Job(job)) => entry.names(job.id(), Some(&ImageReport::of(job.image()))),
+            Ok(Intake::Several(_) | Intake::Nothing(_)) => intake::name(&lease, &mut entry),
+            Err(refused) => entry.names(&refused.origin.job_id, None),
         }
         if let Some(end) = self.stop.hard().run_until_cancelled(self.give_back_unspent(lease, spent, None)).await {
             entry.end(end);
@@ -159,16 +161,11 @@ where
     }
 
     async fn run(&self, lease: B::Lease, entry: &mut crate::telemetry::Entry) -> End {
-        let job = match Job::decode(lease.body(), lease.properties(), &self.rules.admission) {
-            Ok(job) => job,
-            Err(failure) => {
-                let origin = Origin::of_message(lease.body(), lease.properties());
-                entry.names(&origin.job_id, None);
-                entry.failed(&failure);
-                let in_doubt = lease.in_doubt();
-                let known = Known { origin, image: None, key: None, claim: None, after_ms: None, in_doubt };
-                return self.park(lease, known, failure, entry).await;
-            }
+        let job = match Intake::read(lease.body(), lease.properties(), &self.rules.admission) {
+            Ok(Intake::Job(job)) => *job,
+            Ok(Intake::Several(bodies)) => return self.divide(lease, &bodies, entry).await,
+            Ok(Intake::Nothing(nothing)) => return self.dismiss(lease, nothing, entry).await,
+            Err(refused) => return self.refuse(lease, *refused, entry).await,
         };
         let image = ImageReport::of(job.image());
         entry.names(job.id(), Some(&image));

@@ -312,23 +312,23 @@ fn data<'a>(origin: &'a Origin, conclusion: &'a Conclusion) -> Data<'a> {
 }
 
 /// Attempt-independent: the job, what was judged (by version or `ETag`), and which round it is. A repetition shares it; the same job id with
-/// other content, a replay, and a job that is sent once more after a failure do not.
+/// other content, a replay, and a job that is sent once more after a failure do not, nor do two messages that are no jobs.
 fn event_id(origin: &Origin, conclusion: &Conclusion) -> String {
     let empty = ImageReport::default();
     let image = conclusion.image.as_ref().unwrap_or(&empty);
     let content = image.version_id.as_deref().or(image.etag.as_deref()).unwrap_or_default();
-    short_hash(
-        "",
-        &[
-            b"event.v1",
-            origin.job_id.as_bytes(),
-            image.bucket.as_bytes(),
-            image.key.as_bytes(),
-            content.as_bytes(),
-            &conclusion.replay.to_be_bytes(),
-            &conclusion.after_ms.unwrap_or_default().to_be_bytes(),
-        ],
-    )
+    let (replay, after) = (conclusion.replay.to_be_bytes(), conclusion.after_ms.unwrap_or_default().to_be_bytes());
+    let mut parts: Vec<&[u8]> = vec![
+        b"event.v1",
+        origin.job_id.as_bytes(),
+        image.bucket.as_bytes(),
+        image.key.as_bytes(),
+        content.as_bytes(),
+        &replay,
+        &after,
+    ];
+    parts.extend(origin.refused.as_ref().map(String::as_bytes));
+    short_hash("", &parts)
 }
 
 #[cfg(test)]

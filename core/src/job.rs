@@ -3,21 +3,24 @@
 use crate::failure::{Code, Failure};
 use crate::image::ImageRef;
 use crate::tap::hex;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-/// Largest `metadata`, in bytes as written.
-pub const MAX_METADATA_BYTES: usize = 4 * 1024;
+mod cloud_event;
+mod envelope;
+mod fields;
+mod intake;
+mod metadata;
+mod names;
+mod notification;
+mod object;
+mod salvage;
 
-const MAX_ID_BYTES: usize = 128;
-const MAX_KEY_BYTES: usize = 1024;
-const MAX_VERSION_BYTES: usize = 1024;
-const MAX_ETAG_BYTES: usize = 256;
-/// A job is a few hundred bytes; more than this is somebody's mistake (an image in the message).
-const MAX_BODY_BYTES: usize = 64 * 1024;
+pub use cloud_event::Attributes;
+pub use intake::{Intake, NothingAsked, Refused};
+pub use metadata::{MAX_METADATA_BYTES, MAX_METADATA_DEPTH, check_metadata};
+pub use names::{is_bucket, unquoted};
 
 /// What of a message's properties has a meaning for the job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct Properties {
     pub traceparent: Option<String>,
     /// Header `tracestate`, carried through.
     pub tracestate: Option<String>,
+    /// Headers `cloudEvents_*` or `cloudEvents:*`: the attributes of a CloudEvent in binary mode.
+    pub cloud_event: Attributes,
 }
 
 /// What an event repeats of the message that it answers.
@@ -47,6 +52,8 @@ pub struct Origin {
     pub tracestate: Option<String>,
     /// Returned untouched.
     pub metadata: Option<Box<RawValue>>,
+    /// Digest of the body of a message that is no job: its event is not that of another such message with the same name.
+    pub refused: Option<String>,
 }
 
 /// A well-formed job.
@@ -66,44 +73,16 @@ pub struct Admission {
     pub buckets: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    id: Option<String>,
-    bucket: Option<String>,
-    key: String,
-    version_id: Option<String>,
-    etag: Option<String>,
-    expires_at: Option<String>,
-    metadata: Option<Box<RawValue>>,
-}
-
 impl Job {
-    /// Reads a message. The failure says which field, where, and what to write instead.
+    /// Reads a message that is one job, in any accepted form. The failure says which field, where, and what to write instead.
+    /// [`Intake::read`] also takes messages that are several jobs, or none.
     pub fn decode(body: &[u8], properties: &Properties, admission: &Admission) -> Result<Self, Failure> {
-        accept_content_type(properties.content_type.as_deref())?;
-        if body.len() > MAX_BODY_BYTES {
-            return Err(malformed(format!(
-                "the body has {} bytes; a job names an image, it does not hold one",
-                body.len()
-            )));
+        match Intake::read(body, properties, admission) {
+            Ok(Intake::Job(job)) => Ok(*job),
+            Ok(Intake::Several(_)) => Err(unsupported("a notification about several objects is more than one job")),
+            Ok(Intake::Nothing(nothing)) => Err(unsupported(format!("{} is no job", nothing.what()))),
+            Err(refused) => Err(refused.failure),
         }
-        // The derived reader would take an array for the fields in their order.
-        if body.trim_ascii_start().starts_with(b"[") {
-            return Err(malformed("the body is not a job: it is an array, not an object"));
-        }
-        let body: Body = serde_json::from_slice(body).map_err(|error| malformed(explain(&error)))?;
-        let image = image(&body, admission)?;
-        let expires_at = body.expires_at.as_deref().map(expiry).transpose()?;
-        if let Some(metadata) = &body.metadata {
-            check_metadata(metadata.get())?;
-        }
-        let id = match (body.id, &properties.message_id) {
-            (Some(id), _) => checked_id(id, "id")?,
-            (None, Some(id)) => checked_id(id.clone(), "the message_id property, which stands in for id,")?,
-            (None, None) => derived_id(&image),
-        };
-        Ok(Self { origin: Origin { job_id: id, metadata: body.metadata, ..carried(properties) }, image, expires_at })
     }
 
     /// The checks that need the settings and the clock.
@@ -141,11 +120,7 @@ impl Job {
 impl Origin {
     /// For a message that is not a job: its message id where that is usable, else a hash of its body.
     pub fn of_message(body: &[u8], properties: &Properties) -> Self {
-        let job_id = match &properties.message_id {
-            Some(id) if is_id(id) => id.clone(),
-            _ => short_hash("msg-", &[body]),
-        };
-        Self { job_id, ..carried(properties) }
+        envelope::Envelope::of(properties).origin_of_refused(body, None)
     }
 }
 
@@ -165,147 +140,12 @@ pub fn stable_key(parts: &[&str]) -> String {
     short_hash("", &parts)
 }
 
-fn carried(properties: &Properties) -> Origin {
-    Origin {
-        job_id: String::new(),
-        correlation_id: properties.correlation_id.clone().or_else(|| properties.message_id.clone()),
-        traceparent: properties.traceparent.clone(),
-        tracestate: properties.tracestate.clone(),
-        metadata: None,
-    }
-}
-
-fn accept_content_type(content_type: Option<&str>) -> Result<(), Failure> {
-    let Some(given) = content_type else {
-        return Ok(());
-    };
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    if essence.is_empty() || essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Code::UnsupportedMessage,
-        format!("content_type is \"{essence}\"; a job is sent as application/json"),
-    ))
-}
-
-/// The parser's complaint without the value it is about: that may be a key, a name, or the image itself.
-fn without_values(message: &str) -> String {
-    match (message.starts_with("invalid "), message.split_once(", expected ")) {
-        (true, Some((_, expected))) => format!("a value has the wrong type, expected {expected}"),
-        (true, None) => "a value has the wrong type".to_owned(),
-        (false, _) => message.to_owned(),
-    }
-}
-
-fn explain(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    if error.is_syntax() || error.is_eof() {
-        format!("the body is not JSON: {message}")
-    } else {
-        format!("the body is not a job: {}", without_values(&message))
-    }
-}
-
-fn image(body: &Body, admission: &Admission) -> Result<ImageRef, Failure> {
-    let bucket = body
-        .bucket
-        .as_ref()
-        .or(admission.default_bucket.as_ref())
-        .ok_or_else(|| malformed("bucket is missing and s3.default_bucket is not set"))?;
-    if !is_bucket(bucket) {
-        return Err(malformed(
-            "bucket: 3 to 63 of a-z, 0-9, dot and hyphen, starting and ending with a letter or digit, no two dots in a row",
-        ));
-    }
-    check_key(&body.key)?;
-    if let Some(version) = &body.version_id
-        && !is_token(version, MAX_VERSION_BYTES)
-    {
-        return Err(malformed("version_id: 1 to 1024 printable ASCII characters without spaces"));
-    }
-    let etag = body.etag.as_deref().map(unquoted);
-    if let Some(etag) = etag
-        && (!is_token(etag, MAX_ETAG_BYTES) || etag.contains('"'))
-    {
-        return Err(malformed("etag: as S3 gives it, with or without its quotes"));
-    }
-    Ok(ImageRef {
-        bucket: bucket.clone(),
-        key: body.key.clone(),
-        version_id: body.version_id.clone(),
-        etag: etag.map(str::to_owned),
-    })
-}
-
-/// S3's own rules for the names of general purpose buckets, as far as they keep a name inside its place in a URL.
-pub fn is_bucket(name: &str) -> bool {
-    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = name.as_bytes();
-    (3..=63).contains(&bytes.len())
-        && bytes.iter().all(|&byte| alphanumeric(byte) || byte == b'.' || byte == b'-')
-        && alphanumeric(bytes[0])
-        && alphanumeric(bytes[bytes.len() - 1])
-        && !name.contains("..")
-}
-
-fn check_key(key: &str) -> Result<(), Failure> {
-    if key.is_empty() || key.len() > MAX_KEY_BYTES {
-        return Err(malformed("key: 1 to 1024 bytes"));
-    }
-    if key.contains(char::is_control) {
-        return Err(malformed("key: control characters are refused"));
-    }
-    // Every URL parser on the way folds such segments, so that the request would reach another object, even another bucket.
-    if key.split('/').any(|segment| segment == "." || segment == "..") {
-        return Err(malformed("key: a path segment of \".\" or \"..\" cannot be asked for safely; rename the object"));
-    }
-    Ok(())
-}
-
-fn expiry(text: &str) -> Result<OffsetDateTime, Failure> {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .map_err(|_| malformed("expires_at: a time as in RFC 3339, for example \"2026-11-22T22:00:00Z\""))
-}
-
-fn check_metadata(text: &str) -> Result<(), Failure> {
-    if !text.starts_with('{') {
-        return Err(malformed("metadata: a JSON object"));
-    }
-    if text.len() > MAX_METADATA_BYTES {
-        return Err(malformed(format!("metadata has {} bytes; at most {MAX_METADATA_BYTES}", text.len())));
-    }
-    Ok(())
-}
-
-fn checked_id(id: String, what: &str) -> Result<String, Failure> {
-    if is_id(&id) {
-        Ok(id)
-    } else {
-        Err(malformed(format!("{what} must be 1 to 128 characters of printable ASCII without spaces")))
-    }
-}
-
-fn derived_id(image: &ImageRef) -> String {
-    let version = image.version_id.as_deref().or(image.etag.as_deref()).unwrap_or_default();
-    short_hash("obj-", &[image.bucket.as_bytes(), image.key.as_bytes(), version.as_bytes()])
-}
-
-fn is_id(text: &str) -> bool {
-    is_token(text, MAX_ID_BYTES)
-}
-
-fn is_token(text: &str, max: usize) -> bool {
-    (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// An entity tag without the quotes that HTTP puts around it.
-pub fn unquoted(etag: &str) -> &str {
-    etag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(etag)
-}
-
 fn malformed(message: impl Into<String>) -> Failure {
     Failure::new(Code::MalformedJob, message)
+}
+
+fn unsupported(message: impl Into<String>) -> Failure {
+    Failure::new(Code::UnsupportedMessage, message)
 }
 
 #[cfg(test)]

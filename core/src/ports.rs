@@ -3,7 +3,7 @@
 use crate::event::{Conclusion, Event};
 use crate::failure::Failure;
 use crate::image::{Facts, ImageRef};
-use crate::job::Properties;
+use crate::job::{NothingAsked, Properties};
 use crate::retry::Attempt;
 use crate::verdict::Verdict;
 use bytes::Bytes;
@@ -205,7 +205,7 @@ pub enum PublishError {
 #[error("the broker has taken the message back")]
 pub struct LeaseLost;
 
-/// The message broker. Nothing leaves the job queue without a [`Broker::Receipt`] for what replaces it.
+/// The message broker. Nothing that asks for anything leaves the job queue without a [`Broker::Receipt`] for what replaces it.
 pub trait Broker: Send + Sync {
     /// A message in hand.
     type Lease: Lease;
@@ -229,12 +229,22 @@ pub trait Broker: Send + Sync {
         spent: Spent,
         why: &Failure,
     ) -> impl Future<Output = Result<Self::Receipt, PublishError>> + Send;
-    /// Acks. The receipt is for what replaces the message.
+    /// Puts a message with this body into the job queue: one of the jobs that the message in hand asks for. It has the properties of that message
+    /// but its id, its CloudEvents attributes and what has been spent on it. When the message in hand may have been delivered before, so may the
+    /// new one, as far as [`Lease::seen_before`] says.
+    fn divide(
+        &self,
+        lease: &Self::Lease,
+        body: &[u8],
+    ) -> impl Future<Output = Result<Self::Receipt, PublishError>> + Send;
+    /// Acks. The receipt is for what replaces the message; of several replacements, for the last one.
     fn complete(
         &self,
         lease: Self::Lease,
         receipt: Self::Receipt,
     ) -> impl Future<Output = Result<(), LeaseLost>> + Send;
+    /// Acks a message that asks for nothing, which is all that can be acked without a receipt.
+    fn dismiss(&self, lease: Self::Lease, nothing: NothingAsked) -> impl Future<Output = Result<(), LeaseLost>> + Send;
     /// Hands back a message that was never started. For drain only: on most versions it adds to the delivery count.
     fn give_back(&self, lease: Self::Lease) -> impl Future<Output = ()> + Send;
     /// True while a publish may be expected to go through: connected, and not blocked by an alarm.

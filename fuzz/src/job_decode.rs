@@ -1,8 +1,11 @@
 //! A message becomes a job or a presentable failure.
 
-use antispoof_core::event::{Conclusion, Event};
-use antispoof_core::failure::{Class, Stage};
-use antispoof_core::job::{Admission, Job, MAX_METADATA_BYTES, Origin, Properties, is_bucket};
+use antispoof_core::event::{Conclusion, Event, ImageReport};
+use antispoof_core::failure::{Class, Code, Failure, Stage};
+use antispoof_core::image::ImageRef;
+use antispoof_core::job::{
+    Admission, Attributes, Intake, Job, MAX_METADATA_BYTES, MAX_METADATA_DEPTH, Origin, Properties, Refused, is_bucket,
+};
 use antispoof_core::retry::Attempt;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -15,29 +18,63 @@ pub fn job_decode(data: &[u8]) {
         default_bucket: (choice & 16 == 0).then(|| "uploads".to_owned()),
         buckets: (choice & 32 == 0).then(|| vec!["uploads".to_owned()]),
     };
-    match Job::decode(body, &properties, &admission) {
-        Ok(job) => {
+    match Intake::read(body, &properties, &admission) {
+        Ok(Intake::Job(job)) => {
             assert_eq!(body.trim_ascii_start().first(), Some(&b'{'), "a job is an object");
-            well_formed(&job);
-            survives_being_written(&job, &admission);
-            for now in [OffsetDateTime::UNIX_EPOCH, OffsetDateTime::UNIX_EPOCH + time::Duration::days(30_000)] {
-                if let Err(failure) = job.admit(&admission, now) {
-                    super::presentable(&failure);
-                    assert_eq!((failure.code().stage(), failure.code().class()), (Stage::Admit, Class::Permanent));
+            sound(&job, &admission);
+        }
+        Ok(Intake::Several(bodies)) => {
+            assert!(bodies.len() > 1, "one job is no several");
+            for body in bodies {
+                // As the messages are published: under no name.
+                match Intake::read(&body, &Properties::default(), &admission) {
+                    Ok(Intake::Job(job)) => sound(&job, &admission),
+                    Err(refused) => told(*refused, &body),
+                    Ok(other) => panic!("a part is a job or wrong: {other:?}"),
                 }
             }
         }
-        Err(failure) => {
+        Ok(Intake::Nothing(nothing)) => {
+            assert!(!nothing.what().is_empty() && nothing.what().len() < 200);
+            assert!(!nothing.what().contains(char::is_control), "{}", nothing.what());
+        }
+        Err(refused) => told(*refused, body),
+    }
+}
+
+fn sound(job: &Job, admission: &Admission) {
+    well_formed(job);
+    survives_being_written(job, admission);
+    for now in [OffsetDateTime::UNIX_EPOCH, OffsetDateTime::UNIX_EPOCH + time::Duration::days(30_000)] {
+        if let Err(failure) = job.admit(admission, now) {
             super::presentable(&failure);
-            assert_eq!((failure.code().stage(), failure.code().class()), (Stage::Decode, Class::Permanent));
-            let origin = Origin::of_message(body, &properties);
-            assert!(is_token(&origin.job_id, 128), "{}", origin.job_id);
-            let conclusion = Conclusion::failed(&failure, None, Attempt::spent(1), OffsetDateTime::UNIX_EPOCH, 0);
-            let event = Event::new("antispoofd/fuzz", &origin, &conclusion).expect("an event of any failure");
-            let told: Value = serde_json::from_slice(&event.body).expect("an event is JSON");
-            assert_eq!(told["data"]["failure"]["message"], failure.message());
+            assert_eq!((failure.code().stage(), failure.code().class()), (Stage::Admit, Class::Permanent));
         }
     }
+    let nothing_wrong = Failure::new(Code::JobExpired, "an end");
+    told_as(&nothing_wrong, job.origin(), Some(job.image()));
+}
+
+fn told(refused: Refused, body: &[u8]) {
+    let Refused { failure, origin, image } = refused;
+    super::presentable(&failure);
+    assert_eq!((failure.code().stage(), failure.code().class()), (Stage::Decode, Class::Permanent));
+    assert!(is_token(&origin.job_id, 128), "{}", origin.job_id);
+    assert!(origin.refused.is_some(), "its event is its own: {}", body.escape_ascii());
+    if let Some(image) = &image {
+        assert!(is_bucket(&image.bucket) && is_key(&image.key));
+    }
+    told_as(&failure, &origin, image.as_ref());
+}
+
+/// Its event can be read by anybody.
+fn told_as(failure: &Failure, origin: &Origin, image: Option<&ImageRef>) {
+    let at = OffsetDateTime::UNIX_EPOCH;
+    let conclusion = Conclusion::failed(failure, image.map(ImageReport::of), Attempt::spent(1), at, 0);
+    let event = Event::new("antispoofd/fuzz", origin, &conclusion).expect("an event of any failure");
+    let told: Value = serde_json::from_slice(&event.body).expect("an event is JSON to everybody");
+    assert_eq!(told["data"]["failure"]["message"], failure.message());
+    assert!(origin.traceparent.as_ref().is_none_or(|trace| trace.len() <= 512));
 }
 
 fn properties(choice: u8) -> Properties {
@@ -56,21 +93,36 @@ fn properties(choice: u8) -> Properties {
     Properties {
         content_type: content_type.map(str::to_owned),
         message_id: message_id.map(str::to_owned),
+        cloud_event: if choice & 64 == 0 { Attributes::default() } else { attributes(choice) },
         ..Properties::default()
     }
+}
+
+/// Those of binary mode; one may be missing.
+fn attributes(choice: u8) -> Attributes {
+    let mut attributes = Attributes::default();
+    for (name, value) in
+        [("specversion", "1.0"), ("source", "/portal"), ("type", "kyc.selfie"), ("traceparent", "00-a")]
+    {
+        attributes.set(name, value.to_owned());
+    }
+    if choice & 128 == 0 {
+        attributes.set("id", "e-1".to_owned());
+    }
+    attributes
 }
 
 fn well_formed(job: &Job) {
     let image = job.image();
     assert!(is_token(job.id(), 128), "{}", job.id());
     assert!(is_bucket(&image.bucket), "{}", image.bucket);
-    assert!((1..=1024).contains(&image.key.len()) && !image.key.contains(char::is_control));
-    assert!(image.key.split('/').all(|segment| segment != "." && segment != ".."), "{}", image.key);
+    assert!(is_key(&image.key), "{}", image.key);
     assert!(image.version_id.as_ref().is_none_or(|version| is_token(version, 1024)));
     assert!(image.etag.as_ref().is_none_or(|etag| is_token(etag, 256) && !etag.contains('"')));
     if let Some(metadata) = &job.origin().metadata {
         assert!(metadata.get().len() <= MAX_METADATA_BYTES);
-        assert!(serde_json::from_str::<Map<String, Value>>(metadata.get()).is_ok() || is_too_deep(metadata.get()));
+        let read: Value = serde_json::from_str(metadata.get()).expect("any parser can read it");
+        assert!(read.is_object() && depth(&read) <= MAX_METADATA_DEPTH);
     }
 }
 
@@ -95,7 +147,16 @@ fn is_token(text: &str, max: usize) -> bool {
     (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Raw JSON is passed on without being built, so it may be nested deeper than a `Value` can be.
-fn is_too_deep(text: &str) -> bool {
-    text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > 100
+fn is_key(key: &str) -> bool {
+    (1..=1024).contains(&key.len())
+        && !key.contains(char::is_control)
+        && key.split('/').all(|segment| segment != "." && segment != "..")
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
 }

@@ -8,7 +8,7 @@ pub(super) use weight::Weight;
 use super::inbox::JobLease;
 use antispoof_core::event::{CONTENT_TYPE, Event};
 use antispoof_core::failure::Failure;
-use antispoof_core::job::Properties;
+use antispoof_core::job::{Attributes, Properties};
 use antispoof_core::ports::Spent;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -31,6 +31,8 @@ const HTTP_STATUS: &str = "as-http-status";
 const WORKER: &str = "as-worker";
 const PARKED_AT: &str = "as-parked-at";
 
+const CLOUD_EVENTS: &str = "cloudEvents";
+
 const PERSISTENT: u8 = 2;
 
 /// What is written on a message that goes into a delay queue or is parked.
@@ -51,7 +53,25 @@ pub(super) fn read(properties: &BasicProperties) -> Properties {
         correlation_id: short(properties.correlation_id()).filter(|id| !id.is_empty()),
         traceparent: header("traceparent"),
         tracestate: header("tracestate"),
+        cloud_event: attributes(properties),
     }
+}
+
+fn attributes(properties: &BasicProperties) -> Attributes {
+    let mut attributes = Attributes::default();
+    for (name, value) in properties.headers().iter().flat_map(FieldTable::inner) {
+        if let (Some(name), Some(value)) = (attribute(name.as_str()), text(value)) {
+            attributes.set(name, value);
+        }
+    }
+    attributes
+}
+
+/// The name of the attribute that a header holds. The binding of CloudEvents allows either separator.
+fn attribute(header: &str) -> Option<&str> {
+    let (prefix, name) = header.split_at_checked(CLOUD_EVENTS.len())?;
+    let name = name.strip_prefix(['_', ':'])?;
+    prefix.eq_ignore_ascii_case(CLOUD_EVENTS).then_some(name)
 }
 
 /// A header that is a whole number, however wide its sender made it.
@@ -68,14 +88,43 @@ pub(super) fn number(properties: &BasicProperties, name: &str) -> Option<i64> {
     }
 }
 
-/// The properties of the copy that replaces a delivery. They fit into a frame of `frame_max` bytes: where the message's own headers do not, as many
-/// of them as need be are left out and counted.
+/// The properties of the copy that replaces a delivery, within a frame of `frame_max` bytes.
 pub(super) fn republished(lease: &JobLease, notes: &Notes<'_>, frame_max: usize) -> BasicProperties {
     let original = lease.raw();
-    let properties = carried(original);
+    let mut properties = kept(original);
+    if let Some(value) = original.content_type() {
+        properties = properties.with_content_type(value.clone());
+    }
+    if let Some(value) = original.message_id() {
+        properties = properties.with_message_id(value.clone());
+    }
+    fitted(original, properties, noted(lease, notes), frame_max, travels)
+}
+
+/// The properties of one of the messages that a delivery is divided into. The id of the delivery is nobody's: each has one that follows from its object.
+pub(super) fn divided(lease: &JobLease, frame_max: usize) -> BasicProperties {
+    let original = lease.raw();
+    let mut properties = kept(original).with_content_type("application/json".into());
+    if let (None, Some(id)) = (original.correlation_id(), original.message_id()) {
+        properties = properties.with_correlation_id(id.clone());
+    }
+    let noted = [(FIRST_SEEN, AMQPValue::LongLongInt(lease.parts_first_seen_ms()))].into_iter();
+    let of_the_whole = |name: &str| [ATTEMPT, IN_DOUBT].contains(&name) || attribute(name).is_some();
+    fitted(original, properties, noted, frame_max, |name| travels(name) && !of_the_whole(name))
+}
+
+/// `properties` with what is `noted`, and with the headers of the original that travel. They fit into a frame of `frame_max` bytes: where the
+/// message's own headers do not, as many of them as need be are left out and counted.
+fn fitted(
+    original: &BasicProperties,
+    properties: BasicProperties,
+    noted: impl Iterator<Item = (&'static str, AMQPValue)>,
+    frame_max: usize,
+    travels: impl Fn(&str) -> bool,
+) -> BasicProperties {
     let mut room = Room::new(frame_max, &properties);
     let mut headers = FieldTable::default();
-    for (name, value) in noted(lease, notes) {
+    for (name, value) in noted {
         room.take(name, &value);
         headers.insert(name.into(), value);
     }
@@ -126,18 +175,12 @@ fn noted<'a>(lease: &JobLease, notes: &Notes<'a>) -> impl Iterator<Item = (&'sta
     .flatten()
 }
 
-/// The properties that stay with a message, without its headers. Left out on purpose: expiration would lose the message, `user_id` is checked
-/// against our own login, `cluster_id` and `reply_to` are not ours.
-fn carried(original: &BasicProperties) -> BasicProperties {
+/// The properties that a copy has, too, without its headers. Left out on purpose: expiration would lose the message, `user_id` is
+/// checked against our own login, `cluster_id` and `reply_to` are not ours.
+fn kept(original: &BasicProperties) -> BasicProperties {
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
-    if let Some(value) = original.content_type() {
-        properties = properties.with_content_type(value.clone());
-    }
     if let Some(value) = original.content_encoding() {
         properties = properties.with_content_encoding(value.clone());
-    }
-    if let Some(value) = original.message_id() {
-        properties = properties.with_message_id(value.clone());
     }
     if let Some(value) = original.correlation_id() {
         properties = properties.with_correlation_id(value.clone());

@@ -3,7 +3,7 @@
 use super::headers;
 use super::outbox::Receipt;
 use super::session::Trouble;
-use antispoof_core::job::Properties;
+use antispoof_core::job::{NothingAsked, Properties};
 use antispoof_core::ports::{Lease, LeaseLost};
 use antispoof_core::retry::Attempt;
 use lapin::message::Delivery;
@@ -90,12 +90,26 @@ impl JobLease {
         headers::number(&self.raw, headers::FIRST_SEEN).unwrap_or(self.arrived_ms)
     }
 
-    pub(super) async fn complete(mut self, receipt: Receipt, limit: Duration) -> Result<(), LeaseLost> {
+    /// As [`Self::first_seen_ms`], for a message that this one is divided into: a redelivered one may have been divided before, nobody knows when.
+    pub(super) fn parts_first_seen_ms(&self) -> i64 {
+        if self.seen_before(i64::MIN) { 0 } else { self.first_seen_ms() }
+    }
+
+    pub(super) async fn complete(self, receipt: Receipt, limit: Duration) -> Result<(), LeaseLost> {
+        // The proof is used up: it stands for one message and no other.
+        drop(receipt);
+        self.ack(limit).await
+    }
+
+    pub(super) async fn dismiss(self, nothing: NothingAsked, limit: Duration) -> Result<(), LeaseLost> {
+        drop(nothing);
+        self.ack(limit).await
+    }
+
+    async fn ack(mut self, limit: Duration) -> Result<(), LeaseLost> {
         let Some(acker) = self.acker.take() else {
             return Err(LeaseLost);
         };
-        // The proof is used up: it stands for one message and no other.
-        drop(receipt);
         // `Ok(false)` means that the channel is gone or the acker was used: not acked, whatever it sounds like.
         match tokio::time::timeout(limit, acker.ack(BasicAckOptions::default())).await {
             Ok(Ok(true)) => Ok(()),

@@ -193,7 +193,7 @@ where
     }
 
     /// Publishes a replacement, for as long as the lease is ours.
-    async fn persist<F>(&self, lease: &B::Lease, publish: impl Fn() -> F) -> Option<B::Receipt>
+    pub(super) async fn persist<F>(&self, lease: &B::Lease, publish: impl Fn() -> F) -> Option<B::Receipt>
     where
         F: Future<Output = Result<B::Receipt, PublishError>>,
     {
@@ -220,7 +220,7 @@ where
         join(self.complete(lease, receipt, end), told).await.0
     }
 
-    async fn complete(&self, lease: B::Lease, receipt: B::Receipt, end: End) -> End {
+    pub(super) async fn complete(&self, lease: B::Lease, receipt: B::Receipt, end: End) -> End {
         match self.broker.complete(lease, receipt).await {
             Ok(()) => end,
             Err(_lost) => End::Lost,

@@ -28,6 +28,10 @@ pub enum End {
     Parked(Code),
     /// It will be tried again after a delay.
     Deferred(Code),
+    /// It asked for several jobs: each is a message of its own now.
+    Divided,
+    /// It asked for nothing.
+    Dismissed,
     /// It went back unspent: the gate is closed, or another delivery of it is being worked on.
     Returned,
     /// It was handed back because the process stops.
@@ -155,6 +159,11 @@ impl Entry {
         self.detail = Some(failure.message().to_owned());
     }
 
+    /// What the message is, where it is no single job.
+    pub fn is(&mut self, what: impl Into<String>) {
+        self.detail = Some(what.into());
+    }
+
     /// An event was, or was not, taken by the broker.
     pub fn announced(&self, status: &'static str) {
         self.journal.metrics.results.get_or_create(&[("status", status)]).inc();
@@ -176,6 +185,8 @@ impl Entry {
             End::Verdict(outcome) => ("announced", Some(outcome.name())),
             End::Parked(_) => ("parked", Some("failed")),
             End::Deferred(_) => ("deferred", None),
+            End::Divided => ("divided", None),
+            End::Dismissed => ("dismissed", None),
             End::Returned => ("returned", None),
             End::GivenBack => ("given_back", None),
             End::Lost => ("lost", None),
@@ -187,7 +198,7 @@ impl Entry {
         match end {
             End::Verdict(_) => metrics.succeeded(),
             End::Parked(code) => drop(metrics.dead_lettered.get_or_create(&[("reason", code.name())]).inc()),
-            End::Deferred(_) | End::Returned | End::GivenBack | End::Lost => {}
+            End::Deferred(_) | End::Divided | End::Dismissed | End::Returned | End::GivenBack | End::Lost => {}
         }
         self.observe();
         self.line(end);
@@ -209,6 +220,8 @@ impl Entry {
             End::Verdict(outcome) => say!(info, outcome.name(), "job {job}: {} ({detail})", outcome.name()),
             End::Parked(code) => say!(warn, code.name(), "job {job}: parked, {code}: {detail}"),
             End::Deferred(code) => say!(info, code.name(), "job {job}: tried again later, {code}: {detail}"),
+            End::Divided => say!(info, "divided", "message {job}: {detail}"),
+            End::Dismissed => say!(info, "dismissed", "message {job}: {detail}, which asks for nothing"),
             End::Returned => say!(info, "returned", "job {job}: goes back unspent"),
             End::GivenBack => say!(info, "given_back", "job {job}: handed back, the worker stops"),
             End::Lost => say!(info, "lost", "job {job}: the broker has taken it back and delivers it again"),

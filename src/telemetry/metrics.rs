@@ -16,7 +16,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub type Label = [(&'static str, &'static str); 1];
 
 /// How a delivery was settled.
-pub const SETTLEMENTS: [&str; 7] = ["announced", "deferred", "parked", "returned", "given_back", "lost", "cancelled"];
+pub const SETTLEMENTS: [&str; 9] =
+    ["announced", "deferred", "parked", "divided", "dismissed", "returned", "given_back", "lost", "cancelled"];
 
 /// What the ledger is asked for.
 pub const LEDGER_OPS: [&str; 6] = ["begin", "intent", "conclude", "announced", "release", "recall"];

@@ -45,6 +45,7 @@ mod happy;
 mod harness_tests;
 mod hostile;
 mod inspection;
+mod intake;
 mod ledger;
 mod outages;
 mod privacy;

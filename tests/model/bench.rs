@@ -1,13 +1,14 @@
 //! The broker in memory, put through what RabbitMQ has to do as well.
 
-use crate::broker::{ModelBroker, ModelInbox, ModelLease};
+use crate::broker::ModelBroker;
 use crate::conformance::{self, Bench, PREFETCH, conforms};
+use crate::inbox::{ModelInbox, ModelLease};
 use crate::life::{self, set_ambient};
 use crate::plan::{Plan, Seed};
 use crate::queues::Message;
 use crate::records::{JobRecord, Kind};
 use crate::world::World;
-use antispoof_core::job::Properties;
+use antispoof_core::job::{Admission, Intake, Job, Properties};
 use antispoofd::worker::Arrivals as _;
 
 struct ModelBench {
@@ -39,6 +40,11 @@ impl ModelBench {
     }
 }
 
+fn part(body: &[u8]) -> JobRecord {
+    let job = Job::decode(body, &Properties::default(), &Admission::default()).expect("a job");
+    JobRecord { id: job.id().to_owned(), ..JobRecord::new(0, Kind::Rejected) }
+}
+
 impl Bench for ModelBench {
     type Broker = ModelBroker;
 
@@ -64,9 +70,15 @@ impl Bench for ModelBench {
             carried: 0,
         };
         let mut state = self.world.lock();
+        match Intake::read(body, properties, &Admission::default()) {
+            Ok(Intake::Several(bodies)) => bodies.iter().for_each(|body| state.records.jobs.push(part(body))),
+            Ok(Intake::Nothing(_)) => state.records.jobs[0].kind = Kind::Nothing,
+            Ok(Intake::Job(_)) | Err(_) => {}
+        }
         // What may be acked is looked at in the schedules; here events stand for any replacement.
-        state.records.jobs[0].confirmed.insert("verdict.live".to_owned());
-        state.records.jobs[0].confirmed.insert("failure.not_an_image".to_owned());
+        for job in &mut state.records.jobs {
+            job.confirmed.extend(["verdict.live", "failure.not_an_image"].map(ToOwned::to_owned));
+        }
         state.queues.jobs.push_back(message);
         state.deliver();
     }

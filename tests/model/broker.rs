@@ -1,21 +1,19 @@
 //! The broker as a worker sees it: confirms, returns, lost confirms, lost acks.
 
-use crate::life::{Life, now};
+use crate::inbox::ModelLease;
+use crate::life::{Life, admission};
 use crate::plan::Fault;
 use crate::queues::{Delivery, Message, Replaced};
 use crate::records::JobRecord;
 use crate::world::State;
-use antispoof_core::event::{Event, millis};
+use antispoof_core::event::Event;
 use antispoof_core::failure::{Class, Failure};
-use antispoof_core::job::Properties;
+use antispoof_core::job::{Job, NothingAsked, Properties};
 use antispoof_core::ports::{Broker, Lease, LeaseLost, PublishError, Spent};
-use antispoof_core::retry::Attempt;
 use antispoofd::amqp::Demand;
-use antispoofd::worker::{Arrivals, Consuming};
+use antispoofd::worker::Consuming;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep, timeout};
 
 /// The delays of the delay queues.
@@ -29,96 +27,6 @@ pub(crate) struct ModelBroker(pub(crate) Arc<Life>);
 
 /// Proof of a confirm.
 pub(crate) struct Receipt(());
-
-pub(crate) struct ModelLease {
-    life: Arc<Life>,
-    delivery: Delivery,
-    arrived_ms: i64,
-    settled: bool,
-}
-
-pub(crate) struct ModelInbox {
-    life: Arc<Life>,
-    deliveries: UnboundedReceiver<Delivery>,
-}
-
-// === impl ModelInbox ===
-
-impl ModelInbox {
-    pub(crate) fn new(life: Arc<Life>, deliveries: UnboundedReceiver<Delivery>) -> Self {
-        Self { life, deliveries }
-    }
-
-    fn lease(&self, delivery: Delivery) -> ModelLease {
-        ModelLease { life: self.life.clone(), delivery, arrived_ms: millis(now()), settled: false }
-    }
-}
-
-impl Arrivals<ModelLease> for ModelInbox {
-    async fn next(&mut self) -> Option<ModelLease> {
-        loop {
-            let delivery = self.deliveries.recv().await?;
-            let lease = self.lease(delivery);
-            if lease.usable() {
-                return Some(lease);
-            }
-        }
-    }
-
-    fn waiting(&mut self) -> Option<ModelLease> {
-        let delivery = self.deliveries.try_recv().ok()?;
-        Some(self.lease(delivery))
-    }
-}
-
-// === impl ModelLease ===
-
-impl Lease for ModelLease {
-    fn body(&self) -> &[u8] {
-        &self.delivery.message.body
-    }
-
-    fn properties(&self) -> &Properties {
-        &self.delivery.message.properties
-    }
-
-    fn attempt(&self) -> Attempt {
-        Attempt::spent(self.delivery.message.attempt)
-    }
-
-    fn replay(&self) -> u32 {
-        self.delivery.message.replay
-    }
-
-    fn in_doubt(&self) -> u32 {
-        self.delivery.message.in_doubt
-    }
-
-    fn deliveries(&self) -> u32 {
-        self.delivery.message.counted()
-    }
-
-    fn seen_before(&self, at_ms: i64) -> bool {
-        match self.delivery.message.first_seen_ms {
-            Some(first_seen_ms) => first_seen_ms <= at_ms,
-            None => self.delivery.message.deliveries > 0,
-        }
-    }
-
-    fn usable(&self) -> bool {
-        !self.settled && self.delivery.alive.load(Ordering::Acquire)
-    }
-}
-
-impl Drop for ModelLease {
-    fn drop(&mut self) {
-        // As the real one: handed back, if there is still somebody to hand it to.
-        if self.usable() && !self.life.is_dead() {
-            self.life.with(|state| state.nack(self.delivery.session, self.delivery.tag));
-            self.life.world.tell();
-        }
-    }
-}
 
 // === impl ModelBroker ===
 
@@ -158,6 +66,29 @@ impl ModelBroker {
             return Err(PublishError::Unroutable { exchange, routing_key });
         }
         Ok(Receipt(()))
+    }
+
+    async fn ack(&self, mut lease: ModelLease) -> Result<(), LeaseLost> {
+        let Delivery { session, tag, .. } = lease.delivery;
+        self.0.enter(|| format!("ack #{tag}")).await;
+        if !lease.usable() {
+            return Err(LeaseLost);
+        }
+        lease.settled = true;
+        let told = self.0.with(|state| {
+            if !state.fails(Fault::Ack) {
+                state.ack(session, tag);
+                return Ok(());
+            }
+            // The ack may or may not have arrived, and the worker may or may not know that the connection is gone.
+            if state.dice.bool() {
+                state.ack(session, tag);
+            }
+            state.disconnect(session, "around an ack");
+            if state.dice.bool() { Ok(()) } else { Err(LeaseLost) }
+        });
+        self.0.world.tell();
+        told
     }
 }
 
@@ -239,28 +170,55 @@ impl Broker for ModelBroker {
         Ok(receipt)
     }
 
-    async fn complete(&self, mut lease: ModelLease, receipt: Receipt) -> Result<(), LeaseLost> {
-        let Receipt(()) = receipt;
-        let Delivery { session, tag, .. } = lease.delivery;
-        self.0.enter(|| format!("ack #{tag}")).await;
-        if !lease.usable() {
-            return Err(LeaseLost);
-        }
-        lease.settled = true;
-        let told = self.0.with(|state| {
-            if !state.fails(Fault::Ack) {
-                state.ack(session, tag);
-                return Ok(());
-            }
-            // The ack may or may not have arrived, and the worker may or may not know that the connection is gone.
-            if state.dice.bool() {
-                state.ack(session, tag);
-            }
-            state.disconnect(session, "around an ack");
-            if state.dice.bool() { Ok(()) } else { Err(LeaseLost) }
+    async fn divide(&self, lease: &ModelLease, body: &[u8]) -> Result<Receipt, PublishError> {
+        let Delivery { session, tag, ref message, .. } = lease.delivery;
+        let first_seen_ms =
+            if lease.seen_before(i64::MIN) { 0 } else { message.first_seen_ms.unwrap_or(lease.arrived_ms) };
+        let part = Message {
+            body: body.into(),
+            properties: Properties { message_id: None, ..Properties::clone(&message.properties) }.into(),
+            attempt: 0,
+            in_doubt: 0,
+            code: None,
+            deliveries: 0,
+            carried: 0,
+            first_seen_ms: Some(first_seen_ms),
+            ..message.clone()
+        };
+        let job = Job::decode(body, &part.properties, &admission());
+        let (whole, mut number) = (message.job, None);
+        let receipt = self.publish(format!("divide #{tag} of job-{whole}"), |state| {
+            number = job.ok().and_then(|job| state.records.number(job.id()));
+            let Some(number) = number else {
+                state.wrong(|| format!("job-{whole} is divided into something that is no job of it"));
+                return true;
+            };
+            state.records.messages += 1;
+            let record = &mut state.records.jobs[number];
+            record.submitted += 1;
+            record.replays = record.replays.max(part.replay);
+            state.queues.jobs.push_back(Message { job: number, ..part });
+            state.deliver();
+            true
         });
-        self.0.world.tell();
-        told
+        let receipt = receipt.await?;
+        self.0.with(|state| {
+            state.records.jobs[whole].divided.extend(number);
+            state.queues.replaced(session, tag, Replaced::Divided);
+        });
+        Ok(receipt)
+    }
+
+    async fn complete(&self, lease: ModelLease, receipt: Receipt) -> Result<(), LeaseLost> {
+        let Receipt(()) = receipt;
+        self.ack(lease).await
+    }
+
+    async fn dismiss(&self, lease: ModelLease, nothing: NothingAsked) -> Result<(), LeaseLost> {
+        drop(nothing);
+        let Delivery { session, tag, .. } = lease.delivery;
+        self.0.with(|state| state.queues.replaced(session, tag, Replaced::Dismissed));
+        self.ack(lease).await
     }
 
     async fn give_back(&self, mut lease: ModelLease) {

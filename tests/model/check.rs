@@ -19,6 +19,15 @@ pub(crate) fn problems(state: &State) -> Vec<String> {
     let deadly = state.records.jobs.iter().any(|job| job.kind == Kind::Deadly);
     for job in &state.records.jobs {
         let mut wrong = |what: String| problems.push(format!("{} ({:?}): {what}\n    {job:?}", job.id, job.kind));
+        if matches!(job.kind, Kind::Several | Kind::Nothing) {
+            no_job(job, state, &mut wrong);
+            continue;
+        }
+        let whole = job.whole.map(|number| &state.records.jobs[number]);
+        if job.submitted == 0 && whole.is_some_and(|whole| whole.parked_by_broker > 0) {
+            // It lies in the parked queue with what it is a part of.
+            continue;
+        }
         ended(job, &mut wrong);
         agreed(job, &mut wrong);
         paid(job, &state.plan, &mut wrong);
@@ -26,6 +35,17 @@ pub(crate) fn problems(state: &State) -> Vec<String> {
         rightly(job, &state.plan, deadly, &mut wrong);
     }
     problems
+}
+
+/// A message that is no job has no end of its own: what it asks for has.
+fn no_job(message: &JobRecord, state: &State, wrong: &mut impl FnMut(String)) {
+    if !message.events.is_empty() || !message.parked.is_empty() {
+        wrong("it is no job, and ends like one".to_owned());
+    }
+    let submitted = |part: &usize| state.records.jobs[*part].submitted > 0;
+    if message.parked_by_broker == 0 && !message.parts.iter().all(submitted) {
+        wrong("a part of it was never sent".to_owned());
+    }
 }
 
 /// Every job has a terminal event, unless the broker parked it.
@@ -90,7 +110,7 @@ fn parked(job: &JobRecord, wrong: &mut impl FnMut(String)) {
 /// The end fits the job.
 fn rightly(job: &JobRecord, plan: &Plan, deadly: bool, wrong: &mut impl FnMut(String)) {
     let own = match job.kind {
-        Kind::Good | Kind::Last | Kind::Changing | Kind::Deadly => None,
+        Kind::Good | Kind::Last | Kind::Changing | Kind::Deadly | Kind::Several | Kind::Nothing => None,
         Kind::Late | Kind::Missing => Some(Code::ObjectNotFound),
         Kind::NoImage => Some(Code::NotAnImage),
         Kind::CutOff => Some(Code::ImageCorrupt),

@@ -2,7 +2,7 @@
 
 use antispoof_core::event::{Conclusion, Event};
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::job::{Origin, Properties};
+use antispoof_core::job::{Admission, Attributes, Intake, Origin, Properties};
 use antispoof_core::ports::{Broker, Lease, LeaseLost, PublishError, Spent};
 use antispoof_core::retry::Attempt;
 use antispoofd::amqp::Demand;
@@ -100,6 +100,54 @@ pub(crate) async fn a_parked_copy_stays(bench: &mut impl Bench) {
     bench.broker().complete(lease, receipt).await.expect("it is acked");
     assert_eq!(bench.parked().await, [(BODY.to_vec(), 3, "not_an_image".to_owned())]);
     nothing(bench).await;
+}
+
+/// A message can be replaced by others, which have its properties and not its name; and one that asks for nothing by nothing.
+pub(crate) async fn a_message_is_divided_or_dismissed(bench: &mut impl Bench) {
+    ready(bench, Demand::Full).await;
+    let notification = |keys: &[&str]| {
+        let records: Vec<_> = keys.iter().map(|key| record(key)).collect();
+        format!("{{\"Records\":[{}]}}", records.join(","))
+    };
+    bench.submit(notification(&["a", "b"]).as_bytes(), &properties()).await;
+    let whole = taken(bench).await;
+    let Ok(Intake::Several(bodies)) = Intake::read(whole.body(), whole.properties(), &Admission::default()) else {
+        panic!("two jobs")
+    };
+    let mut last = None;
+    for body in &bodies {
+        last = Some(bench.broker().divide(&whole, body).await.expect("it is taken"));
+    }
+    bench.broker().complete(whole, last.expect("a receipt")).await.expect("it is acked");
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let part = taken(bench).await;
+        assert_eq!(part.properties(), &Properties { message_id: None, ..properties() });
+        assert_eq!((part.attempt(), part.deliveries(), part.seen_before(i64::MAX)), (Attempt::spent(0), 0, true));
+        let Ok(Intake::Job(job)) = Intake::read(part.body(), part.properties(), &Admission::default()) else {
+            panic!("a job")
+        };
+        keys.push(job.image().key.clone());
+        let receipt = bench.broker().announce(&event()).await.expect("it is taken");
+        bench.broker().complete(part, receipt).await.expect("it is acked");
+    }
+    keys.sort();
+    assert_eq!(keys, ["a", "b"]);
+    bench.submit(br#"{"Event":"s3:TestEvent"}"#, &properties()).await;
+    let test = taken(bench).await;
+    let Ok(Intake::Nothing(nothing)) = Intake::read(test.body(), test.properties(), &Admission::default()) else {
+        panic!("nothing")
+    };
+    bench.broker().dismiss(test, nothing).await.expect("it is acked");
+    // As below: with this answer the ack has been read.
+    bench.broker().demand(Demand::One);
+    bench.submit(BODY, &properties()).await;
+    let after = taken(bench).await;
+    assert_eq!(after.body(), BODY);
+    bench.break_connections().await;
+    let again = taken(bench).await;
+    assert_eq!(again.body(), BODY);
+    self::nothing(bench).await;
 }
 
 /// What was acked does not come again, whatever happens to the connections.
@@ -213,6 +261,12 @@ async fn nothing(bench: &mut impl Bench) {
     }
 }
 
+fn record(key: &str) -> String {
+    format!(
+        r#"{{"eventName":"ObjectCreated:Put","eventSource":"aws:s3","s3":{{"bucket":{{"name":"kyc-uploads"}},"object":{{"key":"{key}"}}}}}}"#
+    )
+}
+
 fn properties() -> Properties {
     Properties {
         content_type: Some("application/json".to_owned()),
@@ -220,6 +274,7 @@ fn properties() -> Properties {
         correlation_id: Some("c-1".to_owned()),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         tracestate: None,
+        cloud_event: Attributes::default(),
     }
 }
 
@@ -237,6 +292,7 @@ macro_rules! conforms {
             an_event_is_confirmed_or_comes_back
             a_deferred_copy_comes_back
             a_parked_copy_stays
+            a_message_is_divided_or_dismissed
             what_is_acked_is_gone
             a_lease_ends_with_its_session
             what_is_handed_back_comes_again

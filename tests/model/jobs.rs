@@ -35,9 +35,9 @@ pub(crate) fn curtain_call(world: &World) {
 /// Writes the jobs down, and submits them in the first half of the trouble.
 pub(crate) fn submit(world: &World) {
     let count = world.lock().plan.seed.jobs;
-    for number in 0..count {
+    for _ in 0..count {
         let (at, message) = world_with(world, |state| {
-            let kind = kind(state.dice.u8(0..100));
+            let (number, kind) = (state.records.jobs.len(), kind(state.dice.u8(0..100)));
             state.records.jobs.push(JobRecord::new(number, kind));
             store(state, number, kind, 0);
             let half = state.plan.trouble.as_secs_f64() / 2.0;
@@ -60,7 +60,9 @@ pub(crate) fn submit(world: &World) {
 
 fn kind(roll: u8) -> Kind {
     match roll {
-        0..=57 => Kind::Good,
+        0..=49 => Kind::Good,
+        50..=56 => Kind::Several,
+        57 => Kind::Nothing,
         58..=59 => Kind::Deadly,
         60..=67 => Kind::Late,
         68..=77 => Kind::Changing,
@@ -76,7 +78,7 @@ fn kind(roll: u8) -> Kind {
 
 fn store(state: &mut State, number: usize, kind: Kind, version: u32) {
     let there = match kind {
-        Kind::Missing => false,
+        Kind::Missing | Kind::Several | Kind::Nothing => false,
         Kind::Late => version > 0,
         _ => true,
     };
@@ -94,14 +96,47 @@ fn message(state: &mut State, number: usize, kind: Kind) -> Message {
         let past = now() - Duration::from_hours(1);
         job["expires_at"] = past.format(&Rfc3339).expect("a time").into();
     }
-    let body = if kind == Kind::Malformed { "no job".to_owned() } else { job.to_string() };
+    let body = match kind {
+        Kind::Malformed => "no job".to_owned(),
+        Kind::Nothing => r#"{"Service":"Amazon S3","Event":"s3:TestEvent"}"#.to_owned(),
+        Kind::Several => return notification(state, number),
+        _ => job.to_string(),
+    };
     let properties = Properties { message_id: Some(id.clone()), ..Properties::default() };
     if let Ok(job) = Job::decode(body.as_bytes(), &properties, &admission()) {
         state.records.keys.insert(key_of(&job), number);
     }
+    fresh(number, body.into_bytes(), properties)
+}
+
+/// A notification about some uploads, each of which becomes a job.
+fn notification(state: &mut State, whole: usize) -> Message {
+    let first = state.records.jobs.len();
+    let parts: Vec<usize> = (first..first + state.dice.usize(2..=3)).collect();
+    let mut records = Vec::new();
+    for &number in &parts {
+        let mut part = JobRecord { whole: Some(whole), ..JobRecord::new(number, Kind::Good) };
+        let record = serde_json::json!({ "eventName": "s3:ObjectCreated:Put", "eventSource": "minio:s3",
+            "s3": { "bucket": { "name": BUCKET }, "object": { "key": part.key.replace('/', "%2F") } } });
+        let alone = serde_json::json!({ "Records": [record] }).to_string();
+        let job = Job::decode(alone.as_bytes(), &Properties::default(), &admission()).expect("a job");
+        job.id().clone_into(&mut part.id);
+        state.records.keys.insert(key_of(&job), number);
+        state.records.jobs.push(part);
+        store(state, number, Kind::Good, 0);
+        records.push(record);
+    }
+    let body = serde_json::json!({ "Records": records }).to_string();
+    let record = &mut state.records.jobs[whole];
+    record.parts = parts;
+    let properties = Properties { message_id: Some(record.id.clone()), ..Properties::default() };
+    fresh(whole, body.into_bytes(), properties)
+}
+
+fn fresh(job: usize, body: Vec<u8>, properties: Properties) -> Message {
     Message {
-        job: number,
-        body: body.into_bytes().into(),
+        job,
+        body: body.into(),
         properties: properties.into(),
         attempt: 0,
         replay: 0,

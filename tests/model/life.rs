@@ -1,7 +1,8 @@
 //! A worker's life: the real worker and the real pipeline, from its start to whatever ends it.
 
-use crate::broker::{DELAYS, ModelBroker, ModelInbox};
+use crate::broker::{DELAYS, ModelBroker};
 use crate::detector::{ModelDetector, REVIEW_BELOW};
+use crate::inbox::ModelInbox;
 use crate::ledger::ModelLedger;
 use crate::plan::{Backend, Fault};
 use crate::queues::Delivery;

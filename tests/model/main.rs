@@ -15,6 +15,7 @@ mod check;
 mod conformance;
 mod detector;
 mod drama;
+mod inbox;
 mod jobs;
 mod ledger;
 mod life;

@@ -1,5 +1,6 @@
 //! The broker's insides: a quorum queue with its delivery limit, delay queues, the parked queue, sessions and what they have in hand.
 
+use crate::records::Kind;
 use crate::world::State;
 use antispoof_core::job::Properties;
 use std::collections::{BTreeMap, VecDeque};
@@ -62,6 +63,10 @@ pub(crate) enum Replaced {
     Deferred,
     /// A copy in the parked queue.
     Parked,
+    /// A message for each of its parts, the last of them now.
+    Divided,
+    /// Nothing, for nothing was asked.
+    Dismissed,
 }
 
 #[derive(Default)]
@@ -187,6 +192,8 @@ impl State {
         let may = match replaced {
             Some(Replaced::Deferred) => true,
             Some(Replaced::Parked) => told("failure."),
+            Some(Replaced::Divided) => job.parts.iter().all(|part| job.divided.contains(part)),
+            Some(Replaced::Dismissed) => job.kind == Kind::Nothing,
             None => told("verdict."),
         };
         if !may {

@@ -48,6 +48,10 @@ pub(crate) enum Kind {
     Expired,
     /// In a bucket that is not allowed.
     Foreign,
+    /// No job: a message that several others follow from.
+    Several,
+    /// No job: a message that asks for nothing.
+    Nothing,
 }
 
 /// One job.
@@ -84,6 +88,12 @@ pub(crate) struct JobRecord {
     pub(crate) forgotten: bool,
     /// Lives that had it in hand.
     pub(crate) lives: BTreeSet<u64>,
+    /// The jobs that follow from it.
+    pub(crate) parts: Vec<usize>,
+    /// Those of them whose message was confirmed.
+    pub(crate) divided: BTreeSet<usize>,
+    /// What it follows from.
+    pub(crate) whole: Option<usize>,
 }
 
 impl JobRecord {
@@ -106,6 +116,9 @@ impl JobRecord {
             parked_by_broker: 0,
             forgotten: false,
             lives: BTreeSet::new(),
+            parts: Vec::new(),
+            divided: BTreeSet::new(),
+            whole: None,
         }
     }
 }

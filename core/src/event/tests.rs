@@ -8,6 +8,7 @@ fn origin() -> Origin {
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         tracestate: None,
         metadata: Some(RawValue::from_string(r#"{"applicant":"42","n":1.50}"#.to_owned()).expect("JSON")),
+        refused: None,
     }
 }
 

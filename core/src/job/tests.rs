@@ -1,5 +1,11 @@
+use super::names::is_id;
 use super::*;
 use proptest::prelude::*;
+use time::format_description::well_known::Rfc3339;
+
+mod cloud_events;
+mod notifications;
+mod refusals;
 
 fn decode(body: &str) -> Result<Job, Failure> {
     Job::decode(body.as_bytes(), &Properties::default(), &Admission::default())
@@ -58,6 +64,8 @@ fn mistakes_are_named_with_their_remedy() {
         (r#"{"bucket":"kyc-uploads","key":"a","etag":"\"a\", \"b\""}"#, &["etag"]),
         (r#"{"bucket":"kyc-uploads","key":"a","expires_at":"tomorrow"}"#, &["expires_at", "RFC 3339"]),
         (r#"{"bucket":"kyc-uploads","key":"a","metadata":[1]}"#, &["metadata", "object"]),
+        (r#"{"bucket":"kyc-uploads","key":"a","metadata":{"a":"\ud800"}}"#, &["metadata", "surrogate", "byte 6"]),
+        (r#"{"bucket":"kyc-uploads","key":"\ud800"}"#, &["escape", "column"]),
         (r#"{"bucket":"kyc-uploads","key":"a","id":"two words"}"#, &["id", "128"]),
         (r#"{"bucket":"kyc-uploads","key":"a","id":"é"}"#, &["id", "ASCII"]),
         (r#" ["id","kyc-uploads","a",null,null,null,null]"#, &["array", "object"]),
@@ -122,20 +130,11 @@ fn admission_looks_at_bucket_and_clock() {
     assert_eq!(job.admit(&others, at("2026-01-01T00:00:00Z")).expect_err("other").code(), Code::BucketNotAllowed);
 }
 
-#[test]
-fn a_message_that_is_no_job_still_has_a_name() {
-    let named = Properties { message_id: Some("m-1".to_owned()), ..Properties::default() };
-    assert_eq!(Origin::of_message(b"x", &named).job_id, "m-1");
-    let nameless = Origin::of_message(b"x", &Properties::default());
-    assert_eq!(nameless.job_id, Origin::of_message(b"x", &Properties::default()).job_id);
-    assert_ne!(nameless.job_id, Origin::of_message(b"y", &Properties::default()).job_id);
-}
-
 proptest! {
     #[test]
     fn decoding_never_panics(body in prop::collection::vec(any::<u8>(), 0..300), content_type in prop::option::of(".*")) {
         let properties = Properties { content_type, ..Properties::default() };
-        let _job = Job::decode(&body, &properties, &Admission::default());
+        let _intake = Intake::read(&body, &properties, &Admission::default());
         let _origin = Origin::of_message(&body, &properties);
     }
 

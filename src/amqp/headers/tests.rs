@@ -154,3 +154,37 @@ fn an_event_fits_into_a_frame_whatever_its_trace() {
         assert_eq!(headers.contains_key("tracestate"), whole);
     }
 }
+
+#[test]
+fn a_part_has_everything_but_the_name_and_the_past_of_the_whole() {
+    let lease = delivered(&[
+        ("tenant", long("42")),
+        ("traceparent", long("00-a")),
+        ("x-death", long("…")),
+        ("as-attempt", AMQPValue::LongLongInt(3)),
+        ("as-first-seen", AMQPValue::LongLongInt(77)),
+        ("cloudEvents_id", long("e-1")),
+    ]);
+    let properties = divided(&lease, FRAME_MAX);
+    let headers = properties.headers().clone().unwrap_or_default();
+    let names: Vec<_> = headers.inner().keys().map(ShortString::as_str).collect();
+    assert_eq!(names, ["as-first-seen", "tenant", "traceparent"]);
+    assert_eq!(number(&properties, "as-first-seen"), Some(77));
+    assert_eq!(properties.message_id(), &None);
+    assert_eq!(properties.correlation_id().as_ref().map(ShortString::as_str), Some("c-1"));
+    let relayed = JobLease::for_test(job_message("m-1").with_content_type("text/plain".into()));
+    let properties = divided(&relayed, FRAME_MAX);
+    assert_eq!(properties.correlation_id().as_ref().map(ShortString::as_str), Some("m-1"));
+    assert_eq!(properties.content_type().as_ref().map(ShortString::as_str), Some("application/json"));
+}
+
+#[test]
+fn attributes_of_a_cloud_event_are_read_with_either_separator() {
+    for (id, source) in [("cloudEvents:id", "cloudEvents:source"), ("cloudEvents_id", "cloudevents_source")] {
+        let lease = delivered(&[(id, long("e-1")), (source, long("/portal")), ("cloudEvents", long("x"))]);
+        let read = read(lease.raw()).cloud_event;
+        assert_eq!((read.id.as_deref(), read.source.as_deref(), read.kind), (Some("e-1"), Some("/portal"), None));
+    }
+    let other = delivered(&[("cloudEvents-id", long("e-1")), ("xcloudEvents_id", long("e-1"))]);
+    assert_eq!(read(other.raw()).cloud_event, Attributes::default());
+}

@@ -11,7 +11,8 @@ use super::{directory, schema};
 
 #[test]
 fn the_schemas_are_schemas() {
-    for name in ["job.schema.json", "verdict.schema.json", "failure.schema.json"] {
+    let jobs = ["job.schema.json", "job-event.schema.json", "notification.schema.json"];
+    for name in jobs.into_iter().chain(["verdict.schema.json", "failure.schema.json"]) {
         if let Err(problem) = jsonschema::draft202012::meta::validate(&schema(name)) {
             panic!("{name}: {problem}");
         }
@@ -62,10 +63,12 @@ fn every_reference_of_the_asyncapi_document_leads_somewhere() {
             files.insert(target.to_owned());
         }
     }
-    let all = ["./failure.schema.json", "./job.schema.json", "./verdict.schema.json"].map(ToOwned::to_owned);
+    let all = ["failure", "job", "job-event", "notification", "verdict"].map(|name| format!("./{name}.schema.json"));
     assert_eq!(files, BTreeSet::from(all));
     for path in [
         "channels/jobs/messages/job",
+        "channels/jobs/messages/jobEvent",
+        "channels/jobs/messages/notification",
         "channels/verdicts/messages/verdict",
         "channels/failures/messages/failure",
         "channels/parked/messages/parkedJob",

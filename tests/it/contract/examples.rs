@@ -5,7 +5,7 @@ use std::{env, fs};
 
 use antispoof_core::event::{Check, Conclusion, Ending, Event, ImageReport, millis};
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::job::{Admission, Job, Origin, Properties};
+use antispoof_core::job::{Admission, Intake, Job, Origin, Properties, stable_key};
 use antispoof_core::retry::Attempt;
 use antispoof_core::verdict::{Outcome, Verdict};
 use serde_json::value::RawValue;
@@ -35,6 +35,47 @@ fn the_example_jobs_are_jobs_to_the_schema_and_to_the_core() {
         assert_eq!(example["etag"].as_str(), job.image().etag.as_deref());
         assert_eq!(example["id"].as_str().unwrap_or(job.id()), job.id());
     }
+}
+
+#[test]
+fn the_other_messages_are_what_their_schemas_say_and_jobs_to_the_core() {
+    let read = |name: &str| fs::read(directory().join("examples").join(name)).expect("an example can be read");
+    let keys = |name: &str, content_type: &str| {
+        let properties = Properties { content_type: Some(content_type.to_owned()), ..Properties::default() };
+        let key = |body: &[u8]| {
+            let job = Job::decode(body, &properties, &Admission::default());
+            job.unwrap_or_else(|failure| panic!("{name}: {failure}")).image().key.clone()
+        };
+        match Intake::read(&read(name), &properties, &Admission::default()) {
+            Ok(Intake::Several(bodies)) => bodies.iter().map(|body| key(body)).collect(),
+            _ => vec![key(&read(name))],
+        }
+    };
+    assert_eq!(keys("event.job.json", "application/cloudevents+json"), ["2026/11/7f3a/selfie.jpg"]);
+    assert_eq!(keys("notification.minio.json", "application/json"), ["2026/11/red flower.jpg"]);
+    assert_eq!(
+        keys("notification.aws.json", "application/json"),
+        ["2026/11/7f3a/selfie.jpg", "2026/11/red flower+1.jpg"]
+    );
+
+    let jobs = jsonschema::Resource::from_contents(schema("job.schema.json"));
+    let registry = jsonschema::Registry::new().add("urn:antispoofd:schema:job:v1", jobs).expect("an id of ours");
+    let registry = registry.prepare().expect("a registry of ours");
+    for (name, kind) in [
+        ("event.job.json", "job-event.schema.json"),
+        ("notification.minio.json", "notification.schema.json"),
+        ("notification.aws.json", "notification.schema.json"),
+    ] {
+        let options = jsonschema::options().with_registry(&registry).build(&schema(kind));
+        let validator = options.expect("a schema of ours compiles");
+        let example: Value = serde_json::from_slice(&read(name)).expect("an example is JSON");
+        assert!(validator.is_valid(&example), "{name}: {:?}", problems_of(&validator, &example));
+        let mut wrong = example.clone();
+        let broken = if kind.starts_with("job") { "/data/key" } else { "/Records/0/s3/object/key" };
+        *wrong.pointer_mut(broken).expect("a key") = json!("");
+        assert!(!validator.is_valid(&wrong), "{name} without a key");
+    }
+    assert_eq!(examples("event").len() + examples("notification").len(), 3, "an example that nothing checks");
 }
 
 #[test]
@@ -215,6 +256,7 @@ fn origin(conclusion: &Conclusion) -> Origin {
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         tracestate: None,
         metadata: conclusion.image.is_some().then(|| RawValue::from_string(metadata).expect("JSON")),
+        refused: conclusion.image.is_none().then(|| stable_key(&["{}"])),
     }
 }
 

@@ -1,0 +1,46 @@
+//! What can be saved from a message that is no job: whoever sent it wants to know which of theirs it was.
+
+use super::cloud_event::Attributes;
+use super::envelope::Envelope;
+use super::fields::Fields;
+use super::intake::MAX_BODY_BYTES;
+use super::{Admission, Properties, Refused, check_metadata, names};
+use crate::failure::Failure;
+use crate::image::ImageRef;
+
+/// Puts a name and what else is sound on a message that is none. Two different bodies never share an event, whatever they are called.
+pub(super) fn refused(failure: Failure, body: &[u8], properties: &Properties, admission: &Admission) -> Refused {
+    let readable = if body.len() > MAX_BODY_BYTES { &[][..] } else { body };
+    let fields = Fields::parse(readable).ok().filter(|fields| !is_notification(fields));
+    let event = fields.as_ref().filter(|fields| fields.has("specversion"));
+    let envelope = match event {
+        Some(event) => Attributes::of(event).envelope(properties),
+        None if properties.cloud_event.whole() => properties.cloud_event.envelope(properties),
+        None => Envelope::of(properties),
+    };
+    let job = match event {
+        Some(event) => event.get("data").and_then(|data| Fields::parse(data.get().as_bytes()).ok()),
+        None => fields,
+    };
+    let Some(job) = job else {
+        return Refused { failure, origin: envelope.origin_of_refused(body, None), image: None };
+    };
+    let mut origin = envelope.origin_of_refused(body, job.text("id"));
+    let metadata = job.get("metadata").filter(|metadata| check_metadata(metadata.get()).is_ok());
+    origin.metadata = metadata.map(ToOwned::to_owned);
+    Refused { failure, origin, image: image(&job, admission) }
+}
+
+/// Its own `id`, where it has one, is no job's.
+fn is_notification(fields: &Fields<'_>) -> bool {
+    ["Records", "detail-type", "TopicArn", "EventName"].iter().any(|name| fields.has(name))
+}
+
+/// Bucket and key, if an object of that name can be. The pins are left out if they are wrong.
+fn image(job: &Fields<'_>, admission: &Admission) -> Option<ImageRef> {
+    let bucket = if job.has("bucket") { job.text("bucket") } else { admission.default_bucket.clone() }?;
+    let key = job.text("key")?;
+    let plain = names::image(&bucket, key, None, None).ok()?;
+    let (version_id, etag) = (job.text("version_id"), job.text("etag"));
+    Some(names::image(&bucket, plain.key.clone(), version_id, etag.as_deref()).unwrap_or(plain))
+}
