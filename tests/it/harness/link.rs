@@ -106,6 +106,17 @@ impl Link {
         self.shared.disarm(direction)
     }
 
+    /// The next answer whose `Content-Length` passes to the daemon in one piece announces more than comes. It happens once, unless the length
+    /// begins with a nine.
+    pub(crate) fn swell_length(&self) {
+        self.shared.swelling.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether `swell_length` has not happened yet.
+    pub(crate) fn swells(&self) -> bool {
+        self.shared.swelling.load(Ordering::SeqCst)
+    }
+
     /// Connections accepted so far.
     pub(crate) fn connections(&self) -> u64 {
         self.shared.accepted.load(Ordering::SeqCst)
