@@ -101,6 +101,11 @@ impl Link {
         self.shared.arm(direction, bytes, Ending::Close);
     }
 
+    /// Whether a `drop_after` or `close_after` has not happened yet.
+    pub(crate) fn armed(&self, direction: Direction) -> bool {
+        self.shared.armed(direction)
+    }
+
     /// Takes back a `drop_after` or `close_after` that has not happened. False when it has.
     pub(crate) fn disarm(&self, direction: Direction) -> bool {
         self.shared.disarm(direction)

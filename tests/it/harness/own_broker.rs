@@ -10,10 +10,7 @@ use super::services::Services;
 /// What says where each service is, so that one of our own is not taken for the environment's.
 const VARIABLES: [(&str, &[&str]); 3] = [
     ("rabbitmq", &["ANTISPOOF_TEST_AMQP_URL", "ANTISPOOF_TEST_MGMT_URL"]),
-    (
-        "minio",
-        &["ANTISPOOF_TEST_S3_ENDPOINT", "ANTISPOOF_TEST_S3_ACCESS_KEY", "ANTISPOOF_TEST_S3_SECRET_KEY"],
-    ),
+    ("minio", &["ANTISPOOF_TEST_S3_ENDPOINT", "ANTISPOOF_TEST_S3_ACCESS_KEY", "ANTISPOOF_TEST_S3_SECRET_KEY"]),
     ("redis", &["ANTISPOOF_TEST_REDIS_URL"]),
 ];
 

@@ -49,6 +49,10 @@ impl Shared {
         *self.flow(direction).fuse() = Some(Fuse { left, ending });
     }
 
+    pub(super) fn armed(&self, direction: Direction) -> bool {
+        self.flow(direction).fuse().is_some()
+    }
+
     pub(super) fn disarm(&self, direction: Direction) -> bool {
         self.flow(direction).fuse().take().is_some()
     }
