@@ -47,6 +47,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use self::chaos::plan::{Backing, Kind, Plan};
 use self::chaos::run::chaos;
+use self::chaos::strike::Struck;
 
 #[derive(Parser)]
 struct Args {
@@ -89,7 +90,8 @@ async fn main() -> ExitCode {
     // In a task, so that a panic of the harness is a failure like another; it has said what was awaited.
     let running = LocalSet::new();
     let report = running.run_until(async move {
-        spawn_local(async move { chaos(&plan, "chaos-long", &["minio", "redis"]).await }).await
+        let tell = |struck: &Struck| eprintln!("{struck}");
+        spawn_local(async move { chaos(&plan, "chaos-long", &["minio", "redis"], tell).await }).await
     });
     let Ok(report) = report.await else { return ExitCode::FAILURE };
     if json {

@@ -29,6 +29,6 @@ async fn a_worker_with_a_file_that_is_killed_pays_only_for_what_it_had_in_hand()
 }
 
 async fn assert_good(plan: &Plan, name: &str, others: &[&'static str]) {
-    let report = chaos(plan, name, others).await;
+    let report = chaos(plan, name, others, |_| ()).await;
     assert!(report.good(), "{}\n{report}", report.complaint());
 }

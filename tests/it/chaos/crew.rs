@@ -82,12 +82,11 @@ impl Replica {
         metrics::sum(&page, series)
     }
 
-    /// SIGKILL and a new life. Returns how many deliveries it had in hand, as it said itself just before.
+    /// SIGKILL. Returns how many deliveries it had in hand, as it said itself just before. To be followed by `begin`.
     pub(crate) async fn kill(&mut self) -> Option<f64> {
         let in_hand = self.figure("antispoofd_jobs_in_flight").await;
         self.daemon().kill();
         self.end().await;
-        self.begin().await;
         in_hand
     }
 
@@ -105,7 +104,8 @@ impl Replica {
         self.end().await
     }
 
-    async fn begin(&mut self) {
+    /// A new life. Returns when it is ready.
+    pub(crate) async fn begin(&mut self) {
         self.lives += 1;
         let daemon = self.daemon.insert(self.builder.clone().start());
         daemon.wait_ready().await;

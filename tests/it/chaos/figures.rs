@@ -67,9 +67,10 @@ impl Report {
         let violations: Vec<_> = self.violations.iter().map(ToString::to_string).collect();
         let strikes: Vec<_> = struck
             .iter()
-            .map(|Struck { strike, in_hand, met }| {
+            .map(|Struck { strike, in_hand, met, took }| {
                 let kind = strike.kind.to_string();
-                json!({ "at": strike.at, "kind": kind, "replica": strike.replica, "in_hand": in_hand, "met": met })
+                let (replica, took) = (strike.replica, took.as_secs_f64());
+                json!({ "at": strike.at, "kind": kind, "replica": replica, "in_hand": in_hand, "met": met, "seconds": took })
             })
             .collect();
         json!({

@@ -12,7 +12,7 @@ pub(crate) struct History {
     pub(crate) jobs: Vec<Submitted>,
     pub(crate) events: Vec<Event>,
     /// What the vendor saw, by the SHA-256 of the image.
-    pub(crate) calls: HashMap<String, Calls>,
+    pub(crate) calls: HashMap<String, Tally>,
     /// The job of each message in the parked queue.
     pub(crate) parked: Vec<String>,
     /// Messages in every other queue.
@@ -56,7 +56,7 @@ pub(crate) enum End {
 
 /// What the vendor saw of one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Calls {
+pub(crate) struct Tally {
     pub(crate) calls: u64,
     /// Those that would be on the bill.
     pub(crate) billed: u64,
@@ -99,7 +99,7 @@ pub(crate) enum Violation {
     PaidWithoutRecord { job: String, billed: u64, in_doubt: u64, garbled: u64 },
     /// A call for an image of which no verdict was wanted, or of nobody's.
     PaidForNothing { digest: String },
-    /// Calls on the bill in all, beyond what may be.
+    /// Tally on the bill in all, beyond what may be.
     PaidTooMuch { extra: u64, most: u64 },
     /// A message is in a queue when all is over.
     LeftOver { queue: String, messages: u64 },
@@ -168,7 +168,7 @@ pub(crate) fn sums(history: &History) -> Sums {
     };
     for job in &history.jobs {
         let in_doubt = in_doubt(events.get(job.id.as_str()).map(Vec::as_slice).unwrap_or_default());
-        let Calls { billed, garbled, .. } = seen(job, history);
+        let Tally { billed, garbled, .. } = seen(job, history);
         sums.in_doubt += in_doubt;
         sums.extra += billed.saturating_sub(1);
         sums.unrecorded += billed.saturating_sub(1 + in_doubt + garbled);
@@ -221,7 +221,7 @@ fn right(job: &Submitted, end: &End, history: &History, found: &mut Vec<Violatio
 }
 
 fn paid(job: &Submitted, events: &[&Event], history: &History, found: &mut Vec<Violation>) {
-    let Calls { billed, garbled, .. } = seen(job, history);
+    let Tally { billed, garbled, .. } = seen(job, history);
     let in_doubt = in_doubt(events);
     if billed > 1 + in_doubt + garbled {
         found.push(Violation::PaidWithoutRecord { job: job.id.clone(), billed, in_doubt, garbled });
@@ -255,7 +255,7 @@ fn by_job(history: &History) -> HashMap<&str, Vec<&Event>> {
     jobs
 }
 
-fn seen(job: &Submitted, history: &History) -> Calls {
+fn seen(job: &Submitted, history: &History) -> Tally {
     job.expected.digest().and_then(|digest| history.calls.get(digest)).copied().unwrap_or_default()
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Strike {
 pub(crate) enum Kind {
     /// SIGKILL, and a start.
     Kill,
+    /// SIGKILL while the replica's ledger cannot be asked, its broker cannot be reached, or its calls hang.
+    KillInOutage,
     /// SIGSTOP until the broker has given the replica up, then SIGCONT.
     Stop,
     /// SIGSTOP until the replica's claims in Redis have run out, then SIGCONT.
@@ -152,8 +154,9 @@ impl Plan {
 // === impl Kind ===
 
 impl Kind {
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::Kill,
+        Self::KillInOutage,
         Self::Stop,
         Self::StopPastClaim,
         Self::Drain,
@@ -190,6 +193,7 @@ impl Kind {
         matches!(
             self,
             Self::Kill
+                | Self::KillInOutage
                 | Self::Stop
                 | Self::StopPastClaim
                 | Self::Drain

@@ -14,7 +14,7 @@ use super::feed;
 use super::figures::{Figures, Report};
 use super::jobs::{Job, jobs};
 use super::keepsake::Keepsake;
-use super::oracle::{Calls, History, Promise, Submitted, sums, violations};
+use super::oracle::{History, Promise, Submitted, Tally, sums, violations};
 use super::plan::{Backing, CONCURRENCY, Kind, Plan};
 use super::strike::{Scene, Struck, USUAL_LATENCY};
 use super::witness::{Stalled, Witness};
@@ -24,16 +24,16 @@ use crate::harness::wait::{EVENTUALLY, eventually};
 use crate::harness::world::World;
 
 /// The longest time from one end of a job to the next. A claim that nobody holds any more takes 34 s, a broker some ten to start.
-const STALL: Duration = Duration::from_secs(120);
+const STALL: Duration = Duration::from_mins(2);
 
 /// Runs the plan with services of its own; `name` is that of their instance, `others` those it has beside the broker. Panics, with what was awaited, when
-/// something does not happen that has to happen for the run to go on.
-pub(crate) async fn chaos(plan: &Plan, name: &str, others: &[&'static str]) -> Report {
+/// something does not happen that has to happen for the run to go on. `tell` hears of every fault.
+pub(crate) async fn chaos(plan: &Plan, name: &str, others: &[&'static str], tell: impl Fn(&Struck)) -> Report {
     // Producer and consumer are tasks beside the run.
-    LocalSet::new().run_until(run(plan, name, others)).await
+    LocalSet::new().run_until(Box::pin(run(plan, name, others, tell))).await
 }
 
-async fn run(plan: &Plan, name: &str, others: &[&'static str]) -> Report {
+async fn run(plan: &Plan, name: &str, others: &[&'static str], tell: impl Fn(&Struck)) -> Report {
     let keepsake = Keepsake::new(plan);
     let own = OwnBroker::start_with(name, others).await;
     let world = Arc::new(World::with(name, own.services()).await);
@@ -50,8 +50,12 @@ async fn run(plan: &Plan, name: &str, others: &[&'static str]) -> Report {
     let (due, next) = watch::channel(0);
     let publishing = spawn_local(feed::publish(Arc::clone(&world), jobs.clone(), witness.progress(), next));
     let mut struck = Vec::new();
-    let mut scene = Scene { world: &world, own: &own, replicas: &mut replicas };
-    let stalled = strikes(plan, &mut scene, &witness, &due, &mut struck).await.err();
+    let note = |done| {
+        tell(&done);
+        struck.push(done);
+    };
+    let mut scene = Scene { world: &world, own: &own, ledger: plan.ledger, replicas: &mut replicas };
+    let stalled = strikes(plan, &mut scene, &witness, &due, note).await.err();
     let took = start.elapsed();
     let left = settled(&world, &mut replicas).await;
     witness.catch_up(&world).await;
@@ -84,12 +88,12 @@ async fn strikes(
     scene: &mut Scene<'_>,
     witness: &Witness,
     due: &watch::Sender<usize>,
-    struck: &mut Vec<Struck>,
+    mut note: impl FnMut(Struck),
 ) -> Result<(), Stalled> {
     for strike in plan.strikes() {
         due.send_replace(strike.at);
         witness.wait(strike.at, STALL).await?;
-        struck.push(scene.strike(strike).await);
+        note(scene.strike(strike).await);
     }
     due.send_replace(plan.jobs);
     witness.wait(plan.jobs, STALL).await
@@ -148,14 +152,14 @@ fn promise(plan: &Plan, jobs: &[Submitted], struck: &[Struck]) -> Promise {
     }
 }
 
-fn calls(stats: &Value) -> HashMap<String, Calls> {
+fn calls(stats: &Value) -> HashMap<String, Tally> {
     let images = stats["images"].as_object().expect("the simulator counts images");
     let figure = |count: &Value, name: &str| count[name].as_u64().unwrap_or(0);
     images
         .iter()
         .map(|(digest, count)| {
             let [calls, billed, garbled] = ["calls", "billed", "garbled"].map(|name| figure(count, name));
-            (digest.clone(), Calls { calls, billed, garbled })
+            (digest.clone(), Tally { calls, billed, garbled })
         })
         .collect()
 }

@@ -1,12 +1,13 @@
 //! How each kind of fault is done, and undone.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use super::crew::{CLAIM_SECONDS, HEARTBEAT, Replica};
-use super::plan::{Kind, Strike};
+use super::plan::{Backing, CONCURRENCY, Kind, Strike};
 use crate::harness::link::{Direction, Link};
 use crate::harness::own_broker::OwnBroker;
 use crate::harness::wait::{SOON, eventually};
@@ -18,10 +19,14 @@ pub(crate) const USUAL_LATENCY: &str = "uniform:10ms..60ms";
 /// Bytes of an object, or of its header, that still pass: some end before the body, some in it.
 const MOST_PASSED: u64 = 3_000;
 
+const RECONNECTS: &str = "antispoofd_amqp_reconnects_total";
+const LEDGER_ERRORS: &str = "antispoofd_ledger_errors_total";
+
 /// Where it all happens.
 pub(crate) struct Scene<'a> {
     pub(crate) world: &'a World,
     pub(crate) own: &'a OwnBroker,
+    pub(crate) ledger: Backing,
     pub(crate) replicas: &'a mut [Replica],
 }
 
@@ -33,16 +38,25 @@ pub(crate) struct Struck {
     pub(crate) in_hand: Option<f64>,
     /// False when nobody met it: all were busy elsewhere, or done.
     pub(crate) met: bool,
+    pub(crate) took: Duration,
 }
 
 impl Scene<'_> {
     /// Does it, waits until it is met, and undoes it.
     pub(crate) async fn strike(&mut self, strike: Strike) -> Struck {
+        let since = Instant::now();
         let mut in_hand = None;
         let met = match strike.kind {
             Kind::Kill => {
-                in_hand = self.replicas[strike.replica].kill().await;
+                let replica = &mut self.replicas[strike.replica];
+                in_hand = replica.kill().await;
+                replica.begin().await;
                 true
+            }
+            Kind::KillInOutage => {
+                let met;
+                (in_hand, met) = self.kill_in_outage(strike).await;
+                met
             }
             Kind::Drain => {
                 in_hand = self.replicas[strike.replica].drain().await;
@@ -80,7 +94,41 @@ impl Scene<'_> {
                 self.ledger(strike).await
             }
         };
-        Struck { strike, in_hand, met }
+        Struck { strike, in_hand, met, took: since.elapsed() }
+    }
+
+    async fn kill_in_outage(&mut self, strike: Strike) -> (Option<f64>, bool) {
+        let replica = &mut self.replicas[strike.replica];
+        let simulator = &self.world.simulator;
+        let (in_hand, met);
+        match strike.dice % 3 {
+            0 if self.ledger != Backing::Memory => {
+                // Which of the two it is depends on the ledger; the other makes no difference.
+                let before = replica.figure(LEDGER_ERRORS).await;
+                replica.redis.cut().await;
+                replica.daemon().fill_disk();
+                met = risen_above(replica, LEDGER_ERRORS, before).await;
+                in_hand = replica.kill().await;
+                replica.redis.restore().await;
+            }
+            0 | 1 => {
+                let before = replica.figure(RECONNECTS).await;
+                replica.amqp.cut().await;
+                met = risen_above(replica, RECONNECTS, before).await;
+                in_hand = replica.kill().await;
+                replica.amqp.restore().await;
+            }
+            _ => {
+                let before = simulator.count("calls").await;
+                simulator.configure(json!({ "latency": "uniform:1s..2s" })).await;
+                let wanted = before + 2 * CONCURRENCY as u64;
+                met = self::met(async || simulator.count("calls").await >= wanted).await;
+                in_hand = replica.kill().await;
+                simulator.configure(json!({ "latency": USUAL_LATENCY })).await;
+            }
+        }
+        replica.begin().await;
+        (in_hand, met)
     }
 
     async fn stop(&mut self, strike: Strike, length: Duration) -> bool {
@@ -92,8 +140,6 @@ impl Scene<'_> {
     }
 
     async fn broker(&mut self, strike: Strike) -> bool {
-        const RECONNECTS: &str = "antispoofd_amqp_reconnects_total";
-
         let replica = &self.replicas[strike.replica];
         match strike.kind {
             Kind::BrokerKill => {
@@ -184,8 +230,6 @@ impl Scene<'_> {
     }
 
     async fn ledger(&mut self, strike: Strike) -> bool {
-        const ERRORS: &str = "antispoofd_ledger_errors_total";
-
         let replica = &self.replicas[strike.replica];
         match strike.kind {
             Kind::RedisRestart => {
@@ -197,12 +241,12 @@ impl Scene<'_> {
                 self.own.restart_one("redis").await;
                 true
             }
-            Kind::RedisCut => cut_until(&replica.redis, replica, ERRORS).await,
-            Kind::RedisFreeze => freeze_until(&replica.redis, replica, ERRORS).await,
+            Kind::RedisCut => cut_until(&replica.redis, replica, LEDGER_ERRORS).await,
+            Kind::RedisFreeze => freeze_until(&replica.redis, replica, LEDGER_ERRORS).await,
             _ => {
-                let before = replica.figure(ERRORS).await;
+                let before = replica.figure(LEDGER_ERRORS).await;
                 replica.daemon().fill_disk();
-                let full = risen_above(replica, ERRORS, before).await;
+                let full = risen_above(replica, LEDGER_ERRORS, before).await;
                 replica.daemon().free_disk();
                 full
             }
@@ -254,4 +298,12 @@ async fn met(mut look: impl AsyncFnMut() -> bool) -> bool {
             },
         );
     timeout(SOON, met).await.is_ok()
+}
+
+impl fmt::Display for Struck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Strike { at, kind, replica, .. } = self.strike;
+        let met = if self.met { "" } else { ", met nobody" };
+        write!(f, "at {at}: {kind} (replica {replica}), {:.1} s{met}", self.took.as_secs_f64())
+    }
 }

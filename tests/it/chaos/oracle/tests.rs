@@ -21,7 +21,7 @@ fn failure(job: &str, code: &str) -> Event {
 /// Three jobs that ended as they should, one of them told twice.
 fn good() -> History {
     let job = |id: &str, expected| Submitted { id: name(id), expected, copies: 1 };
-    let once = Calls { calls: 1, billed: 1, garbled: 0 };
+    let once = Tally { calls: 1, billed: 1, garbled: 0 };
     History {
         jobs: vec![
             job("a", Expected::Verdict { digest: name(LIVE) }),
@@ -40,7 +40,7 @@ fn names(history: &History) -> Vec<&'static str> {
     violations(history).iter().map(Violation::name).collect()
 }
 
-fn calls<'a>(history: &'a mut History, digest: &str) -> &'a mut Calls {
+fn calls<'a>(history: &'a mut History, digest: &str) -> &'a mut Tally {
     history.calls.get_mut(digest).expect("it was called for")
 }
 
@@ -138,7 +138,7 @@ fn a_verdict_without_a_call_is_made_up() {
 #[test]
 fn a_second_call_needs_a_record() {
     let mut history = good();
-    *calls(&mut history, LIVE) = Calls { calls: 3, billed: 2, garbled: 0 };
+    *calls(&mut history, LIVE) = Tally { calls: 3, billed: 2, garbled: 0 };
     let violation = Violation::PaidWithoutRecord { job: name("a"), billed: 2, in_doubt: 0, garbled: 0 };
     assert_eq!(violations(&history), [violation]);
     assert_eq!((sums(&history).extra, sums(&history).unrecorded), (1, 1));
@@ -199,6 +199,6 @@ fn what_is_parked_is_what_should_be() {
 #[test]
 fn only_what_is_to_be_judged_is_paid_for() {
     let mut history = good();
-    history.calls.insert(name("0f"), Calls { calls: 1, billed: 1, garbled: 0 });
+    history.calls.insert(name("0f"), Tally { calls: 1, billed: 1, garbled: 0 });
     assert_eq!(violations(&history), [Violation::PaidForNothing { digest: name("0f") }]);
 }
