@@ -63,9 +63,9 @@ struct Args {
     /// Faults, one after another.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(..=1000))]
     faults: u32,
-    /// Only faults of this kind, such as kill.
-    #[arg(long)]
-    only: Option<Kind>,
+    /// Only faults of these kinds, such as kill or kill,drain.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Kind>,
     /// Without the faults that take half a minute by their nature.
     #[arg(long)]
     brief: bool,
@@ -82,7 +82,7 @@ async fn main() -> ExitCode {
     let Args { jobs, replicas, ledger, faults, only, brief, seed, json } = Args::parse();
     let [jobs, replicas, faults] = [jobs, replicas, faults].map(|number| usize::try_from(number).expect("32 bits fit"));
     let plan = Plan { jobs, replicas, ledger, faults, only, brief, seed: seed.unwrap_or_else(|| fastrand::u64(..)) };
-    if let Some(kind) = only.filter(|kind| !plan.allows(*kind)) {
+    if let Some(kind) = plan.only.iter().find(|kind| !plan.allows(**kind)) {
         eprintln!("{kind} cannot happen with --ledger {ledger}{}", if brief { " --brief" } else { "" });
         return ExitCode::from(64);
     }

@@ -24,8 +24,8 @@ pub(crate) struct Plan {
     pub(crate) replicas: usize,
     pub(crate) ledger: Backing,
     pub(crate) faults: usize,
-    /// Only faults of this kind.
-    pub(crate) only: Option<Kind>,
+    /// Only faults of these kinds; none is all.
+    pub(crate) only: Vec<Kind>,
     /// Without what takes half a minute by its nature.
     pub(crate) brief: bool,
     pub(crate) seed: u64,
@@ -110,9 +110,9 @@ impl Plan {
     pub(crate) fn strikes(&self) -> Vec<Strike> {
         let mut dice = fastrand::Rng::with_seed(self.seed);
         let mut kinds = Vec::new();
-        let possible: Vec<_> = match self.only {
-            Some(kind) => vec![kind],
-            None => Kind::ALL.into_iter().filter(|kind| self.allows(*kind)).chain([Kind::Kill; 2]).collect(),
+        let possible: Vec<_> = match self.only.as_slice() {
+            [] => Kind::ALL.into_iter().filter(|kind| self.allows(*kind)).chain([Kind::Kill; 2]).collect(),
+            only => only.to_vec(),
         };
         while kinds.len() < self.faults {
             let mut round = possible.clone();
@@ -143,7 +143,8 @@ impl Plan {
     /// What runs it again.
     pub(crate) fn replay(&self) -> String {
         let Self { jobs, replicas, ledger, faults, only, brief, seed } = self;
-        let only = only.map(|kind| format!(" --only {kind}")).unwrap_or_default();
+        let names: Vec<_> = only.iter().map(Kind::to_string).collect();
+        let only = if names.is_empty() { String::new() } else { format!(" --only {}", names.join(",")) };
         let brief = if *brief { " --brief" } else { "" };
         format!(
             "make chaos ARGS='--jobs {jobs} --replicas {replicas} --ledger {ledger} --faults {faults}{only}{brief} --seed {seed}'"
@@ -258,7 +259,7 @@ mod tests {
     use super::*;
 
     fn plan(ledger: Backing, seed: u64) -> Plan {
-        Plan { jobs: 1000, replicas: 3, ledger, faults: 40, only: None, brief: false, seed }
+        Plan { jobs: 1000, replicas: 3, ledger, faults: 40, only: Vec::new(), brief: false, seed }
     }
 
     #[test]
@@ -281,9 +282,14 @@ mod tests {
 
     #[test]
     fn only_means_only() {
-        let plan = Plan { only: Some(Kind::Kill), ..plan(Backing::File, 1) };
-        assert!(plan.strikes().len() == 40 && plan.strikes().iter().all(|strike| strike.kind == Kind::Kill));
-        assert!(plan.replay().contains("--ledger file --faults 40 --only kill --seed 1"), "{}", plan.replay());
+        let plan = Plan { only: vec![Kind::Kill, Kind::DiskFull], ..plan(Backing::File, 1) };
+        let kinds: BTreeSet<_> = plan.strikes().iter().map(|strike| strike.kind).collect();
+        assert_eq!(kinds, plan.only.iter().copied().collect());
+        assert!(
+            plan.replay().contains("--ledger file --faults 40 --only kill,disk-full --seed 1"),
+            "{}",
+            plan.replay()
+        );
     }
 
     #[test]

@@ -141,7 +141,7 @@ fn submitted(jobs: &[Job], copies: &HashMap<String, usize>) -> Vec<Submitted> {
 fn promise(plan: &Plan, jobs: &[Submitted], struck: &[Struck]) -> Promise {
     let jobs_in_hand = |strikes: usize| (strikes * CONCURRENCY) as u64;
     match (plan.ledger, plan.replicas) {
-        (Backing::File, 1) if plan.only == Some(Kind::Kill) => Promise::OnRecordAndAtMost(jobs_in_hand(struck.len())),
+        (Backing::File, 1) if plan.only == [Kind::Kill] => Promise::OnRecordAndAtMost(jobs_in_hand(struck.len())),
         (Backing::Redis, _) | (Backing::File, 1) => Promise::OnRecord,
         // Whoever takes a job over knows nothing of what was paid for it, nor of a copy that another has seen.
         (Backing::File | Backing::Memory, _) => {
