@@ -66,7 +66,7 @@ struct Args {
     /// Only faults of these kinds, such as kill or kill,drain.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Kind>,
-    /// Without the faults that take half a minute by their nature.
+    /// Without the faults that take half a minute by their nature, and with fewer attempts before a job is given up.
     #[arg(long)]
     brief: bool,
     /// Decides which jobs there are and when what happens. Without it, chance; the figures name it.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use super::plan::{Backing, CONCURRENCY};
+use super::plan::{Backing, CONCURRENCY, Plan};
 use crate::harness::daemon::{Daemon, DaemonBuilder};
 use crate::harness::link::Link;
 use crate::harness::metrics;
@@ -30,7 +30,7 @@ pub(crate) struct Replica {
 
 impl Replica {
     /// Starts the replica with this number and waits until it is ready.
-    pub(crate) async fn start(world: &World, ledger: Backing, number: usize, dir: &Path) -> Self {
+    pub(crate) async fn start(world: &World, plan: &Plan, number: usize, dir: &Path) -> Self {
         let name = format!("replica-{number}");
         let amqp = Link::to(world.services.amqp_address()).await;
         let s3 = Link::to(world.services.s3_address()).await;
@@ -55,9 +55,9 @@ impl Replica {
             .set("api.probe_interval", "200ms")
             .set("retry.delays", "1s")
             // Enough for an image that meets one outage after another, and soon over for an object that is not there.
-            .set("retry.max_attempts", "25")
+            .set("retry.max_attempts", if plan.brief { "12" } else { "25" })
             .set("ledger.timeout", "1s");
-        let builder = match ledger {
+        let builder = match plan.ledger {
             Backing::Redis => builder
                 .set("ledger.backend", "redis")
                 .set("ledger.url", world.services.redis_url(&redis.addr().to_string())),

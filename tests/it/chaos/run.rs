@@ -43,7 +43,7 @@ async fn run(plan: &Plan, name: &str, others: &[&'static str], tell: impl Fn(&St
     feed::upload(&world, &jobs).await;
     let mut replicas = Vec::new();
     for number in 0..plan.replicas {
-        replicas.push(Replica::start(&world, plan.ledger, number, keepsake.dir()).await);
+        replicas.push(Replica::start(&world, plan, number, keepsake.dir()).await);
     }
 
     let start = Instant::now();
