@@ -20,6 +20,8 @@ pub(crate) const USUAL_LATENCY: &str = "uniform:10ms..60ms";
 const MOST_PASSED: u64 = 3_000;
 
 const RECONNECTS: &str = "antispoofd_amqp_reconnects_total";
+const REFUSED: &str = "antispoofd_failures_total{code=\"api_unavailable\"}";
+const IN_DOUBT: &str = "antispoofd_api_in_doubt_total";
 const LEDGER_ERRORS: &str = "antispoofd_ledger_errors_total";
 
 /// Where it all happens.
@@ -83,18 +85,33 @@ impl Scene<'_> {
             Kind::ApiGarbage => self.faults(&["garbage", "garbage-json", "empty", "truncated"], 2).await,
             Kind::ApiUnauthorized => self.faults(&["401"], 15).await,
             Kind::ApiOutage => {
-                let replica = &self.replicas[strike.replica];
-                cut_until(&self.world.api_link, replica, "antispoofd_failures_total{code=\"api_unavailable\"}").await
+                let before = self.sum(REFUSED).await;
+                self.world.api_link.cut().await;
+                let met = met(async || self.sum(REFUSED).await > before).await;
+                self.world.api_link.restore().await;
+                met
             }
             Kind::ApiFreeze => {
-                let replica = &self.replicas[strike.replica];
-                freeze_until(&self.world.api_link, replica, "antispoofd_api_in_doubt_total").await
+                let before = self.sum(IN_DOUBT).await;
+                self.world.api_link.freeze();
+                let met = met(async || self.sum(IN_DOUBT).await > before).await;
+                self.world.api_link.thaw();
+                met
             }
             Kind::RedisRestart | Kind::RedisKill | Kind::RedisCut | Kind::RedisFreeze | Kind::DiskFull => {
                 self.ledger(strike).await
             }
         };
         Struck { strike, in_hand, met, took: since.elapsed() }
+    }
+
+    /// Over all replicas: whoever meets it first has met it.
+    async fn sum(&self, series: &str) -> f64 {
+        let mut sum = 0.0;
+        for replica in self.replicas.iter() {
+            sum += replica.figure(series).await.unwrap_or(0.0);
+        }
+        sum
     }
 
     async fn kill_in_outage(&mut self, strike: Strike) -> (Option<f64>, bool) {
