@@ -15,10 +15,7 @@ use crate::harness::world::World;
 
 /// Uploads at a time.
 const UPLOADS: usize = 32;
-/// Jobs that are in the queues at most, about: enough to keep all replicas busy, and few enough that a job in a delay queue is soon at the
-/// front again.
-const AHEAD: usize = 120;
-const CHUNK: usize = 20;
+const CHUNK: usize = 10;
 const PERSISTENT: u8 = 2;
 
 /// Puts every job's object where its message will say it is.
@@ -30,18 +27,19 @@ pub(crate) async fn upload(world: &World, jobs: &[Job]) {
     putting.buffer_unordered(UPLOADS).collect::<()>().await;
 }
 
-/// Publishes everything: as jobs end, and not far beyond `fault`, the number of ended jobs at which the next fault is due, so that every fault
+/// Publishes everything, up to `ahead` beyond the jobs that have ended and beyond `fault`, the number at which the next fault is due: so every fault
 /// finds work being done. Returns how often each job was published: once more than intended where a confirm did not come.
 pub(crate) async fn publish(
     world: Arc<World>,
     jobs: Vec<Job>,
+    ahead: usize,
     mut ended: watch::Receiver<usize>,
     mut fault: watch::Receiver<usize>,
 ) -> HashMap<String, usize> {
     let mut copies: HashMap<String, usize> = HashMap::new();
     for (number, chunk) in jobs.chunks(CHUNK).enumerate() {
         let published = number * CHUNK;
-        let due = |count: &usize| count.saturating_add(AHEAD) >= published;
+        let due = |count: &usize| count.saturating_add(ahead) >= published;
         if ended.wait_for(due).await.is_err() || fault.wait_for(due).await.is_err() {
             // Whoever counts is gone, and the run with it.
             break;

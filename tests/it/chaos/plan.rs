@@ -134,6 +134,12 @@ impl Plan {
             .collect()
     }
 
+    /// Jobs that may be in the queues at a time: enough to keep all replicas busy, few enough that a job in a delay queue is soon at the front again, and
+    /// that some are left for the last fault.
+    pub(crate) fn ahead(&self) -> usize {
+        (self.jobs / (self.faults + 1)).clamp(30, 120)
+    }
+
     /// Whether a kind of fault can happen in this run.
     pub(crate) fn allows(&self, kind: Kind) -> bool {
         match kind {

@@ -48,7 +48,8 @@ async fn run(plan: &Plan, name: &str, others: &[&'static str], tell: impl Fn(&St
 
     let start = Instant::now();
     let (due, next) = watch::channel(0);
-    let publishing = spawn_local(feed::publish(Arc::clone(&world), jobs.clone(), witness.progress(), next));
+    let publishing =
+        spawn_local(feed::publish(Arc::clone(&world), jobs.clone(), plan.ahead(), witness.progress(), next));
     let mut struck = Vec::new();
     let note = |done| {
         tell(&done);
@@ -91,8 +92,10 @@ async fn strikes(
     mut note: impl FnMut(Struck),
 ) -> Result<(), Stalled> {
     for strike in plan.strikes() {
-        due.send_replace(strike.at);
+        // The fault before may have taken longer than the jobs that were there for it.
+        due.send_replace(strike.at.max(*witness.progress().borrow()));
         witness.wait(strike.at, STALL).await?;
+        scene.until_busy(strike.replica).await;
         note(scene.strike(strike).await);
     }
     due.send_replace(plan.jobs);

@@ -44,6 +44,12 @@ pub(crate) struct Struck {
 }
 
 impl Scene<'_> {
+    /// Waits until a replica has a job in hand, for a while: at the end there may be none.
+    pub(crate) async fn until_busy(&self, replica: usize) {
+        let replica = &self.replicas[replica];
+        met(async || replica.figure("antispoofd_jobs_in_flight").await > Some(0.0)).await;
+    }
+
     /// Does it, waits until it is met, and undoes it.
     pub(crate) async fn strike(&mut self, strike: Strike) -> Struck {
         let since = Instant::now();
@@ -228,7 +234,7 @@ impl Scene<'_> {
         let simulator = &self.world.simulator;
         simulator.configure(json!({ "latency": "uniform:500ms..2s" })).await;
         let before = simulator.count("calls").await;
-        let met = met(async || simulator.count("calls").await >= before + 40).await;
+        let met = met(async || simulator.count("calls").await >= before + 20).await;
         simulator.configure(json!({ "latency": USUAL_LATENCY })).await;
         met
     }
