@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build fmt check test soak demo bench fuzz services-up services-down clean-services
+.PHONY: help build fmt check test soak chaos demo bench fuzz services-up services-down clean-services
 
 # Arguments for `make test`, `make demo` and `make bench`: make test ARGS='--lib -- retry'
 ARGS ?=
@@ -34,6 +34,9 @@ test: ## the whole test suite against real RabbitMQ, S3 store and Redis (ARGS go
 
 soak: ## many jobs while workers are killed and connections cut (ARGS: --jobs 2000 --kills 5 --cuts 5 --seed N)
 	@scripts/soak $(ARGS)
+
+chaos: ## everything goes wrong at once, and an oracle counts (ARGS: --jobs 20000 --replicas 3 --ledger redis --faults 60 --seed N)
+	@scripts/chaos $(ARGS)
 
 demo: ## everything from a bare checkout to printed verdicts
 	@scripts/demo $(ARGS)

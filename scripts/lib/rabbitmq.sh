@@ -34,7 +34,7 @@ CONF
   # RUNNING_UNDER_SYSTEMD makes the server script exec the Erlang machine, so that the pid in the pid file is the broker's.
   # shellcheck disable=SC2046
   launch "$state/rabbitmq.pid" "$data/log/console.log" env -u NOTIFY_SOCKET $(rabbitmq_epmd_env) \
-    HOME="$data/home" RUNNING_UNDER_SYSTEMD=true \
+    HOME="$data/home" RUNNING_UNDER_SYSTEMD=true ERL_CRASH_DUMP="$data/log/erl_crash.dump" \
     RABBITMQ_NODENAME="antispoof-$instance-$clone@localhost" \
     RABBITMQ_CONF_ENV_FILE="$data/rabbitmq-env.conf" \
     RABBITMQ_CONFIG_FILE="$data/rabbitmq.conf" RABBITMQ_CONFIG_FILES="$data/conf.d" \

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::body::ImageDigest;
+use super::fault::Fault;
 
 /// Images counted one by one. Above this, calls for further images are counted in everything but the map: some 100 MB, far
 /// above what a test run sends, and a bound for a simulator that is left running.
@@ -60,6 +61,14 @@ pub struct ImageCount {
     pub calls: u64,
     /// As in [`Stats::billed`].
     pub billed: u64,
+    /// Billed calls that were answered with 200 and no verdict, because a fault asked for it. Left out while there is none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub garbled: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The counters, and a signal that they changed.
@@ -175,13 +184,23 @@ impl Ticket {
     }
 
     /// Every check has passed and the body is complete.
-    pub(super) fn call(&mut self, digest: ImageDigest, billed: bool, fault: Option<&str>) {
+    pub(super) fn call(&mut self, digest: ImageDigest, fault: Option<Fault>) {
+        let (billed, garbled) = fault.map_or((true, false), |fault| (fault.is_billed(), fault.is_garbled()));
+        self.count(digest, billed, garbled, fault.map(|fault| fault.to_string()));
+    }
+
+    /// As [`call`](Self::call), for one that comes too soon: it is answered, and not billed.
+    pub(super) fn call_too_soon(&mut self, digest: ImageDigest) {
+        self.count(digest, false, false, Some("rate-limit".to_owned()));
+    }
+
+    fn count(&mut self, digest: ImageDigest, billed: bool, garbled: bool, fault: Option<String>) {
         self.phase = Phase::Called;
         self.books.change(|Counts { stats, images }| {
             stats.calls += 1;
             stats.billed += u64::from(billed);
             if let Some(fault) = fault {
-                *stats.by_fault.entry(fault.to_owned()).or_default() += 1;
+                *stats.by_fault.entry(fault).or_default() += 1;
             }
             let full = images.len() >= MAX_IMAGES;
             let count = match images.entry(digest) {
@@ -193,6 +212,7 @@ impl Ticket {
             };
             count.calls += 1;
             count.billed += u64::from(billed);
+            count.garbled += u64::from(garbled);
         });
     }
 

@@ -68,9 +68,9 @@ pub(super) async fn detect(
 
     let plan = state.plan(share, Instant::now());
     match plan.course {
-        Course::Verdict => ticket.call(digest, true, None),
-        Course::Limited(_) => ticket.call(digest, false, Some("rate-limit")),
-        Course::Fault(fault) => ticket.call(digest, fault.is_billed(), Some(&fault.to_string())),
+        Course::Verdict => ticket.call(digest, None),
+        Course::Limited(_) => ticket.call_too_soon(digest),
+        Course::Fault(fault) => ticket.call(digest, Some(fault)),
     }
     // Too many is too many at once; everything else takes its time.
     if !matches!(plan.course, Course::Limited(_)) && !plan.latency.is_zero() {

@@ -76,6 +76,14 @@ impl Fault {
             | Self::Truncated => true,
         }
     }
+
+    /// Whether the answer is a 200 that holds no verdict.
+    pub fn is_garbled(self) -> bool {
+        match self {
+            Self::Garbage | Self::GarbageJson | Self::Empty | Self::Truncated => true,
+            Self::Status(_) | Self::ResetBefore | Self::ResetAfter | Self::Hang | Self::Slow => false,
+        }
+    }
 }
 
 impl fmt::Display for Fault {

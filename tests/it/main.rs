@@ -34,6 +34,9 @@ mod harness;
 #[expect(dead_code, reason = "what only the samples example uses of it")]
 mod images;
 
+#[expect(dead_code, reason = "figures for a machine are what only the chaos example prints")]
+mod chaos;
+
 mod batch;
 mod client;
 mod codes;

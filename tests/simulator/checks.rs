@@ -31,8 +31,8 @@ async fn a_documented_request_gets_a_verdict_that_depends_on_the_image_only() {
     assert_eq!((stats.calls, stats.billed, stats.rejected), (3, 3, 0));
     assert_eq!(stats.by_status, [(200, 3)].into());
     let images = stats.images.unwrap();
-    assert_eq!(images[&digest(PHOTO)], ImageCount { calls: 2, billed: 2 });
-    assert_eq!(images[&digest(FACE)], ImageCount { calls: 1, billed: 1 });
+    assert_eq!(images[&digest(PHOTO)], ImageCount { calls: 2, billed: 2, garbled: 0 });
+    assert_eq!(images[&digest(FACE)], ImageCount { calls: 1, billed: 1, garbled: 0 });
     assert_eq!(images.len(), 2);
 }
 
@@ -217,5 +217,5 @@ async fn chunk_boundaries_do_not_matter() {
         raw.send(wire).await;
         assert!(raw.read_to_end().await.unwrap().ends_with(&expected), "chunks of {size}");
     }
-    assert_eq!(sim.handle.stats().images.unwrap()[&digest(FACE)], ImageCount { calls: 9, billed: 9 });
+    assert_eq!(sim.handle.stats().images.unwrap()[&digest(FACE)], ImageCount { calls: 9, billed: 9, garbled: 0 });
 }

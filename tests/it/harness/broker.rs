@@ -219,14 +219,18 @@ impl Broker {
         let mut connection = self.connection.lock().await;
         eventually(&format!("a connection to the broker ({HINT})"), EVENTUALLY, async || {
             if connection.as_ref().is_none_or(|open| !open.status().connected()) {
-                let properties = ConnectionProperties::default().with_connection_name(CONNECTION_NAME.into());
-                let opened = Connection::connect(&self.url, properties).await;
-                *connection = Some(opened.map_err(|problem| problem.to_string())?);
+                *connection = Some(self.connect().await.map_err(|problem| problem.to_string())?);
             }
             let open = connection.as_ref().expect("it was opened above");
             open.create_channel().await.map_err(|problem| problem.to_string())
         })
         .await
+    }
+
+    /// A connection of its own, for who reads or writes while the broker is being mistreated.
+    pub(crate) async fn connect(&self) -> Result<Connection, lapin::Error> {
+        let properties = ConnectionProperties::default().with_connection_name(CONNECTION_NAME.into());
+        Connection::connect(&self.url, properties).await
     }
 
     async fn collect_results(&self) {

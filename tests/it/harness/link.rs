@@ -101,9 +101,25 @@ impl Link {
         self.shared.arm(direction, bytes, Ending::Close);
     }
 
+    /// Whether a `drop_after` or `close_after` has not happened yet.
+    pub(crate) fn armed(&self, direction: Direction) -> bool {
+        self.shared.armed(direction)
+    }
+
     /// Takes back a `drop_after` or `close_after` that has not happened. False when it has.
     pub(crate) fn disarm(&self, direction: Direction) -> bool {
         self.shared.disarm(direction)
+    }
+
+    /// The next answer whose `Content-Length` passes to the daemon in one piece announces more than comes. It happens once, unless the length
+    /// begins with a nine.
+    pub(crate) fn swell_length(&self) {
+        self.shared.swelling.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether `swell_length` has not happened yet.
+    pub(crate) fn swells(&self) -> bool {
+        self.shared.swelling.load(Ordering::SeqCst)
     }
 
     /// Connections accepted so far.

@@ -1,4 +1,4 @@
-//! A broker for one test, for what happens to a whole broker: a restart, an alarm.
+//! Services for one test, for what happens to a whole service: a restart, a crash, an alarm.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -7,9 +7,17 @@ use tokio::task::spawn_blocking;
 
 use super::services::Services;
 
-/// A running broker. Stopped, and its data deleted, when dropped: it has to be declared before the world that uses it.
+/// What says where each service is, so that one of our own is not taken for the environment's.
+const VARIABLES: [(&str, &[&str]); 3] = [
+    ("rabbitmq", &["ANTISPOOF_TEST_AMQP_URL", "ANTISPOOF_TEST_MGMT_URL"]),
+    ("minio", &["ANTISPOOF_TEST_S3_ENDPOINT", "ANTISPOOF_TEST_S3_ACCESS_KEY", "ANTISPOOF_TEST_S3_SECRET_KEY"]),
+    ("redis", &["ANTISPOOF_TEST_REDIS_URL"]),
+];
+
+/// A running broker, and maybe more. Stopped, and its data deleted, when dropped: it has to be declared before the world that uses it.
 pub(crate) struct OwnBroker {
     instance: String,
+    own: Vec<&'static str>,
     services: Services,
 }
 
@@ -20,9 +28,15 @@ impl OwnBroker {
     ///
     /// When it does not come up, with what the script says.
     pub(crate) async fn start(name: &str) -> Self {
+        Self::start_with(name, &[]).await
+    }
+
+    /// As `start`, with others of the services for itself: `redis`, `minio`. Redis writes each step to its disk before it answers.
+    pub(crate) async fn start_with(name: &str, others: &[&'static str]) -> Self {
         let instance = format!("it-{name}");
-        run(services(&["up", "--instance", &instance, "--only", "rabbitmq"])).await;
-        let printed = run(services(&["env", "--instance", &instance])).await;
+        let own = [&["rabbitmq"], others].concat();
+        run(services(&own, &["up", "--instance", &instance, "--only", &own.join(",")])).await;
+        let printed = run(services(&own, &["env", "--instance", &instance])).await;
         let lookup = |name: &str| {
             let start = format!("export {name}=");
             let value = printed.lines().find_map(|line| line.strip_prefix(&start))?;
@@ -31,19 +45,29 @@ impl OwnBroker {
         };
         let services = Services::from_lookup(|name| lookup(name).or_else(|| std::env::var(name).ok()))
             .unwrap_or_else(|problem| panic!("{problem}"));
-        let broker = Self { instance, services };
-        broker.rabbitmqctl(&["set_vm_memory_high_watermark", "0.6"]).await;
+        let broker = Self { instance, own, services };
+        broker.clear_alarm().await;
         broker
     }
 
-    /// This broker, and the other services of the environment.
+    /// These services, and the others of the environment.
     pub(crate) fn services(&self) -> Services {
         self.services.clone()
     }
 
     /// A clean stop and a start on the same port. Returns when it answers again.
     pub(crate) async fn restart(&self) {
-        run(services(&["restart", "rabbitmq", "--instance", &self.instance])).await;
+        self.restart_one("rabbitmq").await;
+    }
+
+    /// As `restart`, of any of them.
+    pub(crate) async fn restart_one(&self, service: &str) {
+        run(services(&self.own, &["restart", service, "--instance", &self.instance])).await;
+    }
+
+    /// SIGKILL. Returns when it is gone; `restart_one` brings it back.
+    pub(crate) async fn kill_one(&self, service: &str) {
+        run(services(&self.own, &["kill", service, "--instance", &self.instance])).await;
     }
 
     /// Raises the memory alarm: the broker blocks every connection that publishes.
@@ -57,7 +81,7 @@ impl OwnBroker {
     }
 
     async fn rabbitmqctl(&self, arguments: &[&str]) {
-        let mut command = services(&["rabbitmqctl", "--instance", &self.instance, "--"]);
+        let mut command = services(&self.own, &["rabbitmqctl", "--instance", &self.instance, "--"]);
         command.args(arguments);
         run(command).await;
     }
@@ -65,17 +89,19 @@ impl OwnBroker {
 
 impl Drop for OwnBroker {
     fn drop(&mut self) {
-        // A broker that does not stop is litter, and no reason to fail.
-        services(&["clean", "--instance", &self.instance]).output().ok();
+        // A service that does not stop is litter, and no reason to fail.
+        services(&self.own, &["clean", "--instance", &self.instance]).output().ok();
     }
 }
 
-fn services(arguments: &[&str]) -> Command {
+fn services(own: &[&str], arguments: &[&str]) -> Command {
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services"));
-    command.args(arguments).stdin(Stdio::null());
-    // What the tests run against is not what this broker is.
-    for variable in ["ANTISPOOF_TEST_AMQP_URL", "ANTISPOOF_TEST_MGMT_URL"] {
-        command.env_remove(variable);
+    command.args(arguments).stdin(Stdio::null()).env("ANTISPOOF_SERVICES_REDIS_FSYNC", "always");
+    // What the tests run against is not what these are.
+    for (_, variables) in VARIABLES.iter().filter(|(service, _)| own.contains(service)) {
+        for variable in *variables {
+            command.env_remove(variable);
+        }
     }
     command
 }

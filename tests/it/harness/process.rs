@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{env, thread};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use super::wait::eventually;
 
@@ -30,7 +30,7 @@ impl Process {
         arguments: impl IntoIterator<Item = &'a str>,
         environment: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        Self::start(name, antispoofd(arguments, environment))
+        Self::start(name, antispoofd(&[], arguments, environment))
     }
 
     /// As `antispoofd`, with a standard error that nobody reads.
@@ -39,7 +39,17 @@ impl Process {
         arguments: impl IntoIterator<Item = &'a str>,
         environment: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        Self::start_read(name, antispoofd(arguments, environment), false)
+        Self::start_read(name, antispoofd(&[], arguments, environment), false)
+    }
+
+    /// As `antispoofd`, started by another program that gets the path and the arguments as its last ones.
+    pub(crate) fn antispoofd_behind<'a>(
+        before: &[&str],
+        name: &str,
+        arguments: impl IntoIterator<Item = &'a str>,
+        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        Self::start(name, antispoofd(before, arguments, environment))
     }
 
     /// Starts `command` with its output captured and no input.
@@ -70,6 +80,16 @@ impl Process {
         }
         kill_process(Pid::from_child(&child), signal)
             .unwrap_or_else(|problem| panic!("failed to send {signal:?} to {}: {problem}", self.name));
+    }
+
+    /// The size beyond which it can write to no file, in bytes; `None` is no limit. Whether that is an error or a signal is for the process to say.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let child = self.child();
+        let pid = Pid::from_child(&child);
+        // The hard limit stays, so that the soft one can be raised again.
+        let maximum = getrlimit(Resource::Fsize).maximum;
+        prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes.or(maximum), maximum })
+            .unwrap_or_else(|problem| panic!("failed to limit the files of {}: {problem}", self.name));
     }
 
     /// Its number, for a look into `/proc`.
@@ -140,10 +160,18 @@ impl Drop for Process {
 }
 
 fn antispoofd<'a>(
+    before: &[&str],
     arguments: impl IntoIterator<Item = &'a str>,
     environment: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Command {
-    let mut command = Command::new(program());
+    let mut command = match before {
+        [] => Command::new(program()),
+        [starter, rest @ ..] => {
+            let mut command = Command::new(starter);
+            command.args(rest).arg(program());
+            command
+        }
+    };
     command.args(arguments);
     command.env_clear();
     command.envs(["PATH", "HOME"].into_iter().filter_map(|name| Some((name, env::var_os(name)?))));

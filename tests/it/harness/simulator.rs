@@ -50,9 +50,14 @@ impl Simulator {
         self.stats_at("/_sim/stats").await
     }
 
+    /// As `stats`, without `images`, of which there may be many.
+    pub(crate) async fn stats_without_images(&self) -> Value {
+        self.stats_at("/_sim/stats?images=false").await
+    }
+
     /// One figure of the statistics.
     pub(crate) async fn count(&self, name: &str) -> u64 {
-        let stats = self.stats_at("/_sim/stats?images=false").await;
+        let stats = self.stats_without_images().await;
         stats[name].as_u64().unwrap_or_else(|| panic!("the statistics have no number {name:?}: {stats}"))
     }
 

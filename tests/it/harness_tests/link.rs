@@ -136,6 +136,19 @@ async fn a_dropped_link_leaves_nothing_open() {
     assert_eq!(read_all(&mut stream).await.expect_err("it was reset").kind(), ErrorKind::ConnectionReset);
 }
 
+#[tokio::test]
+async fn a_length_that_is_announced_is_raised_once() {
+    let link = Link::to(echo().await.to_string()).await;
+    let mut stream = connect(&link).await;
+    link.swell_length();
+    assert_eq!(say(&mut stream, b"no length here").await, b"no length here");
+    assert_eq!(say(&mut stream, b"a\r\nContent-Length: 912\r\n").await, b"a\r\nContent-Length: 912\r\n");
+    assert!(link.swells(), "what cannot be raised is left alone");
+    assert_eq!(say(&mut stream, b"a\r\ncontent-length: 12\r\n").await, b"a\r\ncontent-length: 22\r\n");
+    assert!(!link.swells());
+    assert_eq!(say(&mut stream, b"a\r\ncontent-length: 12\r\n").await, b"a\r\ncontent-length: 12\r\n");
+}
+
 /// A service that says what it hears, until its runtime ends.
 async fn echo() -> SocketAddr {
     let listener = TcpListener::bind(ports::reserve()).await.expect("a reserved port is free");

@@ -69,7 +69,9 @@ impl Management {
     pub(super) async fn close_connection(&self, name: &str) -> bool {
         let path = format!("connections/{}", percent_encoded(name));
         let (status, body) = self.ask(Method::DELETE, &path, Value::Null).await;
-        assert!(status.is_success() || status == StatusCode::NOT_FOUND, "DELETE {path}: {status} {body}");
+        // One that ends by itself at this very moment makes the API stumble.
+        let gone = status == StatusCode::NOT_FOUND || status.is_server_error();
+        assert!(status.is_success() || gone, "DELETE {path}: {status} {body}");
         status.is_success()
     }
 

@@ -1,6 +1,6 @@
 //! What a link does with one connection.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,6 +20,7 @@ pub(super) struct Shared {
     pub(super) mode: watch::Sender<Mode>,
     pub(super) accepted: AtomicU64,
     pub(super) open: AtomicU64,
+    pub(super) swelling: AtomicBool,
     to_service: Flow,
     to_daemon: Flow,
 }
@@ -31,6 +32,7 @@ impl Shared {
             mode: watch::Sender::new(Mode::Open),
             accepted: AtomicU64::new(0),
             open: AtomicU64::new(0),
+            swelling: AtomicBool::new(false),
             to_service: Flow::default(),
             to_daemon: Flow::default(),
         }
@@ -45,6 +47,10 @@ impl Shared {
 
     pub(super) fn arm(&self, direction: Direction, left: u64, ending: Ending) {
         *self.flow(direction).fuse() = Some(Fuse { left, ending });
+    }
+
+    pub(super) fn armed(&self, direction: Direction) -> bool {
+        self.flow(direction).fuse().is_some()
     }
 
     pub(super) fn disarm(&self, direction: Direction) -> bool {
@@ -151,12 +157,30 @@ async fn pump(
         if len == 0 {
             return to.shutdown().await.map_err(|_| Ending::Reset);
         }
+        if direction == Direction::ToDaemon && shared.swelling.load(Ordering::SeqCst) && swell(&mut buffer[..len]) {
+            shared.swelling.store(false, Ordering::SeqCst);
+        }
         let (len, ending) = flow.take_leave(len);
         to.write_all(&buffer[..len]).await.map_err(|_| Ending::Reset)?;
         flow.bytes.fetch_add(len as u64, Ordering::SeqCst);
         if let Some(ending) = ending {
             return Err(ending);
         }
+    }
+}
+
+/// Raises the first digit of a `Content-Length`. False where there is none that can be raised.
+fn swell(bytes: &mut [u8]) -> bool {
+    const NAME: &[u8] = b"\ncontent-length: ";
+
+    let found = bytes.windows(NAME.len()).position(|window| window.eq_ignore_ascii_case(NAME));
+    let digit = found.and_then(|at| bytes.get_mut(at + NAME.len()));
+    match digit {
+        Some(digit @ b'1'..=b'8') => {
+            *digit += 1;
+            true
+        }
+        _ => false,
     }
 }
 
