@@ -23,7 +23,7 @@ use crate::gate::{Gate, Probe, Proof, Reason};
 use crate::lifecycle::Stop;
 use crate::telemetry::{End, Journal};
 use antispoof_core::event::{Conclusion, ImageReport};
-use antispoof_core::failure::{Code, Failure, Stage};
+use antispoof_core::failure::{Failure, Stage};
 use antispoof_core::image::Limits;
 use antispoof_core::job::{Admission, Intake, Origin};
 use antispoof_core::plan::{Plan, plan};
@@ -110,7 +110,7 @@ struct Known {
     claim: Option<String>,
     /// When the job had ended in a failure before.
     after_ms: Option<i64>,
-    /// Calls that may have been paid for without an answer.
+    /// Calls that may have been paid for without a verdict.
     in_doubt: u32,
 }
 
@@ -211,7 +211,7 @@ where
                         // The claim is held until here, so that no other delivery of the job slips in before its end is on record.
                         Plan::Park { .. } => return self.park(lease, known(progress), failure.clone(), entry).await,
                         Plan::TryAgain { tier, spent: attempts } => {
-                            self.give_up(progress.claim.as_deref(), failure.code() == Code::ApiInDoubt).await;
+                            self.give_up(progress.claim.as_deref(), failure.code().may_be_paid()).await;
                             return self.defer(lease, tier, Spent { attempts, deliveries: 0, ..spent }, failure).await;
                         }
                         Plan::GiveBack => self.give_up(progress.claim.as_deref(), false).await,
@@ -267,7 +267,7 @@ where
         conclusion.check.in_doubt = known.in_doubt;
         if let Some(key) = &known.key {
             self.books.conclude(key, None, &conclusion).await;
-            self.end_round(key, known.claim.as_deref(), failure.code() == Code::ApiInDoubt).await;
+            self.end_round(key, known.claim.as_deref(), failure.code().may_be_paid()).await;
         }
         self.end_with(lease, &known, &conclusion, &failure, entry).await
     }

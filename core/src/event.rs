@@ -82,7 +82,7 @@ pub struct Check {
     pub request_id: Option<String>,
     /// True when no call was made because the answer was known.
     pub reused: bool,
-    /// Calls for this job that may have been paid for without an answer.
+    /// Calls for this job that may have been paid for without a verdict.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub in_doubt: u32,
 }

@@ -153,6 +153,11 @@ impl Code {
         Self::ALL.iter().copied().find(|code| code.name() == name)
     }
 
+    /// True when the whole request was sent and no verdict came back: the call may have been paid for, and `api.in_doubt` decides about another.
+    pub const fn may_be_paid(self) -> bool {
+        matches!(self, Self::ApiInDoubt | Self::ApiBadResponse)
+    }
+
     /// True where a second try within the same delivery cannot be a second payment.
     ///
     /// An unanswered request and an unreadable success may both have been billed, so they wait for the delay queues and for

@@ -1,6 +1,6 @@
 //! What becomes of a message: one pure function, total over every failure and every attempt.
 
-use crate::failure::{Class, Code, Failure};
+use crate::failure::{Class, Failure};
 use crate::retry::{Attempt, InDoubt, RetryPolicy};
 
 /// What to do with a message whose job has failed. (A job with a verdict is announced; there is nothing to decide.)
@@ -30,7 +30,7 @@ pub fn plan(failure: &Failure, before: Attempt, policy: &RetryPolicy) -> Plan {
     match failure.code().class() {
         Class::Permanent => Plan::Park { spent, exhausted: false },
         Class::Systemic => Plan::GiveBack,
-        Class::Transient if failure.code() == Code::ApiInDoubt && policy.in_doubt == InDoubt::Park => {
+        Class::Transient if failure.code().may_be_paid() && policy.in_doubt == InDoubt::Park => {
             Plan::Park { spent, exhausted: false }
         }
         Class::Transient if spent.count() >= policy.max_attempts => Plan::Park { spent, exhausted: true },
@@ -41,6 +41,7 @@ pub fn plan(failure: &Failure, before: Attempt, policy: &RetryPolicy) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Code;
     use crate::retry::Backoff;
     use std::time::Duration;
 
@@ -71,7 +72,7 @@ mod tests {
                                 assert!(tier < policy.delays.len() && spent.count() < policy.max_attempts);
                             }
                             Plan::Park { exhausted, .. } => {
-                                let parked_by_choice = code == Code::ApiInDoubt && in_doubt == InDoubt::Park;
+                                let parked_by_choice = code.may_be_paid() && in_doubt == InDoubt::Park;
                                 assert_eq!(exhausted, !parked_by_choice, "{code} {before}");
                             }
                             Plan::GiveBack => panic!("{code} spends an attempt"),

@@ -96,7 +96,7 @@ pub enum Known {
     Fresh,
     /// Calls were meant to be made and their end is unknown. Claimed by the caller.
     InDoubt {
-        /// How many calls may have been paid for without an answer; at least 1.
+        /// How many calls may have been paid for without a verdict; at least 1.
         calls: u32,
     },
     /// It has ended before. Not claimed.
@@ -162,7 +162,7 @@ pub trait Lease: Send + Sync {
     fn attempt(&self) -> Attempt;
     /// How often an operator has put it back from the parked queue.
     fn replay(&self) -> u32;
-    /// How many calls for this job may have been paid for without an answer, as far as the message says.
+    /// How many calls for this job may have been paid for without a verdict, as far as the message says.
     fn in_doubt(&self) -> u32;
     /// How often it has been delivered before without an end: as the broker says, and as an earlier copy of it said.
     fn deliveries(&self) -> u32;
@@ -178,7 +178,7 @@ pub trait Lease: Send + Sync {
 pub struct Spent {
     /// Attempts.
     pub attempts: Attempt,
-    /// Calls that may have been paid for without an answer.
+    /// Calls that may have been paid for without a verdict.
     pub in_doubt: u32,
     /// Deliveries without an end. The broker begins to count anew with each copy, so a job that merely goes back takes its count along.
     pub deliveries: u32,

@@ -43,13 +43,23 @@ claim_slot() {
   fi
   for ((i = 0; i < SLOTS; i++)); do
     slot=$(((preferred + i) % SLOTS))
-    if slot_free "$name" "$slot"; then
+    if ! slot_promised "$name" "$slot" && slot_free "$name" "$slot"; then
       ((i == 0)) || say "$name: port $(($(first_port "$name") + 10 * preferred)) is taken by someone else, using $(($(first_port "$name") + 10 * slot))"
       printf '%s\n' "$slot" >"$state/$name.slot"
       return
     fi
   done
   fail "$name: all $SLOTS port blocks from $(first_port "$name") are taken" "scripts/services down in the other clones"
+}
+
+# slot_promised SERVICE SLOT: whether another instance of this clone that is up has it, even if nobody listens there just now: it is being
+# restarted, or a test has killed it.
+slot_promised() {
+  local other
+  for other in "$services_dir"/*/"$1.slot"; do
+    [[ $other != "$state/$1.slot" && -s $other && -e ${other%.slot}.up && $(<"$other") == "$2" ]] && return 0
+  done
+  return 1
 }
 
 slot_free() {

@@ -73,7 +73,7 @@ pub(super) struct Progress {
     pub(super) keeps: bool,
     /// The API gave an answer that is not about the account.
     pub(super) answered: bool,
-    /// Calls for the job that may have been paid for without an answer.
+    /// Calls for the job that may have been paid for without a verdict.
     pub(super) in_doubt: u32,
     /// What is claimed in the ledger: the job, or another round of it.
     pub(super) claim: Option<String>,
@@ -305,7 +305,7 @@ where
                 Ok(Found::Answer(answer))
             }
             Err(CallFailure { failure, token_replaced, .. }) => {
-                progress.in_doubt += u32::from(failure.code() == Code::ApiInDoubt);
+                progress.in_doubt += u32::from(failure.code().may_be_paid());
                 Err(Miss::Failed { failure, token_replaced })
             }
         }

@@ -24,7 +24,7 @@ pub struct Api {
     pub connect_timeout: Duration,
     /// Verdicts with less accuracy than this are for review. 0 to 1; 0 = off.
     pub review_below: f64,
-    /// What to do with a job whose call may have been paid for without an answer.
+    /// What to do with a job whose call may have been paid for without a verdict.
     pub in_doubt: InDoubtPolicy,
     /// The name of the header that identifies a call, in lower case.
     pub idempotency_header: Option<String>,

@@ -49,7 +49,7 @@ pub struct Metrics {
     pub api_retries: Family<Label, Counter>,
     /// Calls whose request was sent whole: the most the vendor can have billed.
     pub billable: Counter,
-    /// Calls whose end is not known, and jobs taken up again after such a call.
+    /// Calls that may have been paid for without a verdict, and jobs taken up again after such a call.
     pub in_doubt: Counter,
     /// Verdicts given again without a call.
     pub reused: Counter,
@@ -194,7 +194,7 @@ impl Metrics {
         );
         r.register("api_retries", "Quick repetitions", self.api_retries.clone());
         r.register("api_billable_calls", "Calls whose request was sent whole", self.billable.clone());
-        r.register("api_in_doubt", "Calls whose end is not known", self.in_doubt.clone());
+        r.register("api_in_doubt", "Calls that may have been paid for without a verdict", self.in_doubt.clone());
         r.register("verdicts_reused", "Verdicts given again without a call", self.reused.clone());
         r.register("jobs_run_alone", "Jobs delivered several times, run by themselves", self.alone.clone());
         r.register("running_alone", "1 while a job is run by itself", self.alone_now.clone());

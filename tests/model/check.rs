@@ -80,8 +80,8 @@ fn paid(job: &JobRecord, plan: &Plan, wrong: &mut impl FnMut(String)) {
     if job.billed > most {
         wrong(format!("it was billed {} times, with {} calls in doubt", job.billed, job.doubts));
     }
-    // Who would rather ask a person pays again only for answers that were no answers, and when told to try again.
-    let most = contents + job.babbled + rounds(job);
+    // Who would rather ask a person pays again only when told to try again.
+    let most = contents + rounds(job);
     if plan.park_in_doubt && plan.backend == Backend::Durable && job.billed > most {
         wrong(format!("it was billed {} times, although what is in doubt is to be parked", job.billed));
     }

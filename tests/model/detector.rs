@@ -157,7 +157,6 @@ fn read(state: &mut State, life: &Life, number: usize, body: &str) -> Result<Ans
             Ok(Answer { verdict, http_status: 200, request_id: None, digest: None })
         }
         Err(error) => {
-            state.records.jobs[number].babbled += 1;
             state.records.doubt(life.number, number);
             let failure = Failure::new(Code::ApiBadResponse, error.to_string()).with_status(200);
             Err(failed(failure, false, true))

@@ -64,8 +64,6 @@ pub(crate) struct JobRecord {
     pub(crate) billed: u32,
     /// The contents that were billed: a job that pins none is judged anew when its object is another.
     pub(crate) contents: BTreeSet<Vec<u8>>,
-    /// Answers that were no verdict.
-    pub(crate) babbled: u32,
     /// The most deliveries without an end that any of its messages has had.
     pub(crate) deliveries: u32,
     /// Bills whose verdict could not be known to anybody.
@@ -104,7 +102,6 @@ impl JobRecord {
             key: format!("faces/{number}.jpg"),
             billed: 0,
             contents: BTreeSet::new(),
-            babbled: 0,
             deliveries: 0,
             doubts: 0,
             replays: 0,

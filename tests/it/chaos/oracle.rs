@@ -96,7 +96,7 @@ pub(crate) enum Violation {
     /// A verdict on an image that the vendor never saw.
     MadeUp { job: String },
     /// More calls are on the bill than the events account for.
-    PaidWithoutRecord { job: String, billed: u64, in_doubt: u64, garbled: u64 },
+    PaidWithoutRecord { job: String, billed: u64, in_doubt: u64 },
     /// A call for an image of which no verdict was wanted, or of nobody's.
     PaidForNothing { digest: String },
     /// Tally on the bill in all, beyond what may be.
@@ -120,7 +120,7 @@ pub(crate) struct Sums {
     pub(crate) garbled: u64,
     /// Billed calls beyond one for each job.
     pub(crate) extra: u64,
-    /// Those of them that are neither in doubt nor garbled.
+    /// Those of them that no event has on record as in doubt.
     pub(crate) unrecorded: u64,
 }
 
@@ -168,10 +168,10 @@ pub(crate) fn sums(history: &History) -> Sums {
     };
     for job in &history.jobs {
         let in_doubt = in_doubt(events.get(job.id.as_str()).map(Vec::as_slice).unwrap_or_default());
-        let Tally { billed, garbled, .. } = seen(job, history);
+        let Tally { billed, .. } = seen(job, history);
         sums.in_doubt += in_doubt;
         sums.extra += billed.saturating_sub(1);
-        sums.unrecorded += billed.saturating_sub(1 + in_doubt + garbled);
+        sums.unrecorded += billed.saturating_sub(1 + in_doubt);
     }
     sums
 }
@@ -221,10 +221,10 @@ fn right(job: &Submitted, end: &End, history: &History, found: &mut Vec<Violatio
 }
 
 fn paid(job: &Submitted, events: &[&Event], history: &History, found: &mut Vec<Violation>) {
-    let Tally { billed, garbled, .. } = seen(job, history);
+    let Tally { billed, .. } = seen(job, history);
     let in_doubt = in_doubt(events);
-    if billed > 1 + in_doubt + garbled {
-        found.push(Violation::PaidWithoutRecord { job: job.id.clone(), billed, in_doubt, garbled });
+    if billed > 1 + in_doubt {
+        found.push(Violation::PaidWithoutRecord { job: job.id.clone(), billed, in_doubt });
     }
 }
 

@@ -48,6 +48,23 @@ async fn a_call_without_an_answer_is_set_aside_where_that_is_the_policy() {
 }
 
 #[tokio::test]
+async fn a_success_that_is_no_verdict_is_set_aside_where_that_is_the_policy() {
+    let world = World::new("bad_response_park").await;
+    let _daemon = impatient(&world).set("api.in_doubt", "park").start_ready().await;
+    for (fault, says) in [("garbage", "not JSON"), ("truncated", "broke off")] {
+        let bytes = jpeg::tiny(2000 + fault.len() as u64);
+        let stored = world.upload(fault, bytes.clone()).await;
+        world.simulator.configure(json!({ "faults": format!("{fault}=x1") })).await;
+        let sent = send(&world, fault, json!({ "key": stored.key })).await;
+        let event = world.event_for(&sent.id).await;
+        assert_eq!(event.json["data"]["check"]["in_doubt"], 1, "{fault}: it may have been paid for");
+        assert_ended(&world, &[(sent, Ending::at_once("api_bad_response", says).status(200))]).await;
+        assert_eq!(world.simulator.billed(&sha256(&bytes)).await, 1, "{fault}");
+    }
+    assert_over(&world, 2, 2).await;
+}
+
+#[tokio::test]
 async fn a_success_that_is_no_verdict_is_never_one() {
     let world = World::new("api_bad_response").await;
     let _daemon = impatient(&world).start_ready().await;
@@ -63,6 +80,7 @@ async fn a_success_that_is_no_verdict_is_never_one() {
         let event = world.event_for(&passing.id).await;
         assert_eq!(event.outcome(), Some("spoof"), "{fault}: {}", event.json);
         assert_eq!(event.json["data"]["check"]["attempts"], 2, "{fault}");
+        assert_eq!(event.json["data"]["check"]["in_doubt"], 1, "{fault}: the first may have been paid for");
         assert_eq!(world.simulator.billed(&digest).await, 2, "{fault}");
 
         world.simulator.configure(json!({ "faults": format!("{fault}=100%") })).await;
