@@ -104,7 +104,7 @@ async fn job(ledger: &AnyLedger, key: &str) {
     tokio::time::sleep(FETCH).await;
     assert_eq!(ledger.intent(key).await, Ok(Intent::Recorded));
     tokio::time::sleep(CALL).await;
-    ledger.conclude(key, None, &verdict()).await.expect("recorded");
+    ledger.conclude(key, None, &verdict(), None).await.expect("recorded");
     ledger.announced(key, true).await.expect("noted");
 }
 

@@ -61,8 +61,14 @@ impl Ledger for AnyLedger {
         backend!(self, Intent::Recorded, intent(key))
     }
 
-    async fn conclude(&self, key: &str, object: Option<&str>, conclusion: &Conclusion) -> Result<(), LedgerError> {
-        backend!(self, (), conclude(key, object, conclusion))
+    async fn conclude(
+        &self,
+        key: &str,
+        object: Option<&str>,
+        conclusion: &Conclusion,
+        over: Option<&Conclusion>,
+    ) -> Result<Option<Box<Conclusion>>, LedgerError> {
+        backend!(self, None, conclude(key, object, conclusion, over))
     }
 
     async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {

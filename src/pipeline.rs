@@ -29,7 +29,7 @@ use antispoof_core::job::{Admission, Intake, Origin};
 use antispoof_core::plan::{Plan, plan};
 use antispoof_core::ports::{Broker, Detector, ImageStore, Lease as _, Ledger, Spent};
 use antispoof_core::retry::{Backoff, RetryPolicy};
-use examine::{Examined, Progress};
+use examine::{Examined, OnRecord, Progress};
 use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -112,6 +112,8 @@ struct Known {
     after_ms: Option<i64>,
     /// Calls that may have been paid for without a verdict.
     in_doubt: u32,
+    /// The end on record that this one replaces.
+    over: Option<Box<Conclusion>>,
 }
 
 /// The right to find out whether what closed the gate is over, where this job has it.
@@ -188,12 +190,15 @@ where
                 claim: progress.claim,
                 after_ms: progress.after_ms,
                 in_doubt: progress.in_doubt,
+                over: progress.over,
             };
             // The whole count: found busy with the claim of the worker that it has just ended, a killer would never come to its own end.
             let deliveries = lease.deliveries();
             let spent = Spent { attempts: lease.attempt(), in_doubt: progress.in_doubt, deliveries };
             let failure = match examined {
-                Examined::Concluded(conclusion) => return self.announce(lease, &job, &key, *conclusion, entry).await,
+                Examined::Concluded(conclusion) => {
+                    return self.announce(lease, job.origin(), &key, *conclusion, entry).await;
+                }
                 Examined::Ended(conclusion) => {
                     return self.end_again(lease, known(progress), *conclusion, entry).await;
                 }
@@ -266,8 +271,18 @@ where
         conclusion.after_ms = known.after_ms;
         conclusion.check.in_doubt = known.in_doubt;
         if let Some(key) = &known.key {
-            self.books.conclude(key, None, &conclusion).await;
+            let standing = self.put_on_record(&lease, key, None, &conclusion, known.over.as_deref()).await;
             self.end_round(key, known.claim.as_deref(), failure.code().may_be_paid()).await;
+            match standing {
+                OnRecord::Ours => {}
+                OnRecord::Another(end) if end.is_verdict() => {
+                    let (origin, key) = (known.origin.clone(), key.clone());
+                    return self.announce(lease, &origin, &key, *end, entry).await;
+                }
+                OnRecord::Another(end) if end.ending == conclusion.ending => conclusion = *end,
+                OnRecord::Another(end) => return self.end_again(lease, known, *end, entry).await,
+                OnRecord::Nowhere => return End::Lost,
+            }
         }
         self.end_with(lease, &known, &conclusion, &failure, entry).await
     }

@@ -129,15 +129,19 @@ pub trait Ledger: Send + Sync {
     fn begin(&self, key: &str) -> impl Future<Output = Result<Known, LedgerError>> + Send;
     /// Notes that a call is about to be made and makes the claim last longer. Durable, as far as the backend is, when this returns.
     fn intent(&self, key: &str) -> impl Future<Output = Result<Intent, LedgerError>> + Send;
-    /// Keeps the end of a job and gives up the claim. Durable, as far as the backend is, when this returns. A verdict is also kept under
-    /// `object`, where given, for [`Ledger::recall`]. A later end replaces an earlier one; only a failure under a claim that was lost does not
-    /// replace the verdict of whoever took it over.
+    /// Keeps the end of a job and gives up the claim; after an error the claim is still held. Durable, as far as the backend is, when this returns. A verdict is also kept under
+    /// `object`, where given, for [`Ledger::recall`]. `over` is the end that was on record when the job was begun, which this one replaces.
+    ///
+    /// The first end stands: when another one than `over` has been put on record meanwhile (the claim was lost), that one is returned and nothing
+    /// is written. Where others have called meanwhile and not ended, the caller's end is kept and returned with their calls in doubt. `None`: kept
+    /// as it is.
     fn conclude(
         &self,
         key: &str,
         object: Option<&str>,
         conclusion: &Conclusion,
-    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+        over: Option<&Conclusion>,
+    ) -> impl Future<Output = Result<Option<Box<Conclusion>>, LedgerError>> + Send;
     /// Notes that the broker has confirmed the event of the end. With `keep` it stays on record for those who come later; without, the job is
     /// forgotten. Need not be durable when this returns.
     fn announced(&self, key: &str, keep: bool) -> impl Future<Output = Result<(), LedgerError>> + Send;

@@ -147,7 +147,7 @@ pub(super) async fn a_job_goes_from_claimed_to_announced<P: Place>() {
     assert_eq!(ledger.begin("a").await, Ok(Known::Fresh));
     assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
     assert_eq!(ledger.begin("a").await, Ok(Known::Busy));
-    ledger.conclude("a", None, &verdict(0.989_906_817_674_636_8)).await.expect("conclude");
+    ledger.conclude("a", None, &verdict(0.989_906_817_674_636_8), None).await.expect("conclude");
     let end = concluded(&verdict(0.989_906_817_674_636_8));
     assert_eq!(ledger.begin("a").await, Ok(end.clone()));
     ledger.announced("a", true).await.expect("announced");
@@ -172,7 +172,7 @@ pub(super) async fn calls_in_doubt_are_counted_and_given_back<P: Place>() {
     assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
     ledger.release("a", true).await.expect("release");
     claim(Known::InDoubt { calls: 2 }).await;
-    ledger.conclude("a", None, &verdict(0.5)).await.expect("conclude");
+    ledger.conclude("a", None, &verdict(0.5), None).await.expect("conclude");
     claim(concluded(&verdict(0.5))).await;
 }
 
@@ -196,7 +196,7 @@ pub(super) async fn every_step_can_be_repeated<P: Place>() {
         assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
     }
     for _ in 0..2 {
-        ledger.conclude("a", None, &verdict(0.25)).await.expect("conclude");
+        ledger.conclude("a", None, &verdict(0.25), None).await.expect("conclude");
     }
     for paid in [false, true, false] {
         ledger.release("a", paid).await.expect("conclude has released");
@@ -211,13 +211,22 @@ pub(super) async fn every_step_can_be_repeated<P: Place>() {
     assert_eq!(ledger.begin("a").await, Ok(Known::Fresh));
 }
 
-pub(super) async fn a_later_end_replaces_an_earlier_one<P: Place>() {
+pub(super) async fn a_later_end_replaces_the_one_it_knows_of_and_no_other<P: Place>() {
     let ledger = place::<P>().await.worker();
+    let mut over = None;
     for end in [failure(0), verdict(0.25), verdict(0.75), failure(3), verdict(0.5)] {
-        ledger.conclude("a", None, &end).await.expect("conclude");
+        assert_eq!(ledger.conclude("a", None, &end, over.as_ref()).await, Ok(None));
         ledger.announced("a", true).await.expect("announced");
         assert_eq!(ledger.begin("a").await, Ok(concluded(&end)));
+        over = Some(end);
     }
+    // The first end stands: whoever did not know of it is told.
+    let first = Ok(Some(Box::new(verdict(0.5))));
+    for (end, over) in [(verdict(0.25), None), (failure(0), None), (verdict(0.25), Some(verdict(0.75)))] {
+        assert_eq!(ledger.conclude("a", None, &end, over.as_ref()).await, first);
+        assert_eq!(ledger.begin("a").await, Ok(concluded(&verdict(0.5))));
+    }
+    assert_eq!(ledger.conclude("a", None, &verdict(0.5), None).await, Ok(None), "the same again");
 }
 
 pub(super) async fn an_end_after_a_release_counts<P: Place>() {
@@ -225,15 +234,18 @@ pub(super) async fn an_end_after_a_release_counts<P: Place>() {
     ledger.begin("a").await.expect("begin");
     assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
     ledger.release("a", true).await.expect("release");
-    ledger.conclude("a", None, &failure(0)).await.expect("conclude");
-    assert_eq!(ledger.begin("a").await, Ok(concluded(&failure(0))));
+    // What was released as paid for is in doubt, and its end says so.
+    let mut end = failure(0);
+    end.check.in_doubt = 1;
+    assert_eq!(ledger.conclude("a", None, &end, None).await, Ok(None));
+    assert_eq!(ledger.begin("a").await, Ok(concluded(&end)));
 }
 
 pub(super) async fn nobody_pays_for_what_is_not_theirs<P: Place>() {
     let ledger = place::<P>().await.worker();
     assert_eq!(ledger.intent("nobody's").await, Ok(Intent::Recorded), "the ledger was away at the beginning");
     assert_eq!(ledger.begin("nobody's").await, Ok(Known::Busy), "it is claimed by that");
-    ledger.conclude("ended", None, &verdict(0.5)).await.expect("conclude");
+    ledger.conclude("ended", None, &verdict(0.5), None).await.expect("conclude");
     assert_eq!(ledger.intent("ended").await, Ok(Intent::ClaimLost));
     ledger.begin("in doubt").await.expect("begin");
     assert_eq!(ledger.intent("in doubt").await, Ok(Intent::Recorded));
@@ -244,11 +256,11 @@ pub(super) async fn nobody_pays_for_what_is_not_theirs<P: Place>() {
 pub(super) async fn a_verdict_is_found_by_its_object<P: Place>() {
     let ledger = place::<P>().await.worker();
     assert_eq!(ledger.recall("o").await, Ok(None));
-    ledger.conclude("failed", Some("o"), &failure(0)).await.expect("conclude");
+    ledger.conclude("failed", Some("o"), &failure(0), None).await.expect("conclude");
     assert_eq!(ledger.recall("o").await, Ok(None), "a failure is the job's, not the object's");
-    ledger.conclude("a", Some("o"), &verdict(0.5)).await.expect("conclude");
+    ledger.conclude("a", Some("o"), &verdict(0.5), None).await.expect("conclude");
     assert_eq!(ledger.recall("o").await, Ok(Some(verdict(0.5))));
-    ledger.conclude("b", None, &verdict(0.75)).await.expect("conclude");
+    ledger.conclude("b", None, &verdict(0.75), None).await.expect("conclude");
     ledger.announced("a", true).await.expect("announced");
     assert_eq!(ledger.recall("o").await, Ok(Some(verdict(0.5))));
     assert_eq!(ledger.recall("a").await, Ok(None), "a job is no object");
@@ -258,7 +270,7 @@ pub(super) async fn a_verdict_is_found_by_its_object<P: Place>() {
 pub(super) async fn what_is_too_old_is_forgotten<P: Place>() {
     let place = P::new(Lives { ttl: SHORT, claim: LONG }).await;
     let ledger = place.worker();
-    ledger.conclude("ended", Some("o"), &verdict(0.5)).await.expect("conclude");
+    ledger.conclude("ended", Some("o"), &verdict(0.5), None).await.expect("conclude");
     ledger.begin("in doubt").await.expect("begin");
     assert_eq!(ledger.intent("in doubt").await, Ok(Intent::Recorded));
     ledger.release("in doubt", true).await.expect("release");
@@ -302,13 +314,25 @@ pub(super) async fn a_claim_that_was_taken_over_is_lost<P: Place>() {
     }
     quick.release("a", true).await.expect("release");
     assert_eq!(slow.intent("a").await, Ok(Intent::ClaimLost), "somebody may have paid since");
-    // A verdict that was paid for is kept, whoever brings it; a failure of whoever has lost the job is not its end.
+    // The first end stands, and whoever had lost the job is told.
     slow.begin("c").await.expect("begin");
     eventually(Ok(Known::Fresh), async || quick.begin("c").await).await;
-    quick.conclude("c", None, &verdict(0.5)).await.expect("conclude");
-    slow.conclude("c", None, &failure(0)).await.expect("conclude");
+    quick.conclude("c", None, &verdict(0.5), None).await.expect("conclude");
+    let standing = Ok(Some(Box::new(verdict(0.5))));
+    assert_eq!(slow.conclude("c", None, &failure(0), None).await, standing);
+    assert_eq!(slow.conclude("c", None, &verdict(0.25), None).await, standing);
     assert_eq!(quick.begin("c").await, Ok(concluded(&verdict(0.5))));
-    slow.conclude("b", None, &verdict(0.5)).await.expect("conclude");
+    // A verdict that was paid for is kept, with the three calls of the other on it.
+    for _ in 0..2 {
+        quick.release("b", true).await.expect("release");
+        assert!(matches!(quick.begin("b").await, Ok(Known::InDoubt { .. })));
+        assert_eq!(quick.intent("b").await, Ok(Intent::Recorded));
+    }
+    let mut end = verdict(0.5);
+    end.check.in_doubt = 0;
+    let kept = slow.conclude("b", None, &end, None).await.expect("conclude").expect("the calls of others");
+    assert_eq!(kept.check.in_doubt, 3);
+    assert_eq!(quick.conclude("b", None, &verdict(0.25), None).await, Ok(Some(kept)));
     assert_eq!(quick.intent("b").await, Ok(Intent::ClaimLost));
 }
 
@@ -319,7 +343,7 @@ pub(super) async fn what_was_recorded_outlives_the_worker<P: Place>() {
     ledger.begin("claimed").await.expect("begin");
     ledger.begin("intended").await.expect("begin");
     assert_eq!(ledger.intent("intended").await, Ok(Intent::Recorded));
-    ledger.conclude("ended", Some("o"), &verdict(0.5)).await.expect("conclude");
+    ledger.conclude("ended", Some("o"), &verdict(0.5), None).await.expect("conclude");
     drop(ledger);
     let place = place.after_a_crash().await.expect("a ledger that lasts");
     let ledger = place.worker();
@@ -345,7 +369,7 @@ macro_rules! conformance {
             calls_in_doubt_are_counted_and_given_back
             an_unpaid_intent_leaves_nothing
             every_step_can_be_repeated
-            a_later_end_replaces_an_earlier_one
+            a_later_end_replaces_the_one_it_knows_of_and_no_other
             an_end_after_a_release_counts
             nobody_pays_for_what_is_not_theirs
             a_verdict_is_found_by_its_object

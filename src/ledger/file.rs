@@ -97,16 +97,26 @@ impl Ledger for File {
         Ok(intent)
     }
 
-    async fn conclude(&self, key: &str, object: Option<&str>, conclusion: &Conclusion) -> Result<(), LedgerError> {
+    async fn conclude(
+        &self,
+        key: &str,
+        object: Option<&str>,
+        conclusion: &Conclusion,
+        over: Option<&Conclusion>,
+    ) -> Result<Option<Box<Conclusion>>, LedgerError> {
         let step = Step::Conclude {
             key: key.to_owned(),
             object: object.filter(|_| conclusion.is_verdict()).map(str::to_owned),
             end: Box::new(conclusion.clone()),
-            claimed: self.claims.of(key).is_some(),
+            over: over.map(|over| Box::new(over.clone())),
         };
-        let answer = self.ask(step).await;
+        let answer = self.ask(step).await?;
+        // Not after an error: whoever tries again is still the one who has the job.
         drop(self.claims.give(key));
-        answer.map(drop)
+        match answer {
+            Said::Standing(end) => Ok(end),
+            Said::Known(_) | Said::Intent(_) | Said::Verdict(_) | Said::Done => Err(self.confused()),
+        }
     }
 
     async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
@@ -128,7 +138,7 @@ impl Ledger for File {
     async fn recall(&self, object: &str) -> Result<Option<Conclusion>, LedgerError> {
         match self.ask(Step::Recall { object: object.to_owned() }).await? {
             Said::Verdict(verdict) => Ok(verdict.map(|verdict| *verdict)),
-            Said::Known(_) | Said::Intent(_) | Said::Done => Err(self.confused()),
+            Said::Known(_) | Said::Intent(_) | Said::Standing(_) | Said::Done => Err(self.confused()),
         }
     }
 }

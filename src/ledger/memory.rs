@@ -83,18 +83,25 @@ impl Ledger for Memory {
         Ok(intent)
     }
 
-    async fn conclude(&self, key: &str, object: Option<&str>, conclusion: &Conclusion) -> Result<(), LedgerError> {
+    async fn conclude(
+        &self,
+        key: &str,
+        object: Option<&str>,
+        conclusion: &Conclusion,
+        over: Option<&Conclusion>,
+    ) -> Result<Option<Box<Conclusion>>, LedgerError> {
         let now = self.clock.now_ms();
-        {
+        let standing = {
             let mut jobs = locked(&self.jobs);
-            let change = record::conclude(jobs.get(key, now), conclusion, self.claims.of(key).is_some());
+            let (change, standing) = record::conclude(jobs.get(key, now), conclusion, over);
             self.apply(&mut jobs, key, change, now);
-        }
+            standing
+        };
         if let Some(object) = object.filter(|_| conclusion.is_verdict()) {
             locked(&self.objects).put(object, conclusion.clone(), true, now, |_| false);
         }
         drop(self.claims.give(key));
-        Ok(())
+        Ok(standing)
     }
 
     async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
@@ -174,10 +181,10 @@ mod tests {
             assert_eq!(ledger.intent(key).await, Ok(Intent::Recorded));
         }
         ledger.release("in doubt", true).await.expect("memory");
-        ledger.conclude("untold", None, &failure(0)).await.expect("memory");
+        ledger.conclude("untold", None, &failure(0), None).await.expect("memory");
         for n in 0..500 {
             let key = n.to_string();
-            ledger.conclude(&key, Some(&key), &verdict(0.5)).await.expect("memory");
+            ledger.conclude(&key, Some(&key), &verdict(0.5), None).await.expect("memory");
             ledger.announced(&key, true).await.expect("memory");
         }
         assert_eq!(ledger.begin("claimed").await, Ok(Known::Busy));
@@ -189,7 +196,7 @@ mod tests {
         assert!(locked(&ledger.jobs).void() < 100, "ages are forgotten with their values");
         // What is untold goes, too, when there is nothing else.
         for n in 1000..1020 {
-            ledger.conclude(&n.to_string(), None, &verdict(0.5)).await.expect("memory");
+            ledger.conclude(&n.to_string(), None, &verdict(0.5), None).await.expect("memory");
         }
         assert_eq!(ledger.begin("untold").await, Ok(Known::Fresh));
         assert_eq!(ledger.begin("claimed").await, Ok(Known::Busy));

@@ -1,7 +1,7 @@
 //! What is kept of a job, and what a step makes of it. The memory and the file backend share these rules; the scripts of the Redis backend are
 //! the same rules again, held to them by the conformance suite.
 
-use antispoof_core::event::Conclusion;
+use antispoof_core::event::{Conclusion, Ending};
 use antispoof_core::ports::{Intent, Known, LedgerError};
 use serde::Deserialize;
 
@@ -52,9 +52,19 @@ impl Record {
         let written: Written = serde_json::from_slice(text).map_err(|error| unreadable(&error.to_string()))?;
         match (written.state.as_str(), written.end) {
             ("intent", _) => Ok(Self::Intent { calls: written.calls.max(1) }),
-            ("verdict" | "failure", Some(end)) => Ok(Self::Ended { announced: written.announced, end }),
+            ("verdict" | "failure", Some(end)) if is_sound(&end) => {
+                Ok(Self::Ended { announced: written.announced, end })
+            }
             (state, _) => Err(unreadable(&format!("its state is {state:?}"))),
         }
+    }
+}
+
+/// What the vendor can have said: a record may have been written by anybody who reaches the ledger.
+fn is_sound(end: &Conclusion) -> bool {
+    match &end.ending {
+        Ending::Verdict { verdict, .. } => (0.0..=1.0).contains(&verdict.accuracy),
+        Ending::Failure { .. } => true,
     }
 }
 
@@ -84,11 +94,17 @@ pub(super) fn intent(record: Option<&Record>, prior: Option<u32>) -> (Intent, Ch
     }
 }
 
-/// A verdict that is found by whoever claimed the job is that of somebody who took it over; their failure is not the job's end.
-pub(super) fn conclude(record: Option<&Record>, conclusion: &Conclusion, claimed: bool) -> Change {
+/// An end that is found by whoever claimed the job, and that is not the one to be replaced, is that of somebody who took it over: it stands, and is
+/// returned.
+pub(super) fn conclude(
+    record: Option<&Record>,
+    conclusion: &Conclusion,
+    over: Option<&Conclusion>,
+) -> (Change, Option<Box<Conclusion>>) {
     match record {
-        Some(Record::Ended { end, .. }) if claimed && end.is_verdict() && !conclusion.is_verdict() => Change::Keep,
-        _ => Change::Put(Record::ended(conclusion)),
+        Some(Record::Ended { end, .. }) if **end == *conclusion => (Change::Keep, None),
+        Some(Record::Ended { end, .. }) if over != Some(&**end) => (Change::Keep, Some(end.clone())),
+        _ => (Change::Put(Record::ended(conclusion)), None),
     }
 }
 

@@ -20,6 +20,14 @@ use std::time::Duration;
 /// Most steps that are made up for after an outage. With more jobs than that in its hands, no process would be well.
 const MOST_OWED: usize = 4096;
 
+/// The answer about a record that somebody else has written.
+const UNREADABLE: &[u8] = b"unreadable";
+
+/// Whether an end gives way: to other ends and to the calls of others, to other ends only, to nothing.
+const TOGETHER: u8 = 0;
+const DESPITE_CALLS: u8 = 1;
+const DESPITE_ALL: u8 = 2;
+
 /// What the Redis backend needs to know.
 #[derive(Clone, Copy, Debug)]
 pub struct RedisOptions<'a> {
@@ -55,8 +63,18 @@ pub struct Redis {
 /// A step that can be told later.
 #[derive(Debug)]
 enum Step {
-    Conclude { job: String, object: Option<String>, record: String, yields: bool },
+    Conclude { job: String, object: Option<String>, record: String, token: String, over: String, force: u8 },
     Release { job: String, token: String, paid: bool },
+}
+
+impl Step {
+    fn replaces(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Conclude { job, .. }, Self::Conclude { job: other, .. }) => job == other,
+            (Self::Release { token, .. }, Self::Release { token: other, .. }) => token == other,
+            _ => false,
+        }
+    }
 }
 
 impl Redis {
@@ -85,15 +103,22 @@ impl Redis {
         self.settle().await?;
         let token = self.token();
         let Some(claim) = self.claims.take(key, token.clone()) else { return Ok(Known::Busy) };
-        let mut script = self.scripts.begin.key(self.job(key));
-        script.arg(&token).arg(self.claim_ms);
-        let answer: Vec<u8> = self.link.ask(&script).await?;
+        let mut answer = self.ask_for(key, &token, false).await?;
+        if !matches!(answer.as_slice(), b"fresh" | b"busy" | UNREADABLE) && Record::read(&answer).is_err() {
+            answer = self.ask_for(key, &token, true).await?;
+        }
         match answer.as_slice() {
             b"fresh" => {
                 claim.keep(0);
                 Ok(Known::Fresh)
             }
             b"busy" => Ok(Known::Busy),
+            UNREADABLE => {
+                // Its own job's trouble, and nobody else's.
+                tracing::error!("the ledger held a record of a job that cannot be read: taken as a call in doubt");
+                claim.keep(1);
+                Ok(Known::InDoubt { calls: 1 })
+            }
             record => match Record::read(record)? {
                 Record::Intent { calls } => {
                     claim.keep(calls);
@@ -102,6 +127,13 @@ impl Redis {
                 Record::Ended { end, .. } => Ok(Known::Concluded(end)),
             },
         }
+    }
+
+    /// Asks for a claim; `whatever` is on record is claimed as a call in doubt.
+    async fn ask_for(&self, key: &str, token: &str, whatever: bool) -> Result<Vec<u8>, LedgerError> {
+        let mut script = self.scripts.begin.key(self.job(key));
+        script.arg(token).arg(self.claim_ms).arg(self.ttl_ms).arg(i32::from(whatever));
+        self.link.ask(&script).await
     }
 
     /// Another for each claim, so that a step that is sent again finds its own claim and no other does.
@@ -117,10 +149,13 @@ impl Redis {
         format!("{}object:{object}", self.prefix)
     }
 
-    async fn tell(&self, step: Step) -> Result<(), LedgerError> {
+    /// An end that cannot be told now is told later, if nobody has ended the job by then.
+    async fn tell(&self, step: Step) -> Result<Vec<u8>, LedgerError> {
         let answer = self.say(&step).await;
         if answer.is_err() {
             let mut owed = self.owed();
+            // Tried again, it is owed once.
+            owed.retain(|other| !step.replaces(other));
             if owed.len() >= MOST_OWED {
                 owed.pop_front();
             }
@@ -129,14 +164,14 @@ impl Redis {
         answer
     }
 
-    async fn say(&self, step: &Step) -> Result<(), LedgerError> {
+    async fn say(&self, step: &Step) -> Result<Vec<u8>, LedgerError> {
         let script = match step {
-            Step::Conclude { job, object, record, yields } => {
+            Step::Conclude { job, object, record, token, over, force } => {
                 let mut script = self.scripts.conclude.key(job);
                 if let Some(object) = object {
                     script.key(object);
                 }
-                script.arg(record).arg(self.ttl_ms).arg(i32::from(*yields));
+                script.arg(record).arg(self.ttl_ms).arg(token).arg(over).arg(force);
                 script
             }
             Step::Release { job, token, paid } => {
@@ -145,7 +180,7 @@ impl Redis {
                 script
             }
         };
-        self.link.ask(&script).await.map(|_: i64| ())
+        self.link.ask(&script).await
     }
 
     /// Tells what is owed. A call in doubt that was none, or a verdict that only this process knows, should not outlive an outage.
@@ -157,6 +192,43 @@ impl Redis {
                 return Err(error);
             }
         }
+    }
+
+    async fn concluded(
+        &self,
+        key: &str,
+        object: Option<&str>,
+        conclusion: &Conclusion,
+        over: Option<&Conclusion>,
+        token: String,
+    ) -> Result<Option<Box<Conclusion>>, LedgerError> {
+        let over = over.map(|over| write_end(over, false)).transpose()?;
+        let over = over.as_deref().and_then(|over| over.find(",\"end\":").map(|at| &over[at..])).unwrap_or_default();
+        let mut mine = conclusion.clone();
+        for force in [TOGETHER, DESPITE_CALLS, DESPITE_ALL] {
+            let step = Step::Conclude {
+                job: self.job(key),
+                object: object.map(|object| self.object(object)),
+                record: write_end(&mine, false)?,
+                token: token.clone(),
+                over: over.to_owned(),
+                force,
+            };
+            let answer = self.tell(step).await?;
+            if answer.is_empty() {
+                return Ok((mine != *conclusion).then(|| Box::new(mine)));
+            }
+            match Record::read(&answer) {
+                Ok(Record::Ended { end, .. }) => return Ok(Some(end)),
+                // Somebody has taken the job over and called. Their calls are in doubt; ours is one of them, unless it was answered.
+                Ok(Record::Intent { calls }) => {
+                    let others = if mine.is_verdict() { calls.saturating_sub(1) } else { calls };
+                    mine.check.in_doubt = mine.check.in_doubt.max(others);
+                }
+                Err(error) => tracing::error!(%error, "a record in the way of an end is overwritten: {error}"),
+            }
+        }
+        Err(LedgerError("an end could not be put on record: the record changes each time".to_owned()))
     }
 
     fn owed(&self) -> MutexGuard<'_, VecDeque<Step>> {
@@ -181,15 +253,19 @@ impl Ledger for Redis {
         Ok(Intent::Recorded)
     }
 
-    async fn conclude(&self, key: &str, object: Option<&str>, conclusion: &Conclusion) -> Result<(), LedgerError> {
-        let object = object.filter(|_| conclusion.is_verdict()).map(|object| self.object(object));
-        // A failure under a claim that was lost is not the job's end.
-        let yields = !conclusion.is_verdict() && self.claims.of(key).is_some();
-        let record = write_end(conclusion, false)?;
-        let step = Step::Conclude { job: self.job(key), object, record, yields };
-        let answer = self.tell(step).await;
+    async fn conclude(
+        &self,
+        key: &str,
+        object: Option<&str>,
+        conclusion: &Conclusion,
+        over: Option<&Conclusion>,
+    ) -> Result<Option<Box<Conclusion>>, LedgerError> {
+        let token = self.claims.of(key).map_or_else(|| self.token(), |claim| claim.token);
+        let object = object.filter(|_| conclusion.is_verdict());
+        let standing = self.concluded(key, object, conclusion, over, token).await?;
+        // Not after an error: whoever tries again is still the one who has the job.
         drop(self.claims.give(key));
-        answer
+        Ok(standing)
     }
 
     async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
@@ -200,7 +276,7 @@ impl Ledger for Redis {
 
     async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
         let Some(claim) = self.claims.of(key) else { return Ok(()) };
-        let answer = self.tell(Step::Release { job: self.job(key), token: claim.token, paid }).await;
+        let answer = self.tell(Step::Release { job: self.job(key), token: claim.token, paid }).await.map(drop);
         // Only now: until the server knows, another task of this process would be told that a dead claim is busy, or worse.
         drop(self.claims.give(key));
         answer
@@ -209,9 +285,10 @@ impl Ledger for Redis {
     async fn recall(&self, object: &str) -> Result<Option<Conclusion>, LedgerError> {
         let script = self.scripts.recall.key(self.object(object));
         let answer: Option<Vec<u8>> = self.link.ask(&script).await?;
-        Ok(match answer.as_deref().map(Record::read).transpose()? {
-            Some(Record::Ended { end, .. }) if end.is_verdict() => Some(*end),
-            Some(Record::Ended { .. } | Record::Intent { .. }) | None => None,
+        // What cannot be read is no verdict.
+        Ok(match answer.as_deref().map(Record::read) {
+            Some(Ok(Record::Ended { end, .. })) if end.is_verdict() => Some(*end),
+            _ => None,
         })
     }
 }

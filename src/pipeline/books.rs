@@ -66,9 +66,15 @@ impl<L: Ledger> Books<L> {
         self.or("recall", self.ledger.recall(object).await, None)
     }
 
-    /// What is known is announced, whether or not the ledger takes it.
-    pub(super) async fn conclude(&self, key: &str, object: Option<&str>, conclusion: &Conclusion) {
-        self.noted("conclude", self.ledger.conclude(key, object, conclusion).await);
+    /// The end that stands instead of this one, if one does.
+    pub(super) async fn conclude(
+        &self,
+        key: &str,
+        object: Option<&str>,
+        conclusion: &Conclusion,
+        over: Option<&Conclusion>,
+    ) -> Result<Option<Box<Conclusion>>, Away> {
+        self.or("conclude", self.ledger.conclude(key, object, conclusion, over).await, None)
     }
 
     pub(super) async fn announced(&self, key: &str, keep: bool) {
@@ -127,7 +133,13 @@ mod tests {
         async fn intent(&self, _: &str) -> Result<Intent, LedgerError> {
             Err(LedgerError("gone".to_owned()))
         }
-        async fn conclude(&self, _: &str, _: Option<&str>, _: &Conclusion) -> Result<(), LedgerError> {
+        async fn conclude(
+            &self,
+            _: &str,
+            _: Option<&str>,
+            _: &Conclusion,
+            _: Option<&Conclusion>,
+        ) -> Result<Option<Box<Conclusion>>, LedgerError> {
             Err(LedgerError("gone".to_owned()))
         }
         async fn announced(&self, _: &str, _: bool) -> Result<(), LedgerError> {

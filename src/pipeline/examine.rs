@@ -4,6 +4,7 @@ use super::books::{Away, Reuse};
 use super::keys::{call_identity, object_key};
 use super::look::look;
 use super::past::{Past, pinned, stands};
+use super::settle::RESULT_HOLD;
 use super::{DELIVERY_LIMIT, Pipeline};
 use crate::telemetry::Entry;
 use antispoof_core::event::{Conclusion, ImageReport};
@@ -55,6 +56,16 @@ impl From<Away> for Miss {
     }
 }
 
+/// What became of putting an end on record.
+pub(super) enum OnRecord {
+    /// It is there, or need not be.
+    Ours,
+    /// Another is there, which is told instead: somebody had taken the job over; or the same with more calls in doubt.
+    Another(Box<Conclusion>),
+    /// The ledger is away, and the broker has given the message to somebody else: the call is in doubt.
+    Nowhere,
+}
+
 /// Where a verdict comes from.
 enum Found {
     Answer(Answer),
@@ -78,6 +89,8 @@ pub(super) struct Progress {
     /// What is claimed in the ledger: the job, or another round of it.
     pub(super) claim: Option<String>,
     pub(super) api_duration: Duration,
+    /// The end on record that this round replaces.
+    pub(super) over: Option<Box<Conclusion>>,
     /// What other jobs find the verdict under.
     object: Option<String>,
 }
@@ -94,6 +107,7 @@ impl Progress {
             in_doubt,
             claim: None,
             api_duration: Duration::ZERO,
+            over: None,
             object: None,
         }
     }
@@ -120,7 +134,7 @@ where
         let mut known = self.books.begin(&claim).await;
         if let Ok(Known::Concluded(conclusion)) = known {
             match self.past(lease, job, &conclusion, progress).await {
-                Past::Stands => return stands(conclusion, entry),
+                Past::Stands => return stands(conclusion, lease.in_doubt(), entry),
                 Past::Stopped => return Examined::Stopped,
                 Past::Unknown(failure) => return Examined::Failed(failure),
                 Past::Over { round } => {
@@ -134,6 +148,7 @@ where
                         self.books.release(&claim, false).await;
                         return Examined::Held;
                     }
+                    progress.over = Some(conclusion);
                 }
             }
         }
@@ -160,18 +175,55 @@ where
         } else {
             self.tries(lease, job, &claim, probing, progress, entry).await
         };
-        match &examined {
+        match examined {
             Examined::Concluded(conclusion) => {
-                self.books.conclude(key, progress.object.as_deref(), conclusion).await;
+                let object = progress.object.as_deref();
+                let standing = self.put_on_record(lease, key, object, &conclusion, progress.over.as_deref()).await;
                 self.end_round(key, progress.claim.as_deref(), false).await;
+                match standing {
+                    OnRecord::Ours => Examined::Concluded(conclusion),
+                    OnRecord::Another(end) if end.is_verdict() => Examined::Concluded(end),
+                    OnRecord::Another(end) => Examined::Ended(end),
+                    OnRecord::Nowhere => Examined::Lost,
+                }
             }
             // What becomes of the claim depends on what becomes of the job.
-            Examined::Failed(_) => {}
-            Examined::Ended(_) | Examined::Held | Examined::LedgerAway | Examined::Stopped | Examined::Lost => {
+            failed @ Examined::Failed(_) => failed,
+            other => {
                 self.books.release(&claim, false).await;
+                other
             }
         }
-        examined
+    }
+
+    /// Puts an end on record. Where nothing may be paid for without the ledger, nothing is told without it either: an end that is told, and forgotten
+    /// with this process, would be told again in other words by whoever pays for it next. So it is held like one that the broker does not take.
+    pub(super) async fn put_on_record(
+        &self,
+        lease: &B::Lease,
+        key: &str,
+        object: Option<&str>,
+        end: &Conclusion,
+        over: Option<&Conclusion>,
+    ) -> OnRecord {
+        let since = Instant::now();
+        for tries in 0.. {
+            // Asked before the try: the last one is made for a lease that is gone, too.
+            let last = !lease.usable();
+            match self.books.conclude(key, object, end, over).await {
+                Ok(None) => return OnRecord::Ours,
+                Ok(Some(another)) => return OnRecord::Another(another),
+                Err(Away) if last => break,
+                Err(Away) => {}
+            }
+            if since.elapsed() > RESULT_HOLD {
+                tracing::error!("the ledger has not taken an end for {RESULT_HOLD:?}: it is told without");
+                return OnRecord::Ours;
+            }
+            sleep(self.rules.publish.wait(tries, (self.ambient.roll)())).await;
+        }
+        self.books.release(key, true).await;
+        OnRecord::Nowhere
     }
 
     /// Whether an end is still the last word on its job.
@@ -363,7 +415,7 @@ where
     }
 }
 
-fn slow_store(limit: Duration) -> Failure {
+pub(super) fn slow_store(limit: Duration) -> Failure {
     Failure::new(Code::StoreTimeout, format!("the store did not send the beginning of the object within {limit:?}"))
 }
 

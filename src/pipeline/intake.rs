@@ -19,7 +19,8 @@ where
         let image = image.as_ref().map(ImageReport::of);
         entry.names(&origin.job_id, image.as_ref());
         entry.failed(&failure);
-        let known = Known { origin, image, key: None, claim: None, after_ms: None, in_doubt: lease.in_doubt() };
+        let known =
+            Known { origin, image, key: None, claim: None, after_ms: None, in_doubt: lease.in_doubt(), over: None };
         self.park(lease, known, failure, entry).await
     }
 

@@ -1,7 +1,7 @@
 //! Whether an end in the ledger is the end of the message in hand.
 
 use super::Pipeline;
-use super::examine::{Examined, Progress};
+use super::examine::{Examined, Progress, slow_store};
 use crate::telemetry::Entry;
 use antispoof_core::event::{Conclusion, Ending};
 use antispoof_core::failure::{Class, Code, Failure};
@@ -55,12 +55,16 @@ where
             return Past::Stands;
         }
         // The job names an object and not its content: is the end about what is there now? Only its header is asked for.
-        let Some(opened) = self.stop.soft().run_until_cancelled(self.store.open(job.image())).await else {
+        let limit = self.rules.fetch_limit;
+        let opening = tokio::time::timeout(limit, self.store.open(job.image()));
+        let Some(opened) = self.stop.soft().run_until_cancelled(opening).await else {
             return Past::Stopped;
         };
+        let opened = opened.unwrap_or_else(|_| Err(slow_store(limit)));
         let judged = conclusion.image.as_ref().and_then(|image| image.etag.as_deref());
         match opened {
-            Ok(opened) if opened.etag.as_deref() == judged => Past::Stands,
+            // Without an `ETag` nothing tells one content from the next.
+            Ok(opened) if judged.is_some() && opened.etag.as_deref() == judged => Past::Stands,
             Ok(opened) => {
                 let round = format!("content {}", opened.etag.as_deref().unwrap_or_default());
                 progress.seen = opened.etag;
@@ -77,7 +81,9 @@ where
     }
 }
 
-pub(super) fn stands(mut conclusion: Box<Conclusion>, entry: &mut Entry) -> Examined {
+/// `in_doubt` as the message says: it may know of calls that the ledger does not.
+pub(super) fn stands(mut conclusion: Box<Conclusion>, in_doubt: u32, entry: &mut Entry) -> Examined {
+    conclusion.check.in_doubt = conclusion.check.in_doubt.max(in_doubt);
     if !conclusion.is_verdict() {
         return Examined::Ended(conclusion);
     }

@@ -5,7 +5,7 @@ use crate::gate::Probe;
 use crate::telemetry::{End, Entry};
 use antispoof_core::event::{Conclusion, Ending, Event};
 use antispoof_core::failure::{Code, Failure, Stage};
-use antispoof_core::job::{Job, Origin};
+use antispoof_core::job::Origin;
 use antispoof_core::ports::{Broker, Detector, ImageStore, Lease as _, Ledger, PublishError, Spent};
 use antispoof_core::retry::Attempt;
 use futures_util::future::join;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 /// A result is held for so long with its job in hand. The broker takes a job back after 30 minutes (its consumer timeout), counts that as a
 /// delivery, and parks the job at the twentieth; given back unspent before that, a job with its end in the ledger can wait for ever.
-const RESULT_HOLD: Duration = Duration::from_mins(20);
+pub(super) const RESULT_HOLD: Duration = Duration::from_mins(20);
 
 /// Says so at the first try and then ever more rarely: a held result is tried every few seconds, for as long as it takes.
 fn held(tries: u32, origin: &Origin, error: &PublishError) {
@@ -46,7 +46,7 @@ where
     pub(super) async fn announce(
         &self,
         lease: B::Lease,
-        job: &Job,
+        origin: &Origin,
         key: &str,
         conclusion: Conclusion,
         entry: &mut Entry,
@@ -56,7 +56,7 @@ where
             debug_assert!(false, "only verdicts are announced here");
             return End::Lost;
         };
-        match self.tell(&lease, job.origin(), &conclusion, entry).await {
+        match self.tell(&lease, origin, &conclusion, entry).await {
             Told::Taken(receipt) => self.complete_known(lease, receipt, End::Verdict(outcome), Some(key)).await,
             Told::Held => {
                 let in_doubt = conclusion.check.in_doubt;

@@ -56,8 +56,25 @@ impl Durable {
         Intent::Recorded
     }
 
-    fn conclude(&mut self, key: &str, conclusion: &Conclusion) {
-        self.entries.insert(key.to_owned(), Entry::Concluded(Box::new(conclusion.clone())));
+    fn conclude(
+        &mut self,
+        key: &str,
+        conclusion: &Conclusion,
+        over: Option<&Conclusion>,
+        by: u64,
+    ) -> Option<Box<Conclusion>> {
+        let mut end = conclusion.clone();
+        match self.entries.get(key) {
+            Some(Entry::Concluded(known)) if **known == end => return None,
+            Some(Entry::Concluded(known)) if over != Some(&**known) => return Some(known.clone()),
+            Some(Entry::Claimed { by: other, calls, .. }) if *other != by => {
+                let others = calls.saturating_sub(u32::from(end.is_verdict()));
+                end.check.in_doubt = end.check.in_doubt.max(others);
+            }
+            _ => {}
+        }
+        self.entries.insert(key.to_owned(), Entry::Concluded(Box::new(end.clone())));
+        (end != *conclusion).then(|| Box::new(end))
     }
 
     fn release(&mut self, key: &str, paid: bool, by: u64) {
@@ -122,6 +139,10 @@ impl Ledger for ModelLedger {
         if let (Ok(known), Some(number)) = (&known, self.number(key)) {
             self.life.with(|state| {
                 state.note(|| format!("ledger: job-{number} is {}", name(known)));
+                if matches!(known, Known::InDoubt { .. }) {
+                    // An answer that could not be put on record is gone with the lease that it was for.
+                    state.records.doubt(self.life.number, number);
+                }
                 if matches!(known, Known::Concluded(_)) {
                     state.records.looked_after.insert(number);
                 }
@@ -155,29 +176,37 @@ impl Ledger for ModelLedger {
         if away.is_some() { Err(error()) } else { Ok(intent) }
     }
 
-    async fn conclude(&self, key: &str, object: Option<&str>, conclusion: &Conclusion) -> Result<(), LedgerError> {
+    async fn conclude(
+        &self,
+        key: &str,
+        object: Option<&str>,
+        conclusion: &Conclusion,
+        over: Option<&Conclusion>,
+    ) -> Result<Option<Box<Conclusion>>, LedgerError> {
         let away = self.away("conclude", key).await;
-        if away != Some(false) {
-            match &self.memory {
-                Some(memory) => memory.conclude(key, object, conclusion).await?,
-                None => self.life.with(|state| state.durable.conclude(key, conclusion)),
-            }
+        if away == Some(false) {
+            return Err(error());
         }
+        let standing = match &self.memory {
+            Some(memory) => memory.conclude(key, object, conclusion, over).await?,
+            None => self.life.with(|state| state.durable.conclude(key, conclusion, over, self.life.number)),
+        };
         if let Some(number) = self.number(key) {
             self.life.with(|state| {
-                if away == Some(false) {
-                    state.records.doubt(self.life.number, number);
-                    state.records.jobs[number].forgotten = true;
-                } else {
+                let ours = standing.as_ref().is_none_or(|end| end.at_ms == conclusion.at_ms);
+                if ours {
                     state.records.open_bills.remove(&(self.life.number, number));
-                    if self.memory.is_some() && conclusion.is_verdict() {
-                        state.records.memory.entry(self.life.number).or_default().insert(number);
-                    }
+                } else {
+                    // Somebody else's end is told: what was paid for here brought nothing.
+                    state.records.doubt(self.life.number, number);
+                }
+                if self.memory.is_some() && conclusion.is_verdict() {
+                    state.records.memory.entry(self.life.number).or_default().insert(number);
                 }
             });
         }
         self.life.leave().await;
-        if away.is_some() { Err(error()) } else { Ok(()) }
+        if away.is_some() { Err(error()) } else { Ok(standing) }
     }
 
     async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
@@ -194,6 +223,10 @@ impl Ledger for ModelLedger {
     }
 
     async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
+        if let Some(number) = self.number(key).filter(|_| paid) {
+            // Given up with a call on it: what it brought, if anything, is not on record.
+            self.life.with(|state| state.records.doubt(self.life.number, number));
+        }
         let away = self.away(if paid { "release (paid)" } else { "release" }, key).await;
         if away == Some(false) {
             return Err(error());

@@ -36,7 +36,7 @@ const MOVED_AT: usize = 1024;
 pub(super) enum Step {
     Begin { key: String },
     Intent { key: String, prior: Option<u32> },
-    Conclude { key: String, object: Option<String>, end: Box<Conclusion>, claimed: bool },
+    Conclude { key: String, object: Option<String>, end: Box<Conclusion>, over: Option<Box<Conclusion>> },
     Announced { key: String, keep: bool },
     Revert { key: String, prior: u32 },
     Recall { object: String },
@@ -48,6 +48,8 @@ pub(super) enum Said {
     Known(Known),
     Intent(Intent),
     Verdict(Option<Box<Conclusion>>),
+    /// The end that stands instead, if one does.
+    Standing(Option<Box<Conclusion>>),
     Done,
 }
 
@@ -214,14 +216,15 @@ impl Store {
                 let (intent, change) = record::intent(record.as_ref(), *prior);
                 (Said::Intent(intent), change)
             }
-            Step::Conclude { end, object, claimed, .. } => {
+            Step::Conclude { end, object, over, .. } => {
                 if let Some(object) = object {
                     let put = Change::Put(Record::ended(end));
                     if let Err(error) = self.change(Place::Object(object.clone()), put, now, Some(&mut *lines)) {
                         return Ok(Err(error));
                     }
                 }
-                (Said::Done, record::conclude(record.as_ref(), end, *claimed))
+                let (change, standing) = record::conclude(record.as_ref(), end, over.as_deref());
+                (Said::Standing(standing), change)
             }
             // Whoever finds the end tells it again in any case: not worth a line.
             Step::Announced { keep: true, .. } => {

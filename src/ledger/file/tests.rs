@@ -89,7 +89,7 @@ async fn what_cannot_be_read_is_named_and_left_as_it_is() {
     let path = folder.path().join("ledger.redb");
     let ledger = open(&path).await.expect("new");
     for n in 0..200 {
-        ledger.conclude(&format!("job {n}"), None, &verdict(0.5)).await.expect("conclude");
+        ledger.conclude(&format!("job {n}"), None, &verdict(0.5), None).await.expect("conclude");
     }
     ledger.close().await;
     let whole = fs::read(&path).expect("the file");
@@ -208,16 +208,16 @@ async fn a_full_disk_is_an_error_and_no_more_once_there_is_room() {
     let (folder, disk) = (tempfile::tempdir().expect("a folder"), Disk::default());
     let ledger = on(&disk, &folder, PATIENCE).await;
     ledger.begin("a").await.expect("begin");
-    ledger.conclude("before", None, &verdict(0.5)).await.expect("conclude");
+    ledger.conclude("before", None, &verdict(0.5), None).await.expect("conclude");
     disk.full.store(true, Ordering::SeqCst);
     for _ in 0..3 {
         let error = ledger.intent("a").await.expect_err("full").to_string();
         assert!(error.contains("ledger.redb"), "{error}");
-        ledger.conclude("b", None, &failure(0)).await.expect_err("full");
+        ledger.conclude("b", None, &failure(0), None).await.expect_err("full");
     }
     disk.full.store(false, Ordering::SeqCst);
     assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded), "the claim is still ours");
-    ledger.conclude("a", None, &verdict(0.25)).await.expect("conclude");
+    ledger.conclude("a", None, &verdict(0.25), None).await.expect("conclude");
     ledger.close().await;
     let ledger = open(&folder.path().join("ledger.redb")).await.expect("whole");
     assert_eq!(ledger.begin("a").await, Ok(Known::Concluded(Box::new(verdict(0.25)))));
@@ -302,12 +302,7 @@ fn void_entries_go_in_small_stretches() {
     let database = super::open::open(&folder.path().join("ledger.redb"), true).expect("new");
     let mut store = store::Store::open(database, DAY).expect("an empty journal");
     let steps: Vec<Step> = (0..3000)
-        .map(|n| Step::Conclude {
-            key: format!("job {n:05}"),
-            object: None,
-            end: Box::new(verdict(0.5)),
-            claimed: false,
-        })
+        .map(|n| Step::Conclude { key: format!("job {n:05}"), object: None, end: Box::new(verdict(0.5)), over: None })
         .collect();
     store.write(steps.iter(), 1000).expect("written");
     store.settle(1000).expect("moved");
@@ -327,7 +322,7 @@ async fn what_nobody_waited_for_is_written_at_the_close() {
     ledger.begin("a").await.expect("begin");
     assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
     ledger.release("a", false).await.expect("told");
-    ledger.conclude("b", None, &verdict(0.5)).await.expect("conclude");
+    ledger.conclude("b", None, &verdict(0.5), None).await.expect("conclude");
     ledger.announced("b", false).await.expect("told");
     ledger.close().await;
     ledger.begin("a").await.expect_err("closed");

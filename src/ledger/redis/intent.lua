@@ -1,10 +1,11 @@
 -- KEYS: job. ARGV: token of the claim, its life in ms, life of the record in ms.
--- Answers 1, or 0 when the job is somebody else's or has ended.
-local record = redis.call('GET', KEYS[1])
+-- Answers 1, or 0 when the job is somebody else's or has ended, or cannot be read any more.
+local record = redis.pcall('GET', KEYS[1])
 local prior = 0
 if record then
-  local known = cjson.decode(record)
-  if known.by ~= ARGV[1] then return 0 end
+  if type(record) ~= 'string' then return 0 end
+  local read, known = pcall(cjson.decode, record)
+  if not read or type(known) ~= 'table' or known.by ~= ARGV[1] then return 0 end
   prior = known.prior or 0
 end
 local time = redis.call('TIME')

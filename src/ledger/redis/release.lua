@@ -1,11 +1,11 @@
 -- KEYS: job. ARGV: token of the claim, 1 when its call may have been paid for.
 -- What was known before the claim is known again.
-local record = redis.call('GET', KEYS[1])
-if not record then return 0 end
+local record = redis.pcall('GET', KEYS[1])
+if type(record) ~= 'string' then return '' end
 local state = string.match(record, '^{"state":"(%a+)"')
-if state ~= 'claimed' and state ~= 'intent' then return 0 end
-local known = cjson.decode(record)
-if known.by ~= ARGV[1] then return 0 end
+if state ~= 'claimed' and state ~= 'intent' then return '' end
+local read, known = pcall(cjson.decode, record)
+if not read or known.by ~= ARGV[1] then return '' end
 local calls = 0
 if state == 'intent' then
   if ARGV[2] == '1' then calls = known.calls else calls = known.prior end
@@ -15,4 +15,4 @@ if calls == 0 then
 else
   redis.call('SET', KEYS[1], string.format('{"state":"intent","calls":%d}', calls), 'KEEPTTL')
 end
-return 1
+return ''

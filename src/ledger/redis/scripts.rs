@@ -21,7 +21,7 @@ impl Scripts {
             conclude: Script::new(include_str!("conclude.lua")),
             announced: Script::new(include_str!("announced.lua")),
             release: Script::new(include_str!("release.lua")),
-            recall: Script::new("return redis.call('GET', KEYS[1])"),
+            recall: Script::new(include_str!("recall.lua")),
             ping: Script::new("return 'here'"),
         }
     }

@@ -87,7 +87,7 @@ async fn what_was_recorded_outlives_the_worker() {
     server.ledger.begin("claimed").await.expect("begin");
     server.ledger.begin("intended").await.expect("begin");
     assert_eq!(server.ledger.intent("intended").await, Ok(Intent::Recorded));
-    server.ledger.conclude("ended", None, &verdict(0.5)).await.expect("conclude");
+    server.ledger.conclude("ended", None, &verdict(0.5), None).await.expect("conclude");
     let server = server.after_a_crash().await.expect("it lasts");
     assert_eq!(server.ledger.begin("ended").await, Ok(Known::Concluded(Box::new(verdict(0.5)))));
     let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -130,7 +130,7 @@ async fn keys_share_a_slot_and_records_are_readable_and_bounded_in_time() {
         assert!(tokio::time::Instant::now() < deadline, "an intent renews the claim");
     }
 
-    server.ledger.conclude("a", Some("o"), &verdict(0.5)).await.expect("conclude");
+    server.ledger.conclude("a", Some("o"), &verdict(0.5), None).await.expect("conclude");
     server.ledger.announced("a", true).await.expect("announced");
     let record: String = raw(&server, &["GET", &key]).await;
     assert!(record.starts_with(r#"{"state":"verdict","announced":true,"end":{"#), "{record}");
@@ -157,7 +157,7 @@ async fn a_release_that_was_not_heard_is_made_up_for() {
     server.ledger.begin("c").await.expect("begin");
     server.ledger.link.cut().await;
     server.ledger.release("a", false).await.expect_err("nobody listens");
-    server.ledger.conclude("c", None, &verdict(0.5)).await.expect_err("nobody listens");
+    server.ledger.conclude("c", None, &verdict(0.5), None).await.expect_err("nobody listens");
     server.ledger.begin("b").await.expect_err("nothing is begun before that is told");
     server.ledger.link.mend().await;
     assert_eq!(server.ledger.begin("b").await, Ok(Known::Fresh));
@@ -192,4 +192,32 @@ fn a_url_that_cannot_be_used_is_refused_without_repeating_it() {
         RedisOptions { url: "redis://:hush@h:x", prefix: "p", ttl: PATIENCE, claim_life: PATIENCE, patience: PATIENCE };
     let error = Redis::new(&options, Clock::system()).expect_err("no port").to_string();
     assert!(!error.contains("hush"), "{error}");
+}
+
+#[tokio::test]
+async fn what_somebody_else_wrote_is_a_call_in_doubt_and_holds_up_no_other_job() {
+    let forged = crate::ledger::record::write_end(&verdict(55.0), false).expect("JSON");
+    for (number, wrong) in
+        ["garbage", r#"{"state":"claimed","by":"nobody"}"#, r#"{"state":"intent","calls":"x"}"#, &forged]
+            .into_iter()
+            .enumerate()
+    {
+        let server = Server::new(long()).await;
+        let (job, key) = (format!("a{number}"), format!("{{{}}}:ledger:job:a{number}", server.prefix));
+        let _: String = raw(&server, &["SET", &key, wrong]).await;
+        let ledger = &server.ledger;
+        assert_eq!(ledger.begin(&job).await, Ok(Known::InDoubt { calls: 1 }), "{wrong}");
+        assert_eq!(ledger.begin("another").await, Ok(Known::Fresh));
+        assert_eq!(ledger.intent(&job).await, Ok(Intent::Recorded));
+        // Once more, during the call, and of another type.
+        let _: i64 = raw(&server, &["DEL", &key]).await;
+        let _: i64 = raw(&server, &["LPUSH", &key, "x"]).await;
+        assert_eq!(ledger.begin(&job).await, Ok(Known::Busy));
+        assert_eq!(ledger.conclude(&job, None, &verdict(0.5), None).await, Ok(None));
+        assert_eq!(ledger.begin(&job).await, Ok(Known::Concluded(Box::new(verdict(0.5)))));
+        let _: i64 = raw(&server, &["DEL", &key]).await;
+        let _: i64 = raw(&server, &["LPUSH", &key, "x"]).await;
+        assert_eq!(ledger.begin(&job).await, Ok(Known::InDoubt { calls: 1 }), "of another type");
+        ledger.release(&job, false).await.expect("release");
+    }
 }

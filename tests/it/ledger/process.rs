@@ -43,7 +43,7 @@ async fn work(ledger: &File, jobs: usize, mut say: impl FnMut(&str, usize)) {
         say("intent", n);
         // Every third is left in doubt.
         if n % 3 != 0 {
-            ledger.conclude(&key, None, &verdict()).await.expect("recorded");
+            ledger.conclude(&key, None, &verdict(), None).await.expect("recorded");
             say("verdict", n);
         }
     }

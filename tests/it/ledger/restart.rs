@@ -58,7 +58,7 @@ async fn a_restart_between_two_steps_costs_neither_an_error_nor_what_was_recorde
     services(&["restart", "redis"]).await;
     let failure = Failure::new(Code::ApiRejected, "the API answered 422");
     let end = Conclusion::failed(&failure, None, Attempt::spent(1), OffsetDateTime::UNIX_EPOCH, 0);
-    ledger.conclude("a", None, &end).await.expect("recorded");
+    ledger.conclude("a", None, &end, None).await.expect("recorded");
     services(&["restart", "redis"]).await;
     assert_eq!(ledger.begin("a").await, Ok(Known::Concluded(Box::new(end))));
 }
