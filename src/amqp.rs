@@ -198,7 +198,19 @@ impl Broker for Amqp {
     }
 
     async fn give_back(&self, lease: JobLease) {
-        lease.give_back(self.shared.settings.ack_timeout).await;
+        let limit = self.shared.settings.ack_timeout;
+        // Up to RabbitMQ 4.2 a message that is handed back has been delivered once more, and a job must not come to its limit by orderly restarts:
+        // from the second time on a copy goes to the shortest delay queue, with the count as it is.
+        if lease.deliveries() > 0 {
+            let spent = Spent { attempts: lease.attempt(), in_doubt: lease.in_doubt(), deliveries: lease.deliveries() };
+            if let Ok(Ok(receipt)) = tokio::time::timeout(limit, self.defer(&lease, 0, spent, None)).await {
+                if lease.complete(receipt, limit).await.is_err() {
+                    tracing::debug!("a message that goes back could not be acked; the broker delivers it again");
+                }
+                return;
+            }
+        }
+        lease.give_back(limit).await;
     }
 
     fn can_publish(&self) -> bool {

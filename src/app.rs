@@ -102,13 +102,20 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
         stop: stop.clone(),
     });
 
+    let asking = pipeline.clone();
+    tokio::spawn(async move {
+        if let Err(error) = asking.books.ledger().ping().await {
+            tracing::error!(%error, "{error}: check ledger.url and the server; until it answers, nothing is paid for or jobs are judged without, as ledger.on_error says");
+        }
+    });
     if let Ok(local) = listener.local_addr() {
         info!(admin.address = %local, "antispoofd {} started, admin port at {local}", env!("CARGO_PKG_VERSION"));
     }
     let admin = tokio::spawn(admin::serve(listener, Health::new(metrics, gate, stop.clone()), stop.closing().clone()));
     let signals = tokio::spawn(signals.drive(stop.clone()));
     let worker = &settings.worker;
-    let drained = worker::run(pipeline.clone(), inbox, worker.concurrency, worker.drain_timeout).await;
+    let working = worker::run(pipeline.clone(), inbox, worker.concurrency, worker.drain_timeout);
+    let drained = Box::pin(working).await;
 
     pipeline.books.ledger().close().await;
     // Last: the connections, so that the acks of the last jobs are out.

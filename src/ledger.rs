@@ -43,6 +43,14 @@ macro_rules! backend {
 }
 
 impl AnyLedger {
+    /// Asks for a sign of life, so that a wrong address or password is said at the start and not at the first job.
+    pub async fn ping(&self) -> Result<(), LedgerError> {
+        match self {
+            Self::Redis(redis) => redis.ping().await,
+            Self::Nothing | Self::Memory(_) | Self::File(_) => Ok(()),
+        }
+    }
+
     /// Writes what can wait until now. Bounded.
     pub async fn close(&self) {
         match self {

@@ -79,7 +79,7 @@ native_restart() {
   [[ -s $state/$name.slot ]] || fail "$name was never started" "scripts/services up --instance $instance"
   "${name}_stop"
   # On the same port or not at all: whoever asked holds the address already.
-  slot_free "$name" "$(<"$state/$name.slot")" || fail "$name: its port $(port "$name") was taken meanwhile" "scripts/services up"
+  slot_free "$name" "$(<"$state/$name.slot")" || fail "$name: its port $(port "$name") was taken meanwhile" "scripts/services up --instance $instance"
   native_start "$name" || native_give_up "$name"
   say "$name: restarted in $(took "$since") (port $(port "$name"))"
 }

@@ -148,6 +148,7 @@ where
                         self.books.release(&claim, false).await;
                         return Examined::Held;
                     }
+                    progress.in_doubt = progress.in_doubt.max(conclusion.check.in_doubt);
                     progress.over = Some(conclusion);
                 }
             }
@@ -155,11 +156,17 @@ where
         match known {
             Ok(Known::Fresh) => progress.claim = Some(claim.clone()),
             // Its end has just been found by another: the next look sees it.
-            Ok(Known::Busy | Known::Concluded(_)) => return Examined::Held,
+            Ok(Known::Busy | Known::Concluded(_)) => {
+                entry.waits("another delivery of it is in hand, or was when its worker died");
+                return Examined::Held;
+            }
             Ok(Known::InDoubt { calls }) => {
                 progress.claim = Some(claim.clone());
-                progress.in_doubt = progress.in_doubt.max(calls);
-                entry.in_doubt();
+                // Those that the message knows of were counted when they were made.
+                if calls > progress.in_doubt {
+                    entry.in_doubt(calls - progress.in_doubt);
+                    progress.in_doubt = calls;
+                }
                 if self.rules.policy.in_doubt == InDoubt::Park {
                     return Examined::Failed(Failure::new(
                         Code::ApiInDoubt,

@@ -8,6 +8,7 @@ use antispoof_core::failure::{Class, Code, Failure};
 use antispoof_core::image::ImageRef;
 use antispoof_core::job::Job;
 use antispoof_core::ports::{Broker, Detector, ImageStore, Lease as _, Ledger};
+use antispoof_core::retry::InDoubt;
 
 /// What an earlier end means for the message in hand.
 pub(super) enum Past {
@@ -40,11 +41,14 @@ where
             if lease.replay() > conclusion.replay {
                 return Past::Over { round: format!("replay {}", lease.replay()) };
             }
-            if lease.seen_before(conclusion.at_ms) {
+            let code = Code::from_name(code);
+            // To call again for what may have been paid for is a person's decision, and a replay is how it is told.
+            let to_be_asked = self.rules.policy.in_doubt == InDoubt::Park && code.is_some_and(Code::may_be_paid);
+            if lease.seen_before(conclusion.at_ms) || to_be_asked {
                 return Past::Stands;
             }
             let about_the_image = conclusion.image.as_ref().is_some_and(|image| image.etag.is_some());
-            let permanent = Code::from_name(code).is_some_and(|code| code.class() == Class::Permanent);
+            let permanent = code.is_some_and(|code| code.class() == Class::Permanent);
             if !(permanent && about_the_image) {
                 // Sent once more after something that may have passed.
                 progress.after_ms = Some(conclusion.at_ms);

@@ -131,10 +131,15 @@ impl Entry {
         }
     }
 
-    /// The job is taken up again after a call whose end is not known.
-    pub fn in_doubt(&self) {
-        self.journal.metrics.in_doubt.inc();
+    /// The job is taken up again after so many calls that a worker did not live to count.
+    pub fn in_doubt(&self, calls: u32) {
+        self.journal.metrics.in_doubt.inc_by(calls.into());
         warn!(job.id = self.job, "job {}: an earlier call may have been paid for, its end is not known", self.job);
+    }
+
+    /// Why it goes back.
+    pub fn waits(&mut self, why: &str) {
+        self.detail = Some(why.to_owned());
     }
 
     /// The verdict was known.
@@ -222,7 +227,12 @@ impl Entry {
             End::Deferred(code) => say!(info, code.name(), "job {job}: tried again later, {code}: {detail}"),
             End::Divided => say!(info, "divided", "message {job}: {detail}"),
             End::Dismissed => say!(info, "dismissed", "message {job}: {detail}, which asks for nothing"),
-            End::Returned => say!(info, "returned", "job {job}: goes back unspent"),
+            End::Returned => say!(
+                info,
+                "returned",
+                "job {job}: goes back unspent{}{detail}",
+                if detail.is_empty() { "" } else { ": " }
+            ),
             End::GivenBack => say!(info, "given_back", "job {job}: handed back, the worker stops"),
             End::Lost => say!(info, "lost", "job {job}: the broker has taken it back and delivers it again"),
         }
