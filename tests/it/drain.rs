@@ -11,6 +11,7 @@ use crate::harness::broker::{JOBS, PARKED};
 use crate::harness::daemon::Daemon;
 use crate::harness::wait::{EVENTUALLY, SOON, STARTED, eventually, eventually_equals};
 use crate::harness::world::World;
+use crate::images::jpeg;
 
 /// For a process that has nothing to wait for.
 const AT_ONCE: Duration = Duration::from_secs(3);
@@ -313,4 +314,34 @@ async fn in_queues(world: &World) -> u32 {
         Ok(sum)
     })
     .await
+}
+
+/// Restarts are nobody's fault: a job that is handed back each time is neither suspected nor given up.
+#[tokio::test]
+async fn a_job_in_hand_at_many_orderly_restarts_is_none_the_worse() {
+    const RESTARTS: usize = 6;
+
+    let world = World::new("restarts").await;
+    world.simulator.configure(json!({ "faults": "401=100%" })).await;
+    let builder = world.daemon().set("retry.delays", "1s");
+    let mut daemon = builder.clone().start_ready().await;
+    let stored = world.upload("selfie.jpg", jpeg::tiny(1)).await;
+    let job = world.submit(&stored.key).await;
+    for _ in 0..RESTARTS {
+        eventually_equals(
+            "the job to be in hand and the gate closed",
+            EVENTUALLY,
+            (Some(1.0), Some(0.0)),
+            async || (daemon.metric("antispoofd_jobs_in_flight").await, daemon.metric("antispoofd_gate_open").await),
+        )
+        .await;
+        daemon.term();
+        assert!(daemon.wait_exit(STARTED).await.success());
+        daemon = builder.clone().start_ready().await;
+    }
+    world.simulator.configure(json!({ "faults": "" })).await;
+    let event = world.event_for(&job).await;
+    assert!(event.outcome().is_some(), "{}", event.json);
+    assert_eq!(daemon.metric("antispoofd_jobs_run_alone_total").await, Some(0.0), "it is no suspect");
+    world.assert_drained().await;
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Ending, assert_ended, assert_over, send};
 use crate::harness::daemon::DaemonBuilder;
+use crate::harness::wait::{SOON, eventually};
 use crate::harness::world::World;
 use crate::images::{jpeg, sha256};
 
@@ -62,6 +63,29 @@ async fn a_success_that_is_no_verdict_is_set_aside_where_that_is_the_policy() {
         assert_eq!(world.simulator.billed(&sha256(&bytes)).await, 1, "{fault}");
     }
     assert_over(&world, 2, 2).await;
+}
+
+#[tokio::test]
+async fn what_was_set_aside_is_not_paid_for_by_sending_it_again() {
+    let world = World::new("in_doubt_again").await;
+    let _daemon = impatient(&world).set("api.in_doubt", "park").start_ready().await;
+    let bytes = jpeg::tiny(3000);
+    let stored = world.upload("again", bytes.clone()).await;
+    world.simulator.configure(json!({ "faults": "reset-after=x1" })).await;
+    let job = json!({ "id": "again", "key": stored.key });
+    for times in 1..=2 {
+        world.submit_job(job.clone()).await;
+        eventually("its event", SOON, async || match world.events_for("again").await.len() {
+            seen if seen >= times => Ok(()),
+            seen => Err(format!("{seen} events")),
+        })
+        .await;
+    }
+    for event in world.events_for("again").await {
+        assert_eq!(event.failure_code(), Some("api_in_doubt"));
+        assert_eq!(event.json["data"]["check"]["in_doubt"], 1);
+    }
+    assert_eq!(world.simulator.billed(&sha256(&bytes)).await, 1);
 }
 
 #[tokio::test]
