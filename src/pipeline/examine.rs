@@ -305,7 +305,7 @@ where
                 Ok(Found::Answer(answer))
             }
             Err(CallFailure { failure, token_replaced, .. }) => {
-                progress.in_doubt = progress.in_doubt.saturating_add(u32::from(failure.code().may_be_paid()));
+                progress.in_doubt = progress.in_doubt.saturating_add(u32::from(failure.may_be_paid()));
                 Err(Miss::Failed { failure, token_replaced })
             }
         }
