@@ -87,5 +87,5 @@ pub(super) fn stands(mut conclusion: Box<Conclusion>, entry: &mut Entry) -> Exam
 }
 
 pub(super) fn pinned(image: &ImageRef) -> bool {
-    image.version_id.is_some() || image.etag.is_some()
+    image.pin().is_some()
 }
