@@ -15,6 +15,9 @@ mod form;
 /// The events after which there is new content to judge.
 const CREATIONS: [&str; 4] = ["Put", "Post", "Copy", "CompleteMultipartUpload"];
 
+/// Most records in one message. Each becomes a message of its own, confirmed one after the other, while this one waits for its ack.
+const MAX_RECORDS: usize = 1000;
+
 /// Events of the same family that leave the content as it was.
 const ATTRIBUTES: [&str; 4] = ["PutTagging", "DeleteTagging", "PutRetention", "PutLegalHold"];
 
@@ -90,6 +93,12 @@ fn of_records(fields: &Fields<'_>, properties: &Properties) -> Result<Intake, Fa
         .get("Records")
         .and_then(|records| serde_json::from_str(records.get()).ok())
         .ok_or_else(|| malformed("Records: an array, and given once"))?;
+    if records.len() > MAX_RECORDS {
+        return Err(malformed(format!(
+            "Records has {} records; at most {MAX_RECORDS} are read from one message",
+            records.len()
+        )));
+    }
     // What cannot be read is kept: it has an end of its own.
     let asking: Vec<&RawValue> = records.iter().copied().filter(|record| asks(record)).collect();
     match asking.as_slice() {

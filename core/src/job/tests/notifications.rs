@@ -124,6 +124,15 @@ fn several_uploads_are_several_messages_and_each_ends_by_itself() {
 }
 
 #[test]
+fn a_message_has_a_thousand_records_at_most() {
+    let of = |count: usize| json!({ "Records": vec![7; count] });
+    assert!(matches!(read(&of(1000)), Ok(Intake::Several(parts)) if parts.len() == 1000));
+    let refused = read(&of(1001)).expect_err("too many");
+    assert_eq!(refused.failure.code(), Code::MalformedJob);
+    assert!(refused.failure.message().contains("1001 records; at most 1000"), "{}", refused.failure);
+}
+
+#[test]
 fn envelopes_of_aws_are_opened() {
     let inner = records(&[aws("ObjectCreated:Put", "a+b")]);
     let sns = json!({ "Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:x", "Subject": "Amazon S3 Notification",
