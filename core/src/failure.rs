@@ -310,8 +310,14 @@ mod tests {
         let answer = |code, status, sent| Failure::new(code, "x").with_status(status).with_request_sent(sent);
         for status in [502, 504, 520, 522, 524] {
             assert!(answer(Code::ApiUnavailable, status, true).may_be_paid(), "{status}");
-            assert!(!answer(Code::ApiUnavailable, status, false).may_be_paid(), "{status}: the vendor cannot have had the image");
-            assert!(!answer(Code::ApiRejected, status, true).may_be_paid(), "{status}: api.statuses says that it is no gateway's");
+            assert!(
+                !answer(Code::ApiUnavailable, status, false).may_be_paid(),
+                "{status}: the vendor cannot have had the image"
+            );
+            assert!(
+                !answer(Code::ApiRejected, status, true).may_be_paid(),
+                "{status}: api.statuses says that it is no gateway's"
+            );
         }
         for status in [408, 500, 501, 503, 519, 525] {
             assert!(!answer(Code::ApiUnavailable, status, true).may_be_paid(), "{status}");

@@ -204,16 +204,27 @@ mod tests {
 
     #[test]
     fn a_forged_count_is_believed_up_to_a_limit_and_breaks_no_sum() {
-        for (forged, believed) in
-            [(i64::MIN, 0), (-1, 0), (7, 7), (1_000_001, MOST_BELIEVED), (4_294_967_295, MOST_BELIEVED), (i64::MAX, MOST_BELIEVED)]
-        {
+        for (forged, believed) in [
+            (i64::MIN, 0),
+            (-1, 0),
+            (7, 7),
+            (1_000_001, MOST_BELIEVED),
+            (4_294_967_295, MOST_BELIEVED),
+            (i64::MAX, MOST_BELIEVED),
+        ] {
             let mut headers = FieldTable::default();
-            for name in [headers::ATTEMPT, headers::IN_DOUBT, headers::REPLAY, headers::DELIVERIES, headers::DELIVERY_COUNT] {
+            for name in
+                [headers::ATTEMPT, headers::IN_DOUBT, headers::REPLAY, headers::DELIVERIES, headers::DELIVERY_COUNT]
+            {
                 headers.insert(name.into(), AMQPValue::LongLongInt(forged));
             }
             let mut lease = JobLease::for_test(BasicProperties::default().with_headers(headers));
             assert_eq!(lease.attempt().count(), believed);
-            assert_eq!((lease.in_doubt(), lease.replay(), lease.deliveries()), (believed, believed, believed), "{forged}");
+            assert_eq!(
+                (lease.in_doubt(), lease.replay(), lease.deliveries()),
+                (believed, believed, believed),
+                "{forged}"
+            );
             lease.redelivered = true;
             assert_eq!(lease.deliveries(), 2 * believed, "{forged}");
         }
