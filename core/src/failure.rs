@@ -271,6 +271,18 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// What somebody else wrote, for a message about it: at most 64 characters, without control characters.
+pub fn quoted(text: &str) -> String {
+    const MOST: usize = 64;
+
+    let mut shown: String = text.chars().filter(|c| !c.is_control()).take(MOST + 1).collect();
+    if let Some((cut, _)) = shown.char_indices().nth(MOST) {
+        shown.truncate(cut);
+        shown.push('…');
+    }
+    shown
+}
+
 fn presentable(mut message: String) -> String {
     if message.len() > MAX_MESSAGE_BYTES {
         let cut = (0..=MAX_MESSAGE_BYTES - '…'.len_utf8()).rev().find(|&at| message.is_char_boundary(at)).unwrap_or(0);
