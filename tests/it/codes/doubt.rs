@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Ending, assert_ended, assert_over, send};
 use crate::harness::daemon::DaemonBuilder;
+use crate::harness::wait::SOON;
 use crate::harness::world::World;
 use crate::images::{jpeg, sha256};
 
