@@ -175,6 +175,7 @@ impl Vendor {
         CallFailure {
             failure: Failure::new(code, format!("the API answered {}", status.as_u16()))
                 .with_status(status.as_u16())
+                .with_request_sent(report.sent())
                 .with_retry_after(wait),
             token_replaced: false,
             sent: report.sent(),

@@ -216,7 +216,7 @@ where
                         // The claim is held until here, so that no other delivery of the job slips in before its end is on record.
                         Plan::Park { .. } => return self.park(lease, known(progress), failure.clone(), entry).await,
                         Plan::TryAgain { tier, spent: attempts } => {
-                            self.give_up(progress.claim.as_deref(), failure.code().may_be_paid()).await;
+                            self.give_up(progress.claim.as_deref(), failure.may_be_paid()).await;
                             return self.defer(lease, tier, Spent { attempts, deliveries: 0, ..spent }, failure).await;
                         }
                         Plan::GiveBack => self.give_up(progress.claim.as_deref(), false).await,
@@ -272,7 +272,7 @@ where
         conclusion.check.in_doubt = known.in_doubt;
         if let Some(key) = &known.key {
             let standing = self.put_on_record(&lease, key, None, &conclusion, known.over.as_deref()).await;
-            self.end_round(key, known.claim.as_deref(), failure.code().may_be_paid()).await;
+            self.end_round(key, known.claim.as_deref(), failure.may_be_paid()).await;
             match standing {
                 OnRecord::Ours => {}
                 OnRecord::Another(end) if end.is_verdict() => {

@@ -20,11 +20,10 @@ use crate::settings;
 use address::Addresses;
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::image::ImageRef;
-use antispoof_core::job::unquoted;
 use antispoof_core::ports::{ImageStore, Opened};
 use bytes::Bytes;
 use credentials::Credentials;
-use http::header::{self, CONTENT_LENGTH, ETAG, HeaderValue};
+use http::header::{self, CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Empty;
 use sign::Signer;
@@ -98,15 +97,10 @@ impl ImageStore for Store {
             }
             return Err(failure);
         }
+        let named = answer::named(&head.headers, image)?;
         let bytes = announced(&head.headers)?;
         within(bytes, self.settings.max_object_bytes)?;
-        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-        Ok(Opened {
-            bytes,
-            etag: text(ETAG.as_str()).map(|etag| unquoted(etag).to_owned()),
-            version_id: text("x-amz-version-id").filter(|version| *version != "null").map(str::to_owned),
-            stream,
-        })
+        Ok(Opened { bytes, etag: named.etag, version_id: named.version_id, stream })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Terminal events: what came of a job, as a CloudEvents 1.0 JSON event with an id that every repetition shares.
 
 use crate::failure::{Code, Failure};
-use crate::image::{Facts, ImageRef};
+use crate::image::{Facts, ImageRef, NULL_VERSION};
 use crate::job::{Origin, short_hash};
 use crate::retry::Attempt;
 use crate::verdict::{Outcome, Verdict};
@@ -316,7 +316,8 @@ fn data<'a>(origin: &'a Origin, conclusion: &'a Conclusion) -> Data<'a> {
 fn event_id(origin: &Origin, conclusion: &Conclusion) -> String {
     let empty = ImageReport::default();
     let image = conclusion.image.as_ref().unwrap_or(&empty);
-    let content = image.version_id.as_deref().or(image.etag.as_deref()).unwrap_or_default();
+    let version = image.version_id.as_deref().filter(|version| *version != NULL_VERSION);
+    let content = version.or(image.etag.as_deref()).unwrap_or_default();
     let (replay, after) = (conclusion.replay.to_be_bytes(), conclusion.after_ms.unwrap_or_default().to_be_bytes());
     let mut parts: Vec<&[u8]> = vec![
         b"event.v1",

@@ -153,12 +153,7 @@ impl Code {
         Self::ALL.iter().copied().find(|code| code.name() == name)
     }
 
-    /// True when the whole request was sent and no verdict came back: the call may have been paid for, and `api.in_doubt` decides about another.
-    pub const fn may_be_paid(self) -> bool {
-        matches!(self, Self::ApiInDoubt | Self::ApiBadResponse)
-    }
-
-    /// True where a second try within the same delivery cannot be a second payment.
+    /// True where a second try within the same delivery cannot be a second payment, unless [`Failure::may_be_paid`] says otherwise.
     ///
     /// An unanswered request and an unreadable success may both have been billed, so they wait for the delay queues and for
     /// `retry.max_attempts`, not for the tight loop.
@@ -206,12 +201,13 @@ pub struct Failure {
     message: String,
     http_status: Option<u16>,
     retry_after: Option<Duration>,
+    request_sent: bool,
 }
 
 impl Failure {
     /// A failure with its explanation: a lowercase fragment, cut at [`MAX_MESSAGE_BYTES`], control characters blanked.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: presentable(message.into()), http_status: None, retry_after: None }
+        Self { code, message: presentable(message.into()), http_status: None, retry_after: None, request_sent: false }
     }
 
     /// Adds the status of the answer that was the failure.
@@ -226,6 +222,24 @@ impl Failure {
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
         self
+    }
+
+    /// Adds whether the other side had the whole request before it answered.
+    #[must_use]
+    pub fn with_request_sent(mut self, sent: bool) -> Self {
+        self.request_sent = sent;
+        self
+    }
+
+    /// True when no verdict came back and the call may have been paid for all the same; then `api.in_doubt` decides about another.
+    ///
+    /// A gateway that had the whole request and says 502, 504 or 520 to 524 does not know what the vendor behind it has done.
+    pub fn may_be_paid(&self) -> bool {
+        match self.code {
+            Code::ApiInDoubt | Code::ApiBadResponse => true,
+            Code::ApiUnavailable => self.request_sent && matches!(self.http_status, Some(502 | 504 | 520..=524)),
+            _ => false,
+        }
     }
 
     /// Why.
@@ -256,6 +270,18 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// What somebody else wrote, for a message about it: at most 64 characters, without control characters.
+pub fn quoted(text: &str) -> String {
+    const MOST: usize = 64;
+
+    let mut shown: String = text.chars().filter(|c| !c.is_control()).take(MOST + 1).collect();
+    if let Some((cut, _)) = shown.char_indices().nth(MOST) {
+        shown.truncate(cut);
+        shown.push('…');
+    }
+    shown
+}
 
 fn presentable(mut message: String) -> String {
     if message.len() > MAX_MESSAGE_BYTES {
@@ -289,6 +315,29 @@ mod tests {
         }
         assert!(!Code::ApiInDoubt.quick(), "it may have been paid for");
         assert!(!Code::ApiBadResponse.quick(), "it may have been paid for");
+    }
+
+    #[test]
+    fn a_gateway_that_had_the_whole_request_leaves_a_doubt() {
+        let answer = |code, status, sent| Failure::new(code, "x").with_status(status).with_request_sent(sent);
+        for status in [502, 504, 520, 522, 524] {
+            assert!(answer(Code::ApiUnavailable, status, true).may_be_paid(), "{status}");
+            assert!(
+                !answer(Code::ApiUnavailable, status, false).may_be_paid(),
+                "{status}: the vendor cannot have had the image"
+            );
+            assert!(
+                !answer(Code::ApiRejected, status, true).may_be_paid(),
+                "{status}: api.statuses says that it is no gateway's"
+            );
+        }
+        for status in [408, 500, 501, 503, 519, 525] {
+            assert!(!answer(Code::ApiUnavailable, status, true).may_be_paid(), "{status}");
+        }
+        for &code in Code::ALL {
+            let doubtful = matches!(code, Code::ApiInDoubt | Code::ApiBadResponse);
+            assert_eq!(Failure::new(code, "x").may_be_paid(), doubtful, "{code}");
+        }
     }
 
     #[test]

@@ -8,6 +8,9 @@ mod jpeg;
 /// How far into a file its frame header may lie, in bytes. Large EXIF, ICC and XMP segments come first in photographs; a megabyte of them is not a selfie.
 pub const MAX_HEADER_BYTES: usize = 1024 * 1024;
 
+/// The version that every object without one has.
+pub const NULL_VERSION: &str = "null";
+
 /// Bytes that tell every known format apart.
 const MAGIC_BYTES: usize = 16;
 
@@ -22,6 +25,20 @@ pub struct ImageRef {
     pub version_id: Option<String>,
     /// Pins the content, without its quotes.
     pub etag: Option<String>,
+}
+
+impl ImageRef {
+    /// What pins the content: a version, else an `ETag`. `None` where different contents can be meant in turn, as by the version `null`: that is
+    /// the version of whatever was written last while versioning was off.
+    pub fn pin(&self) -> Option<&str> {
+        let version = self.version_id.as_deref().filter(|version| *version != NULL_VERSION);
+        version.or(self.etag.as_deref())
+    }
+
+    /// What of the content is asked for: the pin, else the version `null`, else nothing. Different names are different wishes.
+    pub fn asked(&self) -> &str {
+        self.pin().or(self.version_id.as_deref()).unwrap_or_default()
+    }
 }
 
 /// Formats that go through.

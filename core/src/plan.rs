@@ -30,7 +30,7 @@ pub fn plan(failure: &Failure, before: Attempt, policy: &RetryPolicy) -> Plan {
     match failure.code().class() {
         Class::Permanent => Plan::Park { spent, exhausted: false },
         Class::Systemic => Plan::GiveBack,
-        Class::Transient if failure.code().may_be_paid() && policy.in_doubt == InDoubt::Park => {
+        Class::Transient if failure.may_be_paid() && policy.in_doubt == InDoubt::Park => {
             Plan::Park { spent, exhausted: false }
         }
         Class::Transient if spent.count() >= policy.max_attempts => Plan::Park { spent, exhausted: true },
@@ -61,7 +61,8 @@ mod tests {
             for before in [0, 1, 2, 3, u32::MAX] {
                 for in_doubt in [InDoubt::Retry, InDoubt::Park] {
                     let policy = policy(in_doubt);
-                    let decided = plan(&Failure::new(code, "x"), Attempt::spent(before), &policy);
+                    let failure = Failure::new(code, "x");
+                    let decided = plan(&failure, Attempt::spent(before), &policy);
                     match code.class() {
                         Class::Permanent => {
                             assert!(matches!(decided, Plan::Park { exhausted: false, .. }), "{code} {before}");
@@ -72,7 +73,7 @@ mod tests {
                                 assert!(tier < policy.delays.len() && spent.count() < policy.max_attempts);
                             }
                             Plan::Park { exhausted, .. } => {
-                                let parked_by_choice = code.may_be_paid() && in_doubt == InDoubt::Park;
+                                let parked_by_choice = failure.may_be_paid() && in_doubt == InDoubt::Park;
                                 assert_eq!(exhausted, !parked_by_choice, "{code} {before}");
                             }
                             Plan::GiveBack => panic!("{code} spends an attempt"),
@@ -81,6 +82,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_gateway_that_may_have_passed_the_call_on_is_parked_where_doubts_are() {
+        let failure = Failure::new(Code::ApiUnavailable, "x").with_status(504).with_request_sent(true);
+        let parked = plan(&failure, Attempt::spent(0), &policy(InDoubt::Park));
+        assert_eq!(parked, Plan::Park { spent: Attempt::spent(1), exhausted: false });
+        let again = plan(&failure, Attempt::spent(0), &policy(InDoubt::Retry));
+        assert_eq!(again, Plan::TryAgain { tier: 0, spent: Attempt::spent(1) });
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl RetryPolicy {
     /// `done` tries have been made. A wait the other side asked for is honoured where it is no longer than the longest quick wait;
     /// anything longer belongs into a delay queue, where it holds no connection and no permit.
     pub fn quick_wait(&self, failure: &crate::failure::Failure, done: u32, roll: f64) -> Option<Duration> {
-        if !failure.code().quick() || done >= self.quick_attempts {
+        if failure.may_be_paid() || !failure.code().quick() || done >= self.quick_attempts {
             return None;
         }
         let wait = self.quick.wait(done.saturating_sub(1), roll);
@@ -160,6 +160,9 @@ mod tests {
         let late = plain.with_retry_after(Some(Duration::from_secs(6)));
         assert_eq!(policy.quick_wait(&late, 1, 0.5), None);
         assert_eq!(policy.quick_wait(&Failure::new(Code::ApiInDoubt, "x"), 1, 0.5), None);
+        let gateway = Failure::new(Code::ApiUnavailable, "x").with_status(502);
+        assert!(policy.quick_wait(&gateway, 1, 0.5).is_some(), "the image was not there whole");
+        assert_eq!(policy.quick_wait(&gateway.with_request_sent(true), 1, 0.5), None, "it may be paid for");
     }
 
     #[test]

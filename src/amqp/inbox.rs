@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// Most that a count in a header is taken for. No worker gets there, and whoever forges more gains nothing and breaks no sum.
+const MOST_BELIEVED: u32 = 1_000_000;
+
 /// Where leases arrive. Those of a session that is gone are dropped here: the broker delivers them again.
 #[derive(Debug)]
 pub struct Inbox {
@@ -135,7 +138,7 @@ impl JobLease {
 
     fn count(&self, name: &str) -> u32 {
         let number = headers::number(&self.raw, name).unwrap_or_default().max(0);
-        u32::try_from(number).unwrap_or(u32::MAX)
+        u32::try_from(number).map_or(MOST_BELIEVED, |number| number.min(MOST_BELIEVED))
     }
 }
 
@@ -190,6 +193,40 @@ impl Drop for JobLease {
                     tracing::debug!("a dropped message could not be handed back; its channel is closing");
                 }
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapin::types::{AMQPValue, FieldTable};
+
+    #[test]
+    fn a_forged_count_is_believed_up_to_a_limit_and_breaks_no_sum() {
+        for (forged, believed) in [
+            (i64::MIN, 0),
+            (-1, 0),
+            (7, 7),
+            (1_000_001, MOST_BELIEVED),
+            (4_294_967_295, MOST_BELIEVED),
+            (i64::MAX, MOST_BELIEVED),
+        ] {
+            let mut headers = FieldTable::default();
+            for name in
+                [headers::ATTEMPT, headers::IN_DOUBT, headers::REPLAY, headers::DELIVERIES, headers::DELIVERY_COUNT]
+            {
+                headers.insert(name.into(), AMQPValue::LongLongInt(forged));
+            }
+            let mut lease = JobLease::for_test(BasicProperties::default().with_headers(headers));
+            assert_eq!(lease.attempt().count(), believed);
+            assert_eq!(
+                (lease.in_doubt(), lease.replay(), lease.deliveries()),
+                (believed, believed, believed),
+                "{forged}"
+            );
+            lease.redelivered = true;
+            assert_eq!(lease.deliveries(), 2 * believed, "{forged}");
         }
     }
 }

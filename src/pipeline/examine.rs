@@ -177,7 +177,7 @@ where
             Err(Away) => return Examined::LedgerAway,
         }
         let examined = if lease.deliveries() >= DELIVERY_LIMIT {
-            let message = format!("delivered {} times without an end", lease.deliveries() + 1);
+            let message = format!("delivered {} times without an end", lease.deliveries().saturating_add(1));
             Examined::Failed(Failure::new(Code::DeliveryLimit, message))
         } else {
             self.tries(lease, job, &claim, probing, progress, entry).await
@@ -364,7 +364,7 @@ where
                 Ok(Found::Answer(answer))
             }
             Err(CallFailure { failure, token_replaced, .. }) => {
-                progress.in_doubt += u32::from(failure.code().may_be_paid());
+                progress.in_doubt = progress.in_doubt.saturating_add(u32::from(failure.may_be_paid()));
                 Err(Miss::Failed { failure, token_replaced })
             }
         }

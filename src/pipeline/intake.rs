@@ -31,6 +31,10 @@ where
         entry.is(format!("divided into {} jobs", bodies.len()));
         let mut last = None;
         for body in bodies {
+            // Handed back, it is divided again from its beginning, into the same jobs.
+            if self.stop.soft().is_cancelled() {
+                return self.stopped(lease).await;
+            }
             last = self.persist(&lease, || self.broker.divide(&lease, body)).await;
             if last.is_none() {
                 return End::Lost;

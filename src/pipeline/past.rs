@@ -43,7 +43,7 @@ where
             }
             let code = Code::from_name(code);
             // To call again for what may have been paid for is a person's decision, and a replay is how it is told.
-            let to_be_asked = self.rules.policy.in_doubt == InDoubt::Park && code.is_some_and(Code::may_be_paid);
+            let to_be_asked = self.rules.policy.in_doubt == InDoubt::Park && conclusion.check.in_doubt > 0;
             if lease.seen_before(conclusion.at_ms) || to_be_asked {
                 return Past::Stands;
             }
@@ -97,5 +97,5 @@ pub(super) fn stands(mut conclusion: Box<Conclusion>, in_doubt: u32, entry: &mut
 }
 
 pub(super) fn pinned(image: &ImageRef) -> bool {
-    image.version_id.is_some() || image.etag.is_some()
+    image.pin().is_some()
 }

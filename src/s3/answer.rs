@@ -2,8 +2,10 @@
 
 use super::stream::ObjectStream;
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::image::ImageRef;
+use antispoof_core::image::{ImageRef, NULL_VERSION};
+use antispoof_core::job::unquoted;
 use futures_util::StreamExt as _;
+use http::header::ETAG;
 use http::{HeaderMap, StatusCode};
 
 /// S3's error documents are a few hundred bytes.
@@ -22,6 +24,45 @@ const IMPOSSIBLE: [&str; 7] = [
 ];
 
 const EXPIRED: [&str; 3] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"];
+
+/// Longest `ETag` or version id that is taken. S3's have 35 and 32 characters; these go into events, requests and keys.
+const MOST_NAME_BYTES: usize = 1024;
+
+/// What a store says of the content that it sends: `None` for what it does not say, or says at an absurd length.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Named {
+    /// Without quotes.
+    pub(super) etag: Option<String>,
+    pub(super) version_id: Option<String>,
+}
+
+/// Reads the names of the content, and holds them against what was asked for: not every store heeds `If-Match` and `versionId`.
+pub(super) fn named(headers: &HeaderMap, image: &ImageRef) -> Result<Named, Failure> {
+    let text = |name: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok())?;
+        (1..=MOST_NAME_BYTES).contains(&value.len()).then_some(value)
+    };
+    let etag = text(ETAG.as_str()).map(unquoted);
+    let version = text("x-amz-version-id");
+    let changed = |message: &str| Err(Failure::new(Code::ObjectChanged, message));
+    if image.etag.is_some() && image.etag.as_deref() != etag {
+        return changed("the store sent another ETag than the pinned one, or none: it does not heed If-Match");
+    }
+    match (image.version_id.as_deref(), version) {
+        (Some(asked), Some(sent)) if asked != sent => {
+            return changed("the store sent another version than the pinned one: it does not heed versionId");
+        }
+        // The pinned ETag has come, and says more.
+        (Some(asked), None) if asked != NULL_VERSION && image.etag.is_none() => {
+            return changed("the store does not say that it sent the pinned version");
+        }
+        _ => {}
+    }
+    Ok(Named {
+        etag: etag.map(str::to_owned),
+        version_id: version.filter(|version| *version != NULL_VERSION).map(str::to_owned),
+    })
+}
 
 /// Reads the error document and says what it means for the job.
 pub(super) async fn refused(
@@ -47,10 +88,11 @@ pub(super) fn credentials_expired(failure: &Failure) -> bool {
 }
 
 fn classify(status: StatusCode, error: &str, delete_marker: bool, image: &ImageRef) -> Failure {
-    let pinned = image.version_id.is_some();
+    // What is not there under the version "null" may be written yet.
+    let pinned = image.version_id.as_ref().is_some_and(|version| version != NULL_VERSION);
     let (code, what) = match (status.as_u16(), error) {
         (412, _) => (Code::ObjectChanged, "the object no longer has the pinned ETag"),
-        (404, "NoSuchVersion") => (Code::ObjectChanged, "the pinned version is gone"),
+        (404, "NoSuchVersion") if pinned => (Code::ObjectChanged, "the pinned version is gone"),
         (405, _) if pinned => (Code::ObjectChanged, "the pinned version is a delete marker"),
         (400, "InvalidArgument") if pinned => (Code::ObjectChanged, "the store does not know such a version id"),
         (400, _) if IMPOSSIBLE.contains(&error) => {
@@ -97,11 +139,14 @@ mod tests {
     fn every_answer_has_a_meaning() {
         let plain = ImageRef { bucket: "b".to_owned(), key: "k".to_owned(), version_id: None, etag: None };
         let pinned = ImageRef { version_id: Some("1".to_owned()), ..plain.clone() };
+        let null = ImageRef { version_id: Some("null".to_owned()), ..plain.clone() };
         for (status, error, image, code) in [
             (404, "NoSuchKey", &plain, Code::ObjectNotFound),
             (404, "", &plain, Code::ObjectNotFound),
             (404, "NoSuchBucket", &plain, Code::ObjectNotFound),
             (404, "NoSuchVersion", &pinned, Code::ObjectChanged),
+            (404, "NoSuchVersion", &null, Code::ObjectNotFound),
+            (405, "MethodNotAllowed", &null, Code::StoreUnavailable),
             (405, "MethodNotAllowed", &pinned, Code::ObjectChanged),
             (400, "InvalidArgument", &pinned, Code::ObjectChanged),
             (400, "InvalidArgument", &plain, Code::StoreUnavailable),
@@ -125,6 +170,51 @@ mod tests {
             assert_eq!(failure.code(), code, "{status} {error}");
             assert!(failure.message().contains(error));
             assert_eq!(credentials_expired(&failure), error == "ExpiredToken");
+        }
+    }
+
+    #[test]
+    fn what_is_sent_is_held_against_what_was_asked_for() {
+        let image = |version: Option<&str>, etag: Option<&str>| ImageRef {
+            bucket: "b".to_owned(),
+            key: "k".to_owned(),
+            version_id: version.map(str::to_owned),
+            etag: etag.map(str::to_owned),
+        };
+        let sent = |version: Option<&str>, etag: Option<&str>| {
+            let version =
+                version.map(|value| ("x-amz-version-id".parse().expect("a name"), value.parse().expect("a value")));
+            let etag = etag.map(|value| (ETAG, value.parse().expect("a value")));
+            HeaderMap::from_iter([version, etag].into_iter().flatten())
+        };
+        for (asked, answer, version, etag) in [
+            (image(None, None), sent(None, None), None, None),
+            (image(None, None), sent(Some("v"), Some("\"e\"")), Some("v"), Some("e")),
+            (image(None, Some("e")), sent(None, Some("W/\"e\"")), None, Some("e")),
+            (image(Some("v"), None), sent(Some("v"), None), Some("v"), None),
+            (image(Some("v"), Some("e")), sent(None, Some("e")), None, Some("e")),
+            (image(Some("null"), None), sent(Some("null"), Some("\"e\"")), None, Some("e")),
+            (image(Some("null"), None), sent(None, Some("\"e\"")), None, Some("e")),
+            (image(None, None), sent(Some(&"v".repeat(1025)), Some(&"e".repeat(1025))), None, None),
+        ] {
+            let expected = Named { etag: etag.map(str::to_owned), version_id: version.map(str::to_owned) };
+            assert_eq!(named(&answer, &asked), Ok(expected), "{asked:?}");
+        }
+        for (asked, answer) in [
+            (image(None, Some("e")), sent(None, Some("\"f\""))),
+            (image(None, Some("e")), sent(Some("v"), None)),
+            (image(Some("v"), None), sent(Some("w"), Some("\"e\""))),
+            (image(Some("v"), None), sent(None, Some("\"e\""))),
+            (image(Some("v"), None), sent(Some("null"), None)),
+            (image(Some("null"), None), sent(Some("v"), None)),
+            (image(Some("v"), Some("e")), sent(Some("w"), Some("\"e\""))),
+            (image(Some("v"), Some("e")), sent(Some("v"), Some("\"f\""))),
+        ] {
+            assert_eq!(
+                named(&answer, &asked).expect_err("another").code(),
+                Code::ObjectChanged,
+                "{asked:?} {answer:?}"
+            );
         }
     }
 

@@ -126,7 +126,7 @@ impl Entry {
         }
         let code = failed.map_or("ok", |call| call.failure.code().name());
         metrics.api_requests.get_or_create(&[("code", code)]).inc();
-        if failed.is_some_and(|call| call.failure.code().may_be_paid()) {
+        if failed.is_some_and(|call| call.failure.may_be_paid()) {
             metrics.in_doubt.inc();
         }
     }

@@ -49,8 +49,9 @@ where
         );
         let metrics = self.pipeline.journal.metrics();
         metrics.alone_now.set(1);
-        self.caution.send_replace(Caution::Nobody);
-        match self.hush(inbox).await {
+        let before = self.caution.send_replace(Caution::Nobody);
+        let mut put_off = false;
+        match self.hush(inbox, &mut put_off).await {
             Hush::Alone(all) => {
                 metrics.alone.inc();
                 let running = self.start(suspect, all);
@@ -62,11 +63,13 @@ where
         }
         metrics.alone_now.set(0);
         let shortest = self.pipeline.rules.policy.delays.first().copied().unwrap_or_default();
-        self.caution.send_replace(Caution::OneUntil(Instant::now() + shortest + STRAGGLERS));
+        let now = Instant::now();
+        let back = put_off.then(|| now + shortest + STRAGGLERS);
+        self.caution.send_replace(before.or_until(back, now));
     }
 
-    /// Waits until everything else has found its end and nothing more is delivered.
-    async fn hush(&self, inbox: &mut impl Arrivals<B::Lease>) -> Hush {
+    /// Waits until everything else has found its end and nothing more is delivered. Tells of other suspects that were put off meanwhile.
+    async fn hush(&self, inbox: &mut impl Arrivals<B::Lease>, put_off: &mut bool) -> Hush {
         let limit = Instant::now() + PATIENCE;
         loop {
             let quiet = async {
@@ -85,6 +88,7 @@ where
             };
             let Some(lease) = arrived else { return Hush::Stopped };
             if Self::suspects(&lease) {
+                *put_off = true;
                 self.postpone(lease).await;
             } else if let Some(Ok(permit)) = self.permit().await {
                 self.start(lease, permit);

@@ -21,6 +21,16 @@ pub(super) enum Caution {
 }
 
 impl Caution {
+    /// What it is after a suspect: those that were put off come `back`, or others still do that had been put off before. A producer that marks
+    /// its messages as suspects slows nothing down by that alone.
+    pub(super) fn or_until(self, back: Option<Instant>, now: Instant) -> Self {
+        match (back, self) {
+            (Some(end), _) => Self::OneUntil(end),
+            (None, Self::OneUntil(end)) if end > now => self,
+            (None, _) => Self::None,
+        }
+    }
+
     fn demand(self) -> Demand {
         match self {
             Self::None => Demand::Full,
@@ -74,5 +84,22 @@ where
                 });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn only_suspects_that_are_expected_back_slow_the_others_down() {
+        let now = Instant::now();
+        let (sooner, later) = (now + Duration::from_secs(1), now + Duration::from_secs(15));
+        assert_eq!(Caution::None.or_until(None, now), Caution::None);
+        assert_eq!(Caution::None.or_until(Some(later), now), Caution::OneUntil(later));
+        assert_eq!(Caution::OneUntil(sooner).or_until(None, now), Caution::OneUntil(sooner), "others are on their way");
+        assert_eq!(Caution::OneUntil(sooner).or_until(Some(later), now), Caution::OneUntil(later));
+        assert_eq!(Caution::OneUntil(now).or_until(None, now), Caution::None, "that is over");
     }
 }

@@ -212,7 +212,7 @@ fn assert_parked(message: &Message, sent: &Sent, ending: Ending) {
     if let Some(status) = ending.http_status {
         assert_eq!(take("as-http-status"), status);
     }
-    if ["api_in_doubt", "api_bad_response"].contains(&ending.code) {
+    if ["api_in_doubt", "api_bad_response"].contains(&ending.code) || ending.http_status == Some(504) {
         assert_eq!(take("as-in-doubt"), ending.attempts, "{about}: a call in doubt for each attempt");
     }
     assert!(headers.is_empty(), "{about}: more headers than there should be: {headers:?}");

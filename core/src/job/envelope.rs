@@ -75,6 +75,5 @@ impl Envelope {
 }
 
 fn derived_id(image: &ImageRef) -> String {
-    let version = image.version_id.as_deref().or(image.etag.as_deref()).unwrap_or_default();
-    short_hash("obj-", &[image.bucket.as_bytes(), image.key.as_bytes(), version.as_bytes()])
+    short_hash("obj-", &[image.bucket.as_bytes(), image.key.as_bytes(), image.asked().as_bytes()])
 }

@@ -3,7 +3,7 @@
 use super::envelope::Envelope;
 use super::fields::Fields;
 use super::{Admission, Job, Origin, Properties, cloud_event, malformed, notification, object, salvage, unsupported};
-use crate::failure::Failure;
+use crate::failure::{Failure, quoted};
 use crate::image::ImageRef;
 
 /// A job is a few hundred bytes, a notification a thousand; more than this is somebody's mistake (an image in the message).
@@ -88,15 +88,16 @@ fn mode(properties: &Properties) -> Result<Mode, Failure> {
     let binary = properties.cloud_event.whole();
     let given = properties.content_type.as_deref().unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let shown = quoted(&essence);
     match essence.as_str() {
         "application/cloudevents+json" => Ok(Mode::Structured),
         _ if essence.starts_with("application/cloudevents") => Err(unsupported(format!(
-            "content_type is \"{essence}\"; of the forms of a CloudEvent, application/cloudevents+json is read, one event a message"
+            "content_type is \"{shown}\"; of the forms of a CloudEvent, application/cloudevents+json is read, one event a message"
         ))),
         "" | "application/json" => Ok(if binary { Mode::Binary } else { Mode::Plain }),
         _ if binary && cloud_event::is_json(&essence) => Ok(Mode::Binary),
         _ => Err(unsupported(format!(
-            "content_type is \"{essence}\"; a job is sent as application/json or application/cloudevents+json"
+            "content_type is \"{shown}\"; a job is sent as application/json or application/cloudevents+json"
         ))),
     }
 }

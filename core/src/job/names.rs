@@ -71,7 +71,8 @@ fn is_token(text: &str, max: usize) -> bool {
     (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// An entity tag without the quotes that HTTP puts around it.
+/// An entity tag without the quotes that HTTP puts around it, and without the mark of a weak one before them.
 pub fn unquoted(etag: &str) -> &str {
-    etag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(etag)
+    let quoted = etag.strip_prefix("W/").filter(|rest| rest.starts_with('"')).unwrap_or(etag);
+    quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(etag)
 }

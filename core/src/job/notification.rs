@@ -15,6 +15,39 @@ mod form;
 /// The events after which there is new content to judge.
 const CREATIONS: [&str; 4] = ["Put", "Post", "Copy", "CompleteMultipartUpload"];
 
+/// Families of events whose every kind leaves the content as it was, or takes it away. What is not listed is not known, and not dismissed.
+const OTHER_FAMILIES: [&str; 10] = [
+    "ObjectRemoved",
+    "ObjectTagging",
+    "ObjectAcl",
+    "ObjectRestore",
+    "ObjectAccessed",
+    "ObjectTransition",
+    "Replication",
+    "LifecycleExpiration",
+    "LifecycleDelMarkerExpiration",
+    "Scanner",
+];
+
+/// The same, of names without a kind.
+const OTHER_EVENTS: [&str; 3] = ["ReducedRedundancyLostObject", "LifecycleTransition", "IntelligentTiering"];
+
+/// The same, of EventBridge.
+const OTHER_DETAILS: [&str; 9] = [
+    "Object Deleted",
+    "Object Restore Initiated",
+    "Object Restore Completed",
+    "Object Restore Expired",
+    "Object Storage Class Changed",
+    "Object Access Tier Changed",
+    "Object ACL Updated",
+    "Object Tags Added",
+    "Object Tags Deleted",
+];
+
+/// Most records in one message. Each becomes a message of its own, confirmed one after the other, while this one waits for its ack.
+const MAX_RECORDS: usize = 1000;
+
 /// Events of the same family that leave the content as it was.
 const ATTRIBUTES: [&str; 4] = ["PutTagging", "DeleteTagging", "PutRetention", "PutLegalHold"];
 
@@ -76,7 +109,14 @@ fn in_sns_envelope(fields: &Fields<'_>) -> Option<Result<String, Failure>> {
 }
 
 fn bare(fields: &Fields<'_>, properties: &Properties) -> Option<Result<Intake, Failure>> {
-    if fields.text("Event").is_some_and(|event| event == "s3:TestEvent") {
+    let is_test = fields.text("Event").is_some_and(|event| event == "s3:TestEvent");
+    let several = [is_test, fields.has("detail-type"), fields.has("Records")].into_iter().filter(|it| *it).count() > 1;
+    if several {
+        return Some(Err(unsupported(
+            "the body is more than one kind of notification (s3:TestEvent, detail-type, Records)",
+        )));
+    }
+    if is_test {
         return Some(Ok(Intake::Nothing(NothingAsked::new("s3:TestEvent"))));
     }
     if fields.has("detail-type") && fields.text("source").is_some_and(|source| source == "aws.s3") {
@@ -90,6 +130,12 @@ fn of_records(fields: &Fields<'_>, properties: &Properties) -> Result<Intake, Fa
         .get("Records")
         .and_then(|records| serde_json::from_str(records.get()).ok())
         .ok_or_else(|| malformed("Records: an array, and given once"))?;
+    if records.len() > MAX_RECORDS {
+        return Err(malformed(format!(
+            "Records has {} records; at most {MAX_RECORDS} are read from one message",
+            records.len()
+        )));
+    }
     // What cannot be read is kept: it has an end of its own.
     let asking: Vec<&RawValue> = records.iter().copied().filter(|record| asks(record)).collect();
     match asking.as_slice() {
@@ -107,13 +153,16 @@ fn alone(record: &RawValue) -> Vec<u8> {
 
 fn asks(record: &RawValue) -> bool {
     let Ok(record) = serde_json::from_str::<Record>(record.get()) else { return true };
+    if !record.is_s3() || !record.is_version_2() {
+        return true;
+    }
     match record.event() {
         Some(("ObjectCreated", kind)) if CREATIONS.contains(&kind) => {
             !record.s3.as_ref().is_some_and(|s3| s3.object.marks_a_folder())
         }
         Some(("ObjectCreated", kind)) => !ATTRIBUTES.contains(&kind),
-        Some(_) => !record.is_s3(),
-        None => true,
+        Some((family, _)) => !OTHER_FAMILIES.contains(&family),
+        None => !OTHER_EVENTS.contains(&record.bare_name()),
     }
 }
 
@@ -128,7 +177,7 @@ fn of_record(record: &RawValue, properties: &Properties) -> Result<Job, Failure>
     if !record.is_s3() {
         return Err(unsupported("eventSource: notifications of a bucket are read (aws:s3, minio:s3, rustfs:s3)"));
     }
-    if record.version.as_ref().is_some_and(|version| !version.starts_with("2.")) {
+    if !record.is_version_2() {
         return Err(unsupported("eventVersion: 2.x is read"));
     }
     match record.event() {
@@ -149,12 +198,12 @@ fn of_record(record: &RawValue, properties: &Properties) -> Result<Job, Failure>
 /// Its keys are taken as they are: unlike those of the other notifications, they are not encoded.
 fn of_event_bridge(fields: &Fields<'_>, properties: &Properties) -> Result<Intake, Failure> {
     let kind = fields.text("detail-type").unwrap_or_default();
-    if !kind.starts_with("Object ") {
-        return Err(unsupported("detail-type: is not known; Object Created is a job"));
-    }
-    if kind != "Object Created" {
+    if OTHER_DETAILS.contains(&kind.as_str()) {
         let kind: String = kind.chars().filter(char::is_ascii_graphic).take(64).collect();
         return Ok(Intake::Nothing(NothingAsked::new(format!("an EventBridge event {kind}"))));
+    }
+    if kind != "Object Created" {
+        return Err(unsupported("detail-type: is not known; Object Created is a job"));
     }
     let detail = fields.get("detail").ok_or_else(|| malformed("the EventBridge event has no detail"))?;
     let Entity { bucket, object } = typed(detail, "detail")?;
@@ -190,7 +239,15 @@ impl Object {
 impl Record {
     /// Family and kind. AWS leaves out the `s3:` that the others write.
     fn event(&self) -> Option<(&str, &str)> {
-        self.name.strip_prefix("s3:").unwrap_or(&self.name).split_once(':')
+        self.bare_name().split_once(':')
+    }
+
+    fn bare_name(&self) -> &str {
+        self.name.strip_prefix("s3:").unwrap_or(&self.name)
+    }
+
+    fn is_version_2(&self) -> bool {
+        self.version.as_ref().is_none_or(|version| version.starts_with("2."))
     }
 
     fn is_s3(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use super::envelope::Envelope;
 use super::{Admission, Job, check_metadata, malformed, names};
-use crate::failure::Failure;
+use crate::failure::{Failure, quoted};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -62,8 +62,17 @@ pub(super) fn without_values(message: &str) -> String {
     match (message.starts_with("invalid "), message.split_once(", expected ")) {
         (true, Some((_, expected))) => format!("a value has the wrong type, expected {expected}"),
         (true, None) => "a value has the wrong type".to_owned(),
-        (false, _) => message.to_owned(),
+        (false, _) => with_short_name(message),
     }
+}
+
+/// The complaint with a name of the sender's own choice cut short. The name can hold anything, also what looks like the end of it.
+fn with_short_name(message: &str) -> String {
+    const BEFORE: &str = "unknown field `";
+    const AFTER: &str = "`, expected ";
+
+    let named = message.strip_prefix(BEFORE).and_then(|rest| rest.rsplit_once(AFTER));
+    named.map_or_else(|| message.to_owned(), |(name, after)| format!("{BEFORE}{}{AFTER}{after}", quoted(name)))
 }
 
 fn expiry(text: &str) -> Result<OffsetDateTime, Failure> {

@@ -61,6 +61,7 @@ pub enum OpenError {
 pub(super) fn open(path: &Path, check: bool) -> Result<Database, OpenError> {
     let failed = |source| OpenError::Io { path: path.to_owned(), source };
     let file = private(path).map_err(failed)?;
+    let ours = file.try_clone().map_err(failed)?;
     // A damaged file can make the database panic instead of saying so.
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let backend = FileBackend::new(file)?;
@@ -71,7 +72,11 @@ pub(super) fn open(path: &Path, check: bool) -> Result<Database, OpenError> {
         Err(_) => return Err(damaged(path, "reading it failed")),
     };
     match catch_unwind(AssertUnwindSafe(|| schema(&database))) {
-        Ok(Ok(Some(SCHEMA))) => Ok(database),
+        Ok(Ok(Some(SCHEMA))) => {
+            // Only now: what turns out to be somebody else's file stays as it is.
+            close_to_others(&ours, path).map_err(failed)?;
+            Ok(database)
+        }
         Ok(Ok(Some(other))) => {
             let why = format!("it has layout {other}, this version of antispoofd reads layout {SCHEMA}");
             Err(OpenError::Foreign { path: path.to_owned(), why })
@@ -105,24 +110,29 @@ pub(super) fn schema(database: &Database) -> Result<Option<u64>, redb::Error> {
     Ok(read.open_table(META)?.get("schema")?.map(|number| number.value()))
 }
 
-/// A file for this user only. A new one is in its folder for good when this returns.
+/// A new or empty file is for this user only, and in its folder for good when this returns.
 fn private(path: &Path) -> io::Result<fs::File> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    if metadata.permissions().mode() & 0o077 != 0 {
+    if metadata.len() == 0 {
+        close_to_others(&file, path)?;
+        if let Some(folder) = path.parent() {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            fs::File::open(folder)?.sync_all()?;
+        }
+    }
+    Ok(file)
+}
+
+fn close_to_others(file: &fs::File, path: &Path) -> io::Result<()> {
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
         file.set_permissions(Permissions::from_mode(0o600))?;
         tracing::warn!("the ledger {} could be read by others: it is now for its owner only", path.display());
     }
-    if metadata.len() == 0
-        && let Some(folder) = path.parent()
-    {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        fs::File::open(folder)?.sync_all()?;
-    }
-    Ok(file)
+    Ok(())
 }
 
 fn explain(path: &Path, error: DatabaseError) -> OpenError {

@@ -124,8 +124,11 @@ async fn a_ledger_of_another_layout_and_another_program_s_database_are_refused()
         write.open_table(definition).expect("a table").insert("schema", value).expect("insert");
         write.commit().expect("commit");
         drop(database);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("a mode");
         let error = open(&path).await.expect_err("refused");
         assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+        let mode = fs::metadata(&path).expect("the file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o644, "{name} is somebody else's, and stays as it was");
     }
     let error = open(folder.path()).await.expect_err("a folder");
     assert!(matches!(error, OpenError::Io { .. }), "{error}");

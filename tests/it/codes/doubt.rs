@@ -89,6 +89,29 @@ async fn what_was_set_aside_is_not_paid_for_by_sending_it_again() {
 }
 
 #[tokio::test]
+async fn what_a_gateway_gave_up_may_have_been_paid_for() {
+    let world = World::new("gateway").await;
+    world.simulator.configure(json!({ "faults": "504=100%" })).await;
+    let bytes = jpeg::tiny(3000);
+    let stored = world.upload("gateway", bytes.clone()).await;
+    let mut daemon = impatient(&world).set("api.in_doubt", "retry").start_ready().await;
+    let tried = send(&world, "tried", json!({ "key": stored.key })).await;
+    let event = world.event_for(&tried.id).await;
+    assert_eq!(event.json["data"]["check"]["in_doubt"], 2, "{}", event.json);
+    assert_ended(&world, &[(tried, Ending::at_once("api_unavailable", "504").status(504).after(2))]).await;
+    assert_eq!(world.simulator.stats().await["calls"], 2, "a call for each attempt: no quick tries");
+    assert_eq!(daemon.metric("antispoofd_api_in_doubt_total").await, Some(2.0));
+    daemon.term();
+    daemon.wait_exit(SOON).await;
+
+    let _daemon = impatient(&world).set("api.in_doubt", "park").start_ready().await;
+    let parked = send(&world, "parked", json!({ "key": stored.key })).await;
+    assert_ended(&world, &[(parked, Ending::at_once("api_unavailable", "504").status(504))]).await;
+    assert_eq!(world.simulator.stats().await["calls"], 3);
+    assert_over(&world, 2, 2).await;
+}
+
+#[tokio::test]
 async fn a_success_that_is_no_verdict_is_never_one() {
     let world = World::new("api_bad_response").await;
     let _daemon = impatient(&world).start_ready().await;

@@ -84,6 +84,10 @@ fn what_is_no_new_content_asks_for_nothing() {
         "ObjectTagging:Put",
         "LifecycleExpiration:Delete",
         "ObjectRestore:Completed",
+        "ObjectAcl:Put",
+        "s3:Replication:OperationFailedReplication",
+        "ReducedRedundancyLostObject",
+        "IntelligentTiering",
     ] {
         let said = nothing(&records(&[aws(event, "a"), aws(event, "b")]));
         assert_eq!(said, format!("a notification of {event}"));
@@ -121,6 +125,44 @@ fn several_uploads_are_several_messages_and_each_ends_by_itself() {
     assert_eq!(job(&records(&twice)).image().key, "a", "one is left, and goes on at once");
     let refused = Job::decode(records(&bodies).to_string().as_bytes(), &Properties::default(), &Admission::default());
     assert_eq!(refused.expect_err("more than one").code(), Code::UnsupportedMessage);
+}
+
+#[test]
+fn what_is_not_known_is_not_dismissed() {
+    let test = |more: Value| {
+        let mut body = json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "kyc-uploads" });
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        body
+    };
+    let of = |event: &str, version: &str, source: &str| {
+        let mut record = aws(event, "a");
+        (record["eventVersion"], record["eventSource"]) = (version.into(), source.into());
+        records(&[record])
+    };
+    for body in [
+        test(records(&[aws("ObjectCreated:Put", "a")])),
+        test(records(&[aws("ObjectRemoved:Delete", "a")])),
+        test(json!({ "detail-type": "Object Deleted", "source": "aws.s3" })),
+        of("objectCreated:Put", "2.1", "aws:s3"),
+        of("OBJECTREMOVED:Delete", "2.1", "aws:s3"),
+        of("ObjectPainted:Blue", "2.1", "aws:s3"),
+        of("ReducedRedundancy", "2.1", "aws:s3"),
+        of("ObjectRemoved:Delete", "3.0", "aws:s3"),
+        of("ObjectRemoved:Delete", "2.1", "aws:sqs"),
+        json!({ "detail-type": "Object Painted", "source": "aws.s3" }),
+    ] {
+        let refused = read(&body).expect_err("somebody may wait for it");
+        assert_eq!(refused.failure.code(), Code::UnsupportedMessage, "{body}");
+    }
+}
+
+#[test]
+fn a_message_has_a_thousand_records_at_most() {
+    let of = |count: usize| json!({ "Records": vec![7; count] });
+    assert!(matches!(read(&of(1000)), Ok(Intake::Several(parts)) if parts.len() == 1000));
+    let refused = read(&of(1001)).expect_err("too many");
+    assert_eq!(refused.failure.code(), Code::MalformedJob);
+    assert!(refused.failure.message().contains("1001 records; at most 1000"), "{}", refused.failure);
 }
 
 #[test]

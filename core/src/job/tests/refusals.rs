@@ -80,3 +80,21 @@ fn two_bodies_with_one_name_have_two_events_and_one_body_has_one() {
     assert_ne!(id(r#"{"id":"kyc-1","kye":"a"}"#), id(r#"{"id":"kyc-1","kye":"b"}"#));
     assert_eq!(id("one"), id("one"));
 }
+
+#[test]
+fn what_a_sender_wrote_is_repeated_shortly_and_without_control_characters() {
+    let name = format!("a\u{7}`, expected {}", "x".repeat(3000));
+    let body = serde_json::json!({ "key": "a", name: 1 }).to_string();
+    let kind = format!("text/{}", "y".repeat(200));
+    let typed = Properties { content_type: Some(kind), ..Properties::default() };
+    for (body, properties, says) in [
+        (body.as_str(), Properties::default(), "unknown field `a`, expected xxx"),
+        ("{}", typed, "content_type is \"text/yyy"),
+    ] {
+        let failure = Job::decode(body.as_bytes(), &properties, &Admission::default()).expect_err("no job");
+        let message = failure.message();
+        assert!(message.contains(says) && message.contains('…'), "{message}");
+        assert!(message.len() < 300 && !message.contains(char::is_control), "{message}");
+        assert!(!message.contains(&"x".repeat(64)) && !message.contains(&"y".repeat(64)), "{message}");
+    }
+}
