@@ -185,7 +185,7 @@ mod tests {
             let version =
                 version.map(|value| ("x-amz-version-id".parse().expect("a name"), value.parse().expect("a value")));
             let etag = etag.map(|value| (ETAG, value.parse().expect("a value")));
-            HeaderMap::from_iter([version, etag].into_iter().flatten())
+            [version, etag].into_iter().flatten().collect::<HeaderMap>()
         };
         for (asked, answer, version, etag) in [
             (image(None, None), sent(None, None), None, None),

@@ -94,7 +94,7 @@ async fn what_a_gateway_gave_up_may_have_been_paid_for() {
     world.simulator.configure(json!({ "faults": "504=100%" })).await;
     let bytes = jpeg::tiny(3000);
     let stored = world.upload("gateway", bytes.clone()).await;
-    let mut daemon = impatient(&world).set("api.in_doubt", "retry").start_ready().await;
+    let daemon = impatient(&world).set("api.in_doubt", "retry").start_ready().await;
     let tried = send(&world, "tried", json!({ "key": stored.key })).await;
     let event = world.event_for(&tried.id).await;
     assert_eq!(event.json["data"]["check"]["in_doubt"], 2, "{}", event.json);
