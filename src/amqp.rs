@@ -12,6 +12,7 @@
 mod connect;
 mod headers;
 mod inbox;
+mod inspect;
 mod line;
 mod outbox;
 mod session;
@@ -25,6 +26,7 @@ mod watchdog;
 pub use connect::{ConnectError, Link, Role, connect};
 pub use headers::job_message;
 pub use inbox::{Inbox, JobLease};
+pub use inspect::{Difference, Found, State, inspect};
 pub use outbox::{Outbox, Receipt};
 pub use session::Demand;
 pub use tool::{Keep, Tail, ToolError, close, find_jobs};

@@ -1,5 +1,6 @@
 //! The commands: a file each, and the only place that prints. stdout is data, stderr is talk.
 
+mod check;
 mod exit;
 mod health;
 mod problem;
@@ -46,6 +47,7 @@ enum Command {
                       A second one ends it at once. SIGHUP changes nothing: settings are read at the start only."
     )]
     Run,
+    Check(check::CheckArgs),
     Submit(submit::SubmitArgs),
     Watch(watch::WatchArgs),
     Token(token::TokenArgs),
@@ -78,6 +80,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
             run::run(settings).map_err(Problem::failed)?;
             Ok(Exit::Ok)
         }
+        Command::Check(args) => check::run(args, &client(load(Needs::Worker)?)?),
         Command::Submit(args) => {
             let loaded = client(load(Needs::Client)?)?;
             runtime::block_on(submit::run(args, loaded.settings))

@@ -60,7 +60,7 @@ impl Names {
         self.retry.get(tier).or(self.retry.last()).map_or(&self.parked, |(queue, _)| queue)
     }
 
-    fn exchanges(&self) -> [(&str, ExchangeKind); 3] {
+    pub(super) fn exchanges(&self) -> [(&str, ExchangeKind); 3] {
         [
             (&self.jobs, ExchangeKind::Direct),
             (&self.internal, ExchangeKind::Direct),
@@ -68,7 +68,7 @@ impl Names {
         ]
     }
 
-    fn queues(&self) -> Vec<(&str, FieldTable)> {
+    pub(super) fn queues(&self) -> Vec<(&str, FieldTable)> {
         let mut queues = vec![
             (self.jobs.as_str(), self.jobs_arguments()),
             (self.parked.as_str(), quorum([("x-delivery-limit", AMQPValue::LongLongInt(PARKED_DELIVERY_LIMIT))])),
@@ -99,7 +99,7 @@ impl Names {
         ])
     }
 
-    fn bindings(&self) -> Vec<(&str, &str)> {
+    pub(super) fn bindings(&self) -> Vec<(&str, &str)> {
         let mut bindings = vec![
             (self.jobs.as_str(), self.jobs.as_str()),
             (self.internal.as_str(), self.jobs.as_str()),

@@ -69,19 +69,16 @@ impl Reader<'_> {
     }
 
     pub(in crate::settings) fn duration(&mut self, key: &str, bounds: RangeInclusive<Duration>) -> Duration {
-        let (low, high) = (plain(*bounds.start()), plain(*bounds.end()));
-        self.read(key, |value| {
-            let form = "write a number with its unit in double quotes, as \"250ms\", \"30s\", \"10m\" or \"1h\"";
-            let parsed = value.text().and_then(parse_duration);
-            match parsed {
-                None => Err(Wrong::new(format!("is {}, not a duration", described(value)), form)),
-                Some(duration) if bounds.contains(&duration) => Ok(duration),
-                Some(duration) => Err(Wrong::new(
-                    format!("{} is out of bounds", plain(duration)),
-                    format!("write a duration from {low} to {high}"),
-                )),
-            }
-        })
+        self.read(key, |value| duration_within(value, &bounds))
+    }
+
+    /// A duration that need not be set.
+    pub(in crate::settings) fn maybe_duration(
+        &mut self,
+        key: &str,
+        bounds: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        self.read(key, |value| if value.is_empty() { Ok(None) } else { duration_within(value, &bounds).map(Some) })
     }
 
     /// A number of bytes.
@@ -167,6 +164,18 @@ impl Reader<'_> {
             }
         }
         statuses
+    }
+}
+
+fn duration_within(value: &Value, bounds: &RangeInclusive<Duration>) -> Result<Duration, Wrong> {
+    let form = "write a number with its unit in double quotes, as \"250ms\", \"30s\", \"10m\" or \"1h\"";
+    match value.text().and_then(parse_duration) {
+        None => Err(Wrong::new(format!("is {}, not a duration", described(value)), form)),
+        Some(duration) if bounds.contains(&duration) => Ok(duration),
+        Some(duration) => Err(Wrong::new(
+            format!("{} is out of bounds", plain(duration)),
+            format!("write a duration from {} to {}", plain(*bounds.start()), plain(*bounds.end())),
+        )),
     }
 }
 

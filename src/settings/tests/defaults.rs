@@ -46,7 +46,7 @@ fn every_default_of_the_contract() {
 
     let worker = settings.worker;
     assert_eq!((worker.concurrency, worker.drain_timeout, worker.threads), (16, second(30), 1));
-    assert_eq!(worker.instance, "worker-0");
+    assert_eq!((worker.instance.as_str(), worker.termination_grace), ("worker-0", None));
 
     let s3 = settings.s3;
     assert_eq!((s3.region.as_str(), s3.endpoint_url, s3.path_style), ("us-east-1", None, false));

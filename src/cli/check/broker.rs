@@ -1,0 +1,117 @@
+//! The broker: who we are there, and whether exchanges and queues are as they should be.
+
+use super::report::Line;
+use crate::amqp::{ConnectError, Difference, Found, Names, Role, State, close, connect, inspect};
+use crate::settings::{Settings, TopologyMode};
+use std::time::Duration;
+
+const BROKER: &str = "broker";
+const TOPOLOGY: &str = "topology";
+
+/// Far above what some twenty round trips take; a broker that does not answer is not waited for.
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub(super) async fn probe(settings: &Settings) -> Vec<Line> {
+    let amqp = &settings.amqp;
+    let link = match connect(amqp, &settings.worker.instance, Role::Tool).await {
+        Ok(link) => link,
+        Err(error) => return vec![refused(&error)],
+    };
+    let mut lines = vec![Line::ok(BROKER, format!("logged in at {}", amqp.url))];
+    let names = Names::new(&amqp.prefix, &settings.retry.delays);
+    match tokio::time::timeout(LIMIT, inspect(&link, &names)).await {
+        Ok(Ok(found)) => lines.extend(topology(&found, amqp.topology)),
+        Ok(Err(error)) => {
+            let why = anyhow::Error::from(error);
+            lines.push(Line::unreachable(TOPOLOGY, format!("{why:#}"), "try again; the broker's log says more"));
+        }
+        Err(_) => lines.push(Line::unreachable(
+            TOPOLOGY,
+            format!("not told within {} s", LIMIT.as_secs()),
+            "is the broker overloaded, or has its quorum no majority? its log says more",
+        )),
+    }
+    close(&link).await;
+    lines.push(
+        Line::note("results", format!("whether a queue is bound to {} cannot be asked over AMQP", names.results))
+            .help("bind one before the first job: without it verdicts are held and nothing is consumed"),
+    );
+    lines
+}
+
+fn refused(error: &ConnectError) -> Line {
+    let words = error.to_string();
+    match error {
+        ConnectError::Url(_) => Line::wrong(BROKER, words, "correct amqp.url"),
+        ConnectError::CaFile { .. } => Line::wrong(BROKER, words, "let the file be read, or correct amqp.ca_file"),
+        ConnectError::Refused { .. } if error.is_refusal() => Line::wrong(
+            BROKER,
+            words,
+            "correct amqp.url (amqp.url_file, ANTISPOOFD__AMQP__URL); `rabbitmqctl authenticate_user` and \
+             `rabbitmqctl list_user_permissions` tell what the broker thinks of the user",
+        ),
+        ConnectError::Timeout(_) | ConnectError::Refused { .. } => Line::unreachable(
+            BROKER,
+            words,
+            "is the broker up, and are host and port of amqp.url right? TLS needs amqps:// and its port, 5671",
+        ),
+    }
+}
+
+fn topology(found: &[Found], mode: TopologyMode) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut missing = Vec::new();
+    for Found { object, state } in found {
+        match state {
+            State::AsItShould => {}
+            State::Missing => missing.push(object.as_str()),
+            State::Differs(differences) => lines.push(Line::wrong(
+                TOPOLOGY,
+                format!("{object} is there with {}", listed(differences)),
+                remedy(object),
+            )),
+            State::Unknown(why) => lines.push(
+                Line::note(TOPOLOGY, format!("{object} cannot be compared: {why}"))
+                    .help("comparing needs the right to configure; with it, nothing is changed either"),
+            ),
+        }
+    }
+    if !missing.is_empty() {
+        let words = format!("not there: {}", missing.join(", "));
+        lines.push(match mode {
+            TopologyMode::Declare => Line::note(TOPOLOGY, format!("{words}; `run` declares them")),
+            TopologyMode::Check | TopologyMode::None => Line::wrong(
+                TOPOLOGY,
+                words,
+                "run `antispoofd topology apply` as a user with the right to configure, or set amqp.topology = \"declare\"; \
+                 are vhost and amqp.prefix right?",
+            ),
+        });
+    }
+    if lines.is_empty() {
+        lines.push(Line::ok(TOPOLOGY, format!("{} exchanges and queues are as they should be", found.len())));
+    }
+    lines
+}
+
+/// `x-delivery-limit = 5 (should be 20), durable = false (should be true)`
+pub(crate) fn listed(differences: &[Difference]) -> String {
+    let parts: Vec<String> = differences
+        .iter()
+        .map(|difference| format!("{} = {} (should be {})", difference.argument, difference.found, difference.wanted))
+        .collect();
+    parts.join(", ")
+}
+
+/// What to do about an object that differs.
+pub(crate) fn remedy(object: &str) -> String {
+    let name = object.split_once(' ').map_or(object, |(_, name)| name);
+    let empty = if object.starts_with("queue ") {
+        format!("stop what publishes to it, let the workers empty it, `rabbitmqctl delete_queue {name}`")
+    } else {
+        "delete it when nobody publishes to it (its bindings go with it)".to_owned()
+    };
+    format!(
+        "nobody can change this of what is there: {empty}, then `antispoofd topology apply`; or choose another amqp.prefix"
+    )
+}
