@@ -38,6 +38,7 @@ mod images;
 mod chaos;
 
 mod batch;
+mod check;
 mod client;
 mod codes;
 mod conformance;

@@ -63,6 +63,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("none"),
+            Self::Text(text) if text.is_empty() => f.write_str("\"\""),
             Self::Number(number) => number.fmt(f),
             Self::Flag(flag) => flag.fmt(f),
             Self::Unread(text) if text.is_empty() => f.write_str("something else"),

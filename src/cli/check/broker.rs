@@ -60,7 +60,7 @@ fn refused(error: &ConnectError) -> Line {
 
 fn topology(found: &[Found], mode: TopologyMode) -> Vec<Line> {
     let mut lines = Vec::new();
-    let mut missing = Vec::new();
+    let (mut missing, mut unknown) = (Vec::new(), Vec::new());
     for Found { object, state } in found {
         match state {
             State::AsItShould => {}
@@ -70,11 +70,15 @@ fn topology(found: &[Found], mode: TopologyMode) -> Vec<Line> {
                 format!("{object} is there with {}", listed(differences)),
                 remedy(object),
             )),
-            State::Unknown(why) => lines.push(
-                Line::note(TOPOLOGY, format!("{object} cannot be compared: {why}"))
-                    .help("comparing needs the right to configure; with it, nothing is changed either"),
-            ),
+            State::Unknown(why) => unknown.push((object.as_str(), why.as_str())),
         }
+    }
+    if let Some((_, why)) = unknown.first() {
+        let objects: Vec<&str> = unknown.iter().map(|(object, _)| *object).collect();
+        lines.push(
+            Line::note(TOPOLOGY, format!("there, but not compared: {} ({why})", objects.join(", ")))
+                .help("comparing needs the right to configure; with it, nothing is changed either"),
+        );
     }
     if !missing.is_empty() {
         let words = format!("not there: {}", missing.join(", "));
