@@ -1,6 +1,7 @@
 //! The commands: a file each, and the only place that prints. stdout is data, stderr is talk.
 
 mod check;
+mod config;
 mod exit;
 mod health;
 mod problem;
@@ -48,6 +49,7 @@ enum Command {
     )]
     Run,
     Check(check::CheckArgs),
+    Config(config::ConfigArgs),
     Submit(submit::SubmitArgs),
     Watch(watch::WatchArgs),
     Token(token::TokenArgs),
@@ -81,6 +83,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
             Ok(Exit::Ok)
         }
         Command::Check(args) => check::run(args, &client(load(Needs::Worker)?)?),
+        Command::Config(args) => config::run(args, || load(Needs::Worker)),
         Command::Submit(args) => {
             let loaded = client(load(Needs::Client)?)?;
             runtime::block_on(submit::run(args, loaded.settings))
