@@ -10,6 +10,7 @@
 //! Two connections, because a broker alarm blocks everything on a connection that publishes, acks included.
 
 mod connect;
+mod definitions;
 mod headers;
 mod inbox;
 mod inspect;
@@ -24,13 +25,14 @@ mod topology;
 mod watchdog;
 
 pub use connect::{ConnectError, Link, Role, connect};
+pub use definitions::definitions;
 pub use headers::job_message;
 pub use inbox::{Inbox, JobLease};
 pub use inspect::{Difference, Found, State, inspect};
 pub use outbox::{Outbox, Receipt};
 pub use session::Demand;
 pub use tool::{Keep, Tail, ToolError, close, find_jobs};
-pub use topology::{Names, TopologyError, declare};
+pub use topology::{Names, TopologyError, declare, put_up};
 
 use crate::settings;
 use antispoof_core::event::Event;

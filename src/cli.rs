@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod differences;
 mod exit;
 mod health;
 mod problem;
@@ -13,6 +14,7 @@ mod submit;
 mod table;
 mod terminal;
 mod token;
+mod topology;
 mod view;
 mod watch;
 
@@ -50,6 +52,7 @@ enum Command {
     Run,
     Check(check::CheckArgs),
     Config(config::ConfigArgs),
+    Topology(topology::TopologyArgs),
     Submit(submit::SubmitArgs),
     Watch(watch::WatchArgs),
     Token(token::TokenArgs),
@@ -84,6 +87,10 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         }
         Command::Check(args) => check::run(args, &client(load(Needs::Worker)?)?),
         Command::Config(args) => config::run(args, || load(Needs::Worker)),
+        Command::Topology(args) => {
+            let loaded = client(load(Needs::Client)?)?;
+            runtime::block_on(topology::run(args, loaded.settings))
+        }
         Command::Submit(args) => {
             let loaded = client(load(Needs::Client)?)?;
             runtime::block_on(submit::run(args, loaded.settings))

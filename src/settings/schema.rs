@@ -40,14 +40,14 @@ pub fn schema() -> Value {
             }
         }
         match table {
-            None => drop(sections.insert(head.to_owned(), closed(properties))),
+            None => drop(sections.insert(head.to_owned(), closed(&properties))),
             Some(table) => {
                 let words = groups.iter().map(|group| group.words.join(" ")).collect::<Vec<_>>().join(" ");
                 sections[head]["properties"][table] = statuses(&words);
             }
         }
     }
-    let mut root = closed(sections);
+    let mut root = closed(&sections);
     root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     root["title"] = "Settings of antispoofd".into();
     root["description"] = "A settings file; `antispoofd check` knows more than this schema.".into();
@@ -64,13 +64,13 @@ fn statuses(words: &str) -> Value {
     })
 }
 
-fn closed(properties: Map<String, Value>) -> Value {
+fn closed(properties: &Map<String, Value>) -> Value {
     json!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
 fn of(kind: &Kind) -> Map<String, Value> {
     let schema = match kind {
-        Kind::Text | Kind::Path => json!({ "type": "string" }),
+        Kind::Text | Kind::Path | Kind::Status => json!({ "type": "string" }),
         Kind::Secret => json!({ "type": "string", "writeOnly": true }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Int(bounds) => json!({ "type": "integer", "minimum": bounds.start(), "maximum": bounds.end() }),
@@ -89,7 +89,6 @@ fn of(kind: &Kind) -> Map<String, Value> {
         }),
         Kind::Choice(choices) => json!({ "enum": choices }),
         Kind::List => json!({ "type": "array", "items": { "type": "string" } }),
-        Kind::Status => json!({ "type": "string" }),
     };
     match schema {
         Value::Object(schema) => schema,

@@ -56,4 +56,5 @@ mod privacy;
 mod recovery;
 mod soak;
 mod suspects;
+mod topology;
 mod unread;

@@ -1,7 +1,8 @@
 //! The broker: who we are there, and whether exchanges and queues are as they should be.
 
 use super::report::Line;
-use crate::amqp::{ConnectError, Difference, Found, Names, Role, State, close, connect, inspect};
+use crate::amqp::{ConnectError, Found, Names, Role, State, close, connect, inspect};
+use crate::cli::differences::{listed, remedy};
 use crate::settings::{Settings, TopologyMode};
 use std::time::Duration;
 
@@ -96,26 +97,4 @@ fn topology(found: &[Found], mode: TopologyMode) -> Vec<Line> {
         lines.push(Line::ok(TOPOLOGY, format!("{} exchanges and queues are as they should be", found.len())));
     }
     lines
-}
-
-/// `x-delivery-limit = 5 (should be 20), durable = false (should be true)`
-pub(crate) fn listed(differences: &[Difference]) -> String {
-    let parts: Vec<String> = differences
-        .iter()
-        .map(|difference| format!("{} = {} (should be {})", difference.argument, difference.found, difference.wanted))
-        .collect();
-    parts.join(", ")
-}
-
-/// What to do about an object that differs.
-pub(crate) fn remedy(object: &str) -> String {
-    let name = object.split_once(' ').map_or(object, |(_, name)| name);
-    let empty = if object.starts_with("queue ") {
-        format!("stop what publishes to it, let the workers empty it, `rabbitmqctl delete_queue {name}`")
-    } else {
-        "delete it when nobody publishes to it (its bindings go with it)".to_owned()
-    };
-    format!(
-        "nobody can change this of what is there: {empty}, then `antispoofd topology apply`; or choose another amqp.prefix"
-    )
 }
