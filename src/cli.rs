@@ -85,7 +85,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
             run::run(settings).map_err(Problem::failed)?;
             Ok(Exit::Ok)
         }
-        Command::Check(args) => check::run(args, &client(load(Needs::Worker)?)?),
+        Command::Check(args) => check::run(&args, &client(load(Needs::Worker)?)?),
         Command::Config(args) => config::run(args, || load(Needs::Worker)),
         Command::Topology(args) => {
             let loaded = client(load(Needs::Client)?)?;

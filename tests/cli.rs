@@ -148,6 +148,21 @@ fn a_check_of_what_is_not_there_is_69_in_time() {
 }
 
 #[test]
+fn missing_credentials_for_the_bucket_are_named() {
+    let endpoint = ("ANTISPOOFD__S3__ENDPOINT_URL", "http://127.0.0.1:1");
+    let output = run(
+        &["check", "--connect", "--set", "s3.buckets=kyc-uploads"],
+        &[KEYS[0], KEYS[1], endpoint, ("ANTISPOOFD__API__URL", "http://127.0.0.1:1/")],
+    );
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(
+        said.contains("no credentials were found anywhere in the AWS chain\n        = help: credentials come from"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_topology_is_printed_without_a_broker() {
     let output = run(&["topology", "print", "--set", "amqp.prefix=kyc", "--set", "retry.delays=30s"], &[]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

@@ -95,8 +95,8 @@ fn the_schema_is_never_stricter_than_the_program() {
             let names = keys["properties"].as_object().expect("keys").keys();
             // A secret and its file contradict each other.
             let names: Vec<&String> = names.filter(|name| *name != "statuses" && !name.ends_with("_file")).collect();
-            let mut text = format!("[{section}]\n");
-            names.iter().for_each(|name| text.push_str(&format!("{name} = {value}\n")));
+            let lines: Vec<String> = names.iter().map(|name| format!("{name} = {value}")).collect();
+            let text = format!("[{section}]\n{}\n", lines.join("\n"));
             let path = folder.path().join("settings.toml");
             fs::write(&path, &text).expect("a file");
             let output = run(&["check", "--config", path.to_str().expect("text")], &[]);

@@ -22,19 +22,23 @@ use std::collections::BTreeSet;
 /// With --connect, what the settings name is asked, too, a line each on stdout: ok, note (worth a look) or failed, with what to do about it. Nothing is
 /// changed by that, no message is published or taken, and no call is made that could be billed. It ends with 78 when a setting (or what it names) has to be
 /// put right, else with 69 when a service cannot be reached, else with 1 when something else failed.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct CheckArgs {
     /// Ask the broker, the buckets, the ledger and the API whether they can be used
     #[arg(long)]
     connect: bool,
+    /// Look at exchanges, queues and bindings through the management API at this address, as `http://host:15672`, with user and password of
+    /// amqp.url: without the right to configure, and the bindings of the results, too
+    #[arg(long, value_name = "URL", requires = "connect")]
+    management: Option<String>,
 }
 
-pub(super) fn run(args: CheckArgs, loaded: &Loaded) -> Result<Exit, Problem> {
+pub(super) fn run(args: &CheckArgs, loaded: &Loaded) -> Result<Exit, Problem> {
     print(&Line::ok("settings", sources(loaded)).to_string())?;
     if !args.connect {
         return Ok(Exit::Ok);
     }
-    let lines = runtime::block_on_value(probe(loaded))?;
+    let lines = runtime::block_on_value(probe(loaded, args.management.as_deref()))?;
     for line in &lines {
         print(&line.to_string())?;
     }
@@ -42,10 +46,10 @@ pub(super) fn run(args: CheckArgs, loaded: &Loaded) -> Result<Exit, Problem> {
 }
 
 /// All at once, because each may have to wait for its limit; said in the order of a job's way.
-async fn probe(loaded: &Loaded) -> Vec<Line> {
+async fn probe(loaded: &Loaded, management: Option<&str>) -> Vec<Line> {
     let settings = &loaded.settings;
     let (broker, store, ledger, api) = tokio::join!(
-        broker::probe(settings),
+        broker::probe(settings, management),
         store::probe(&settings.s3),
         ledger::probe(settings),
         api::probe(&settings.api)

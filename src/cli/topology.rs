@@ -4,7 +4,7 @@ use super::differences::{listed, remedy};
 use super::exit::Exit;
 use super::problem::Problem;
 use super::terminal::{plain, print, say};
-use crate::amqp::{Found, Link, Names, Role, State, close, connect, definitions, inspect, put_up};
+use crate::amqp::{Found, Link, Management, Names, Role, State, close, connect, definitions, inspect, put_up};
 use crate::settings::Settings;
 use clap::{Args, Subcommand};
 use std::time::Duration;
@@ -13,13 +13,13 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// Print, compare or declare exchanges, queues and bindings
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct TopologyArgs {
     #[command(subcommand)]
     what: What,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum What {
     /// Print them as definitions, for `rabbitmqctl import_definitions` or the management pages
     ///
@@ -27,8 +27,13 @@ enum What {
     Print,
     /// Compare them with those of the broker, an object a line; ends with 1 unless all are as they should be
     ///
-    /// Changes nothing. Each argument that differs is named. Comparing needs the right to configure; bindings cannot be asked for over AMQP.
-    Check,
+    /// Changes nothing. Each argument that differs is named. Over AMQP, comparing needs the right to configure, and bindings cannot be
+    /// asked for; the management API shows all of it to a user with the tag "management".
+    Check {
+        /// Ask the management API at this address, as `http://host:15672`, with user and password of amqp.url
+        #[arg(long, value_name = "URL")]
+        management: Option<String>,
+    },
     /// Declare what is missing; changes nothing when something is there with other arguments
     Apply,
 }
@@ -36,14 +41,24 @@ enum What {
 pub(super) async fn run(args: TopologyArgs, settings: Settings) -> Result<Exit, Problem> {
     let amqp = &settings.amqp;
     let names = Names::new(&amqp.prefix, &settings.retry.delays);
-    if matches!(args.what, What::Print) {
+    if let What::Print = args.what {
         print(&format!("{:#}", definitions(&names, amqp.url.vhost())))?;
         return Ok(Exit::Ok);
+    }
+    if let What::Check { management: Some(url) } = &args.what {
+        let compared = Management::new(url, amqp)?.compare(&names).await?;
+        let verdict = tell(&compared.found)?;
+        say(&format!("{} is bound to {}", if compared.results_bound { "a queue" } else { "nothing" }, names.results));
+        return verdict;
     }
     let link = connect(amqp, &settings.worker.instance, Role::Tool).await?;
     let work = async {
         match args.what {
-            What::Print | What::Check => check(&link, &names).await,
+            What::Print | What::Check { .. } => {
+                let verdict = tell(&inspect(&link, &names).await?)?;
+                say("bindings were not compared: they cannot be asked for over AMQP; --management asks for them");
+                verdict
+            }
             What::Apply => apply(&link, &names).await,
         }
     };
@@ -55,9 +70,9 @@ pub(super) async fn run(args: TopologyArgs, settings: Settings) -> Result<Exit, 
     ended
 }
 
-async fn check(link: &Link, names: &Names) -> Result<Exit, Problem> {
-    let found = inspect(link, names).await?;
-    for Found { object, state } in &found {
+/// Prints a line for each. The outer error is of the printing.
+fn tell(found: &[Found]) -> Result<Result<Exit, Problem>, Problem> {
+    for Found { object, state } in found {
         print(&match state {
             State::AsItShould => format!("ok       {object}"),
             State::Missing => format!("missing  {object}"),
@@ -65,25 +80,19 @@ async fn check(link: &Link, names: &Names) -> Result<Exit, Problem> {
             State::Unknown(why) => format!("unknown  {object}: {}", plain(why)),
         })?;
     }
-    say(
-        "bindings were not compared: they cannot be asked for over AMQP; `antispoofd topology apply` makes sure of them",
-    );
     let wrong = found.iter().filter(|found| found.state != State::AsItShould).count();
     if wrong == 0 {
-        return Ok(Exit::Ok);
+        return Ok(Ok(Exit::Ok));
     }
     let hint = match found.iter().find(|found| matches!(found.state, State::Differs(_))) {
         Some(found) => remedy(&found.object),
         None if found.iter().any(|found| found.state == State::Missing) => {
             "`antispoofd topology apply` declares what is missing; are vhost and amqp.prefix right?".to_owned()
         }
-        None => "comparing needs the right to configure; with it, nothing is changed either".to_owned(),
+        None => "comparing needs the right to configure, or --management; nothing is changed either way".to_owned(),
     };
-    let words = format!(
-        "{wrong} of {} exchanges and queues are not there as they should be, or could not be compared",
-        found.len()
-    );
-    Err(Problem::failed(anyhow::anyhow!(words)).hint(hint))
+    let words = format!("{wrong} of {} are not there as they should be, or could not be compared", found.len());
+    Ok(Err(Problem::failed(anyhow::anyhow!(words)).hint(hint)))
 }
 
 async fn apply(link: &Link, names: &Names) -> Result<Exit, Problem> {

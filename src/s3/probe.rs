@@ -21,6 +21,9 @@ pub enum Refusal {
     /// There are none.
     #[error("{0}")]
     NoCredentials(String),
+    /// There is no asking for it.
+    #[error("{0}")]
+    Unasked(String),
     /// It is elsewhere.
     #[error("the bucket is in another region than s3.region, or at another endpoint ({0})")]
     Elsewhere(String),
@@ -44,8 +47,8 @@ impl Store {
             version_id: None,
             etag: None,
         };
-        let request =
-            self.request(&image).await.map_err(|failure| Refusal::NoCredentials(failure.message().to_owned()))?;
+        self.credentials.get().await.map_err(|failure| Refusal::NoCredentials(found_nowhere(failure.message())))?;
+        let request = self.request(&image).await.map_err(|failure| Refusal::Unasked(failure.message().to_owned()))?;
         let limit = self.settings.timeout;
         let response = match timeout(limit, self.http.request(request)).await {
             Ok(Ok(response)) => response,
@@ -59,6 +62,14 @@ impl Store {
         let error = answer::error_name(ObjectStream::new(body, self.settings.read_timeout)).await;
         meaning(head.status.as_u16(), &error)
     }
+}
+
+/// The SDK tells at length where it looked, and that is all the same where nothing is set.
+fn found_nowhere(said: &str) -> String {
+    if said.contains("no credentials found in chain") {
+        return "no credentials were found anywhere in the AWS chain".to_owned();
+    }
+    said.to_owned()
 }
 
 fn meaning(status: u16, error: &str) -> Result<(), Refusal> {

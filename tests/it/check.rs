@@ -74,7 +74,7 @@ async fn what_is_fine_is_said_and_nothing_is_changed_or_paid() {
     assert_eq!(beside.code, Some(OK), "{}\n{}", beside.stdout, beside.stderr);
     for line in [
         "ok      broker    logged in at amqp://***@",
-        "ok      topology  7 exchanges and queues are as they should be",
+        "ok      topology  7 objects are as they should be",
         "ok      ledger    redis://",
         "ok      token     can be made from api.api_key and api.secret",
         "ok      api       http://",
@@ -97,6 +97,20 @@ async fn a_wrong_password_is_named() {
     assert_eq!(ended.code, Some(SETTINGS), "{}", ended.stdout);
     assert!(!ended.stdout.contains("hunter2"), "{}", ended.stdout);
     assert_documented(&documented(&world, &failed(&ended.stdout)));
+}
+
+#[tokio::test]
+async fn a_wrong_password_for_redis_is_named() {
+    let world = World::new("check_redis").await;
+    let url = format!("redis://:hunter2@{}/0", world.redis_link.addr());
+    let ended = run(settings_with_redis(&world).set("ledger.url", url), &["check", "--connect"]).await;
+    assert_eq!(ended.code, Some(SETTINGS), "{}", ended.stdout);
+    let failed = failed(&ended.stdout);
+    assert!(
+        failed.starts_with("failed  ledger ") && failed.contains("user, password and database in ledger.url"),
+        "{failed}"
+    );
+    assert!(!ended.stdout.contains("hunter2"), "{}", ended.stdout);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use crate::harness::broker::{JOBS, PARKED};
 use crate::harness::daemon::DaemonBuilder;
 use crate::harness::own_broker::OwnBroker;
+use crate::harness::store::BUCKET;
 use crate::harness::wait::{EVENTUALLY, STARTED, eventually};
 use crate::harness::world::World;
 
@@ -10,7 +11,11 @@ const QUEUES: [&str; 4] = [JOBS, PARKED, "antispoof.retry.1s", "antispoof.retry.
 
 /// Exit code, stdout and stderr of `topology WHAT`.
 async fn topology(settings: DaemonBuilder, what: &str) -> (Option<i32>, String, String) {
-    let process = settings.command(&["topology", what]);
+    run(settings, &["topology", what]).await
+}
+
+async fn run(settings: DaemonBuilder, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let process = settings.command(arguments);
     let code = process.wait_output(STARTED).await.code();
     (code, process.stdout().join("\n"), process.stderr().join("\n"))
 }
@@ -103,4 +108,56 @@ async fn who_may_not_configure_is_told() {
     let (code, _, said) = topology(world.daemon(), "apply").await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("ACCESS_REFUSED") && said.contains("configure, write and read"), "{said}");
+}
+
+#[tokio::test]
+async fn the_management_api_tells_without_rights_and_with_the_bindings() {
+    let world = World::new("topology_management").await;
+    let management = ["--management", world.services.management.as_str()];
+    let check = [&["topology", "check"], &management[..]].concat();
+    let connect = [&["check", "--connect"], &management[..]].concat();
+    let settings = || world.daemon().set("s3.buckets", BUCKET);
+
+    assert_eq!(topology(settings(), "apply").await.0, Some(0));
+    world.broker.set_permissions("^$", ".*", ".*").await;
+    let (code, compared, said) = run(settings(), &check).await;
+    assert_eq!(code, Some(0), "{compared}\n{said}");
+    assert_eq!(compared.lines().count(), 7 + 5, "{compared}");
+    assert!(compared.contains("ok       binding antispoof.parked to antispoof.internal"), "{compared}");
+    assert!(said.contains("a queue is bound to antispoof.results"), "{said}");
+    let (code, lines, said) = run(settings(), &connect).await;
+    assert_eq!(code, Some(0), "{lines}\n{said}");
+    assert!(lines.contains("ok      topology  12 objects are as they should be"), "{lines}");
+    assert!(lines.contains("ok      results   antispoof.results has a binding"), "{lines}");
+
+    world.broker.set_permissions(".*", ".*", ".*").await;
+    world.broker.unbind_results().await;
+    world.broker.delete_queue(PARKED).await;
+    world.broker.declare_otherwise(PARKED).await;
+    let (code, compared, said) = run(settings(), &check).await;
+    assert_eq!(code, Some(1), "{said}");
+    let differs = "differs  queue antispoof.parked: x-delivery-limit = none (should be 100000), x-queue-type = none (should be quorum)";
+    assert!(compared.contains(differs), "{compared}");
+    assert!(compared.contains("missing  binding antispoof.parked to antispoof.internal"), "{compared}");
+    let (code, lines, _) = run(settings(), &connect).await;
+    assert_eq!(code, Some(78), "{lines}");
+    assert!(lines.contains("failed  results   nothing is bound to antispoof.results"), "{lines}");
+}
+
+#[tokio::test]
+async fn a_management_api_that_does_not_tell_is_named() {
+    let world = World::new("topology_no_management").await;
+    let check = ["topology", "check", "--management"];
+    let away = format!("http://{}", crate::harness::ports::reserve());
+    let (code, _, said) = run(world.daemon(), &[&check[..], &[away.as_str()]].concat()).await;
+    assert_eq!(code, Some(69), "{said}");
+    assert!(said.contains("rabbitmq-plugins enable rabbitmq_management"), "{said}");
+    let url = world.services.amqp_url(&world.services.amqp_address(), world.broker.vhost());
+    let nobody = world.daemon().set("amqp.url", url.replacen("guest:guest@", "nobody:hunter2@", 1));
+    let (code, _, said) = run(nobody, &[&check[..], &[world.services.management.as_str()]].concat()).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("it answered 401") && !said.contains("hunter2"), "{said}");
+    let (code, _, said) = run(world.daemon(), &[&check[..], &["http://guest:hunter2@127.0.0.1:15672"]].concat()).await;
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("without user and password") && !said.contains("hunter2"), "{said}");
 }

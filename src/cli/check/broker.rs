@@ -1,18 +1,22 @@
 //! The broker: who we are there, and whether exchanges and queues are as they should be.
 
 use super::report::Line;
-use crate::amqp::{ConnectError, Found, Names, Role, State, close, connect, inspect};
-use crate::cli::differences::{listed, remedy};
+use crate::amqp::{
+    ConnectError, Found, Link, Management, ManagementError, Names, Role, State, close, connect, inspect,
+};
+use crate::cli::differences::{listed, management_remedy, remedy};
 use crate::settings::{Settings, TopologyMode};
 use std::time::Duration;
 
 const BROKER: &str = "broker";
 const TOPOLOGY: &str = "topology";
+const RESULTS: &str = "results";
+const BIND: &str = "bind a queue before the first job: without one verdicts are held and nothing is consumed";
 
 /// Far above what some twenty round trips take; a broker that does not answer is not waited for.
 const LIMIT: Duration = Duration::from_secs(30);
 
-pub(super) async fn probe(settings: &Settings) -> Vec<Line> {
+pub(super) async fn probe(settings: &Settings, management: Option<&str>) -> Vec<Line> {
     let amqp = &settings.amqp;
     let link = match connect(amqp, &settings.worker.instance, Role::Tool).await {
         Ok(link) => link,
@@ -20,23 +24,57 @@ pub(super) async fn probe(settings: &Settings) -> Vec<Line> {
     };
     let mut lines = vec![Line::ok(BROKER, format!("logged in at {}", amqp.url))];
     let names = Names::new(&amqp.prefix, &settings.retry.delays);
-    match tokio::time::timeout(LIMIT, inspect(&link, &names)).await {
-        Ok(Ok(found)) => lines.extend(topology(&found, amqp.topology)),
+    lines.extend(match management {
+        Some(url) => through(url, settings, &names).await,
+        None => over_amqp(&link, settings, &names).await,
+    });
+    close(&link).await;
+    lines
+}
+
+async fn over_amqp(link: &Link, settings: &Settings, names: &Names) -> Vec<Line> {
+    let mut lines = match tokio::time::timeout(LIMIT, inspect(link, names)).await {
+        Ok(Ok(found)) => topology(&found, settings.amqp.topology),
         Ok(Err(error)) => {
             let why = anyhow::Error::from(error);
-            lines.push(Line::unreachable(TOPOLOGY, format!("{why:#}"), "try again; the broker's log says more"));
+            vec![Line::unreachable(TOPOLOGY, format!("{why:#}"), "try again; the broker's log says more")]
         }
-        Err(_) => lines.push(Line::unreachable(
+        Err(_) => vec![Line::unreachable(
             TOPOLOGY,
             format!("not told within {} s", LIMIT.as_secs()),
             "is the broker overloaded, or has its quorum no majority? its log says more",
-        )),
-    }
-    close(&link).await;
+        )],
+    };
     lines.push(
-        Line::note("results", format!("whether a queue is bound to {} cannot be asked over AMQP", names.results))
-            .help("bind one before the first job: without it verdicts are held and nothing is consumed"),
+        Line::note(RESULTS, format!("whether a queue is bound to {} cannot be asked over AMQP", names.results))
+            .help(format!("{BIND}; with --management, this is looked at")),
     );
+    lines
+}
+
+async fn through(url: &str, settings: &Settings, names: &Names) -> Vec<Line> {
+    let compared = match Management::new(url, &settings.amqp) {
+        Ok(management) => management.compare(names).await,
+        Err(error) => Err(error),
+    };
+    let compared = match compared {
+        Ok(compared) => compared,
+        Err(error) => {
+            let (words, remedy) = (error.to_string(), management_remedy(&error));
+            return vec![match error {
+                ManagementError::Unreachable { .. } => Line::unreachable(TOPOLOGY, words, remedy),
+                _ => Line::wrong(TOPOLOGY, words, remedy),
+            }];
+        }
+    };
+    let mut lines = topology(&compared.found, settings.amqp.topology);
+    let results = format!("exchange {}", names.results);
+    let there = compared.found.iter().any(|found| found.object == results && found.state != State::Missing);
+    lines.push(match (compared.results_bound, there) {
+        (true, _) => Line::ok(RESULTS, format!("{} has a binding", names.results)),
+        (false, true) => Line::wrong(RESULTS, format!("nothing is bound to {}", names.results), BIND),
+        (false, false) => Line::note(RESULTS, format!("{} is not there yet", names.results)).help(BIND),
+    });
     lines
 }
 
@@ -94,7 +132,7 @@ fn topology(found: &[Found], mode: TopologyMode) -> Vec<Line> {
         });
     }
     if lines.is_empty() {
-        lines.push(Line::ok(TOPOLOGY, format!("{} exchanges and queues are as they should be", found.len())));
+        lines.push(Line::ok(TOPOLOGY, format!("{} objects are as they should be", found.len())));
     }
     lines
 }

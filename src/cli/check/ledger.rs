@@ -9,8 +9,9 @@ use std::path::Path;
 
 const LEDGER: &str = "ledger";
 
-/// What a server says to a user who may not do what a job needs. The words are those of Redis and Valkey.
-const REFUSALS: [&str; 5] = ["NOAUTH", "WRONGPASS", "NOPERM", "AUTH", "READONLY"];
+/// What a server says to a user who may not do what a job needs, to one it does not know, and about a database that it does not have: in its own
+/// words and in those of the client, in lower case.
+const REFUSALS: [&str; 5] = ["auth", "wrongpass", "noperm", "readonly", "out of range"];
 
 pub(super) async fn probe(settings: &Settings) -> Line {
     match &settings.ledger.backend {
@@ -66,10 +67,32 @@ async fn step(settings: &Settings) -> Result<(), String> {
 }
 
 fn refused(why: String) -> Line {
-    if REFUSALS.iter().any(|word| why.contains(word)) {
+    // The server's name comes first, and may hold any word.
+    let said = why.split_once(": ").map_or(why.as_str(), |(_, said)| said).to_lowercase();
+    if REFUSALS.iter().any(|word| said.contains(word)) {
         let remedy =
             "correct user, password and database in ledger.url; docs/ledger.md lists the rights that the user needs";
         return Line::wrong(LEDGER, why, remedy);
     }
     Line::unreachable(LEDGER, why, "is the server up, and are host and port of ledger.url right? TLS needs rediss://")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::exit;
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_from_an_outage() {
+        for (why, end) in [
+            ("Password authentication failed - AuthenticationFailed", Exit::Settings),
+            ("NoPerm: this user has no permissions to run the 'evalsha' command", Exit::Settings),
+            ("NOAUTH: Authentication required.", Exit::Settings),
+            ("ERR: DB index is out of range", Exit::Settings),
+            ("Connection refused (os error 111)", Exit::Unreachable),
+            ("no answer within 5s", Exit::Unreachable),
+        ] {
+            assert_eq!(exit(&[refused(format!("the ledger at auth.internal:6379: {why}"))]), end, "{why}");
+        }
+    }
 }

@@ -95,7 +95,7 @@ mod tests {
         let broken = Line::failed(Exit::Failed, "ledger", "damaged", "restore it");
         let fine = [Line::ok("settings", ""), Line::note("bucket", "")];
         assert_eq!(exit(&fine), Exit::Ok);
-        assert_eq!(exit(&[broken.clone()]), Exit::Failed);
+        assert_eq!(exit(std::slice::from_ref(&broken)), Exit::Failed);
         assert_eq!(exit(&[broken.clone(), away.clone()]), Exit::Unreachable);
         assert_eq!(exit(&[broken, away, wrong]), Exit::Settings);
     }

@@ -43,6 +43,7 @@ fn refused(bucket: &str, at: &str, refusal: &Refusal) -> Line {
              AWS_SECRET_ACCESS_KEY (AWS_SESSION_TOKEN), AWS_PROFILE, IRSA, Pod Identity or instance metadata"
                 .to_owned()
         }
+        Refusal::Unasked(_) => "correct s3.endpoint_url and the name of the bucket".to_owned(),
         Refusal::Elsewhere(_) => {
             "set s3.region (and s3.endpoint_url, where it is set) to where the bucket is".to_owned()
         }
