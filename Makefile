@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build fmt check test soak chaos demo bench fuzz services-up services-down clean-services
+.PHONY: help build fmt generate check test soak chaos demo bench fuzz services-up services-down clean-services
 
 # Arguments for `make test`, `make demo` and `make bench`: make test ARGS='--lib -- retry'
 ARGS ?=
@@ -18,6 +18,11 @@ build: ## the release binary, target/release/antispoofd
 fmt: ## format the sources
 	cargo fmt --all
 
+generate: ## write docs/configuration.md and config/antispoofd.schema.json anew
+	cargo build --quiet --locked
+	$${CARGO_TARGET_DIR:-target}/debug/antispoofd config reference > docs/configuration.md
+	$${CARGO_TARGET_DIR:-target}/debug/antispoofd config schema > config/antispoofd.schema.json
+
 check: ## formatting, lints, documentation, scripts, module and crate dependencies, generated files; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -25,6 +30,7 @@ check: ## formatting, lints, documentation, scripts, module and crate dependenci
 	@for script in $(bash_scripts) scripts/lib/*.sh; do bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(bash_scripts); else echo "shellcheck is not installed: skipped"; fi
 	cargo test --quiet --locked --test architecture
+	cargo test --quiet --locked --test generated
 	cargo test --quiet --locked --test it -- contract::documents contract::examples
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check bans licenses sources; \
 	  else echo "cargo-deny is not installed: dependencies are not held against deny.toml"; fi

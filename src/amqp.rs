@@ -10,9 +10,12 @@
 //! Two connections, because a broker alarm blocks everything on a connection that publishes, acks included.
 
 mod connect;
+mod definitions;
 mod headers;
 mod inbox;
+mod inspect;
 mod line;
+mod management;
 mod outbox;
 mod session;
 mod sieve;
@@ -23,12 +26,15 @@ mod topology;
 mod watchdog;
 
 pub use connect::{ConnectError, Link, Role, connect};
+pub use definitions::definitions;
 pub use headers::job_message;
 pub use inbox::{Inbox, JobLease};
+pub use inspect::{Difference, Found, State, inspect};
+pub use management::{Compared, Management, ManagementError};
 pub use outbox::{Outbox, Receipt};
 pub use session::Demand;
 pub use tool::{Keep, Tail, ToolError, close, find_jobs};
-pub use topology::{Names, TopologyError, declare};
+pub use topology::{Names, TopologyError, declare, put_up};
 
 use crate::settings;
 use antispoof_core::event::Event;

@@ -3,11 +3,13 @@
 mod body;
 mod classify;
 mod pace;
+mod reach;
 #[cfg(test)]
 mod tests;
 mod token;
 
 pub use classify::Statuses;
+pub use reach::{ReachError, Reached, reach};
 pub use token::{Minted, TokenError, mint};
 
 use crate::settings;
@@ -65,17 +67,8 @@ pub enum VendorError {
 impl Vendor {
     /// Puts the parts together and mints the first token; makes no call.
     pub fn new(settings: settings::Api, digest: DigestKind) -> Result<Self, VendorError> {
-        let http = Client::builder()
-            // A redirect would send the token and the image to whoever it names.
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .tcp_nodelay(true)
-            .connect_timeout(settings.connect_timeout)
-            .pool_idle_timeout(settings.pool_idle_timeout)
-            .user_agent(concat!("antispoofd/", env!("CARGO_PKG_VERSION")))
-            .build()?;
         Ok(Self {
-            http,
+            http: client(&settings)?,
             endpoint: Url::parse(&settings.url).map_err(VendorError::Url)?,
             tokens: Tokens::new(&settings, SystemTime::now())?,
             statuses: Statuses::new(&settings.statuses),
@@ -182,6 +175,18 @@ impl Vendor {
             request_id,
         }
     }
+}
+
+fn client(settings: &settings::Api) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        // A redirect would send the token and the image to whoever it names.
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .tcp_nodelay(true)
+        .connect_timeout(settings.connect_timeout)
+        .pool_idle_timeout(settings.pool_idle_timeout)
+        .user_agent(concat!("antispoofd/", env!("CARGO_PKG_VERSION")))
+        .build()
 }
 
 impl Detector for Vendor {

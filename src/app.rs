@@ -176,7 +176,8 @@ fn on_ledger_error(settings: &Settings) -> OnLedgerError {
     }
 }
 
-async fn open_ledger(settings: &Settings) -> Result<AnyLedger, StartError> {
+/// Opens the ledger that the settings name. One in Redis is not connected yet.
+pub async fn open_ledger(settings: &Settings) -> Result<AnyLedger, StartError> {
     let (ledger, clock) = (&settings.ledger, Clock::system());
     Ok(match &ledger.backend {
         LedgerBackend::None => AnyLedger::Nothing,

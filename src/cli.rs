@@ -1,5 +1,8 @@
 //! The commands: a file each, and the only place that prints. stdout is data, stderr is talk.
 
+mod check;
+mod config;
+mod differences;
 mod exit;
 mod health;
 mod problem;
@@ -11,6 +14,7 @@ mod submit;
 mod table;
 mod terminal;
 mod token;
+mod topology;
 mod view;
 mod watch;
 
@@ -46,6 +50,9 @@ enum Command {
                       A second one ends it at once. SIGHUP changes nothing: settings are read at the start only."
     )]
     Run,
+    Check(check::CheckArgs),
+    Config(config::ConfigArgs),
+    Topology(topology::TopologyArgs),
     Submit(submit::SubmitArgs),
     Watch(watch::WatchArgs),
     Token(token::TokenArgs),
@@ -77,6 +84,12 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
             let settings = load(Needs::Worker)?.settings;
             run::run(settings).map_err(Problem::failed)?;
             Ok(Exit::Ok)
+        }
+        Command::Check(args) => check::run(&args, &client(load(Needs::Worker)?)?),
+        Command::Config(args) => config::run(args, || load(Needs::Worker)),
+        Command::Topology(args) => {
+            let loaded = client(load(Needs::Client)?)?;
+            runtime::block_on(topology::run(args, loaded.settings))
         }
         Command::Submit(args) => {
             let loaded = client(load(Needs::Client)?)?;

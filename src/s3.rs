@@ -6,12 +6,14 @@
 mod address;
 mod answer;
 mod credentials;
+mod probe;
 mod sdk;
 mod sign;
 mod stream;
 mod tools;
 mod transport;
 
+pub use probe::Refusal;
 pub use sdk::SdkError;
 pub use stream::ObjectStream;
 pub use tools::{ToolError, Tools};

@@ -17,14 +17,18 @@ mod file;
 mod fit;
 mod image;
 mod keys;
+mod kind;
 mod ledger;
 mod log;
+mod manual;
 mod origin;
 mod problem;
 mod reader;
+mod reference;
 mod retry;
 mod rows;
 mod s3;
+mod schema;
 mod secret_file;
 mod source_line;
 mod stack;
@@ -44,13 +48,16 @@ pub use ledger::{Ledger, LedgerBackend, LedgerErrorPolicy, LedgerReuse};
 pub use log::{Log, LogFormat, ObjectKeys};
 pub use origin::Origin;
 pub use problem::{Problem, Problems};
+pub use reference::reference;
 pub use retry::{Delay, Retry};
 pub use rows::Row;
 pub use s3::S3;
+pub use schema::schema;
 pub use urls::{AmqpUrl, RedisUrl};
 pub use worker::Worker;
 
 use keys::Keys;
+use kind::Kind;
 use reader::Reader;
 use stack::Stack;
 
@@ -153,6 +160,15 @@ pub fn load_for(needs: Needs, sources: Sources) -> Result<Loaded, Problems> {
     }
     let origins = rows.iter().map(|row| (row.key.clone(), row.origin.clone())).collect();
     Ok(Loaded { settings, warnings, origins, rows })
+}
+
+/// What each key is read as, from those who read them.
+fn kinds() -> BTreeMap<String, Kind> {
+    let keys = Keys::known();
+    let (default, env) = (file::defaults(DEFAULT_TOML, &keys), BTreeMap::new());
+    let mut reader = Reader::new(&default, &default, &env, false);
+    Settings::read(&mut reader, Needs::Worker);
+    reader.into_kinds()
 }
 
 // === impl Settings ===

@@ -45,6 +45,9 @@ fn help_and_version_go_to_stdout_and_are_no_error() {
         &["token", "--help"],
         &["health", "--help"],
         &["simulate", "--help"],
+        &["check", "--help"],
+        &["config", "print", "--help"],
+        &["topology", "apply", "--help"],
     ] {
         let output = run(arguments, &[]);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
@@ -68,6 +71,10 @@ fn wrong_usage_is_64_and_says_so_on_stderr() {
         (&["submit", "--upload", "/", "--to", "s3://bucket/"], "is a directory"),
         (&["submit", "--upload", "/dev/null"], "write --to s3://BUCKET/PREFIX/"),
         (&["watch", "--outcome", "maybe"], "maybe"),
+        (&["config"], "Usage"),
+        (&["config", "show"], "show"),
+        (&["topology", "delete"], "delete"),
+        (&["check", "--connected"], "--connect"),
         (&["--set", "api.secret:hunter2", "health"], "has no \"=\""),
     ] {
         let output = run(arguments, &[]);
@@ -89,6 +96,81 @@ fn bad_settings_are_78_with_all_that_is_wrong() {
     );
     assert_eq!(run(&["health", "--config", "/nowhere/a.toml"], &[]).status.code(), Some(78));
     assert_eq!(run(&["token"], &[]).status.code(), Some(78));
+}
+
+#[test]
+fn check_reads_the_settings_as_run_would() {
+    let sound = run(&["check", "--set", "s3.buckets=kyc-uploads"], &KEYS);
+    assert_eq!(sound.status.code(), Some(0), "{}", stderr(&sound));
+    assert_eq!(stdout(&sound), "ok      settings  from 2 variables, 1 flag; else the defaults\n");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("antispoofd.toml");
+    std::fs::write(&file, "[worker]\nconcurency = 4\ndrain_timeout = \"10s\"\n").expect("a file");
+    let arguments = |command| [command, "--config", file.to_str().expect("text")];
+    let checked = run(&arguments("check"), &[KEYS[0], ("ANTISPOOFD__S3__BUCKETS", "Bad_Name")]);
+    assert_eq!((checked.status.code(), stdout(&checked).as_str()), (Some(78), ""));
+    let said = stderr(&checked);
+    for part in [
+        "worker.concurency: there is no such key",
+        "antispoofd.toml:2:1\n",
+        "\n   | ^^^^^^^^^^\n",
+        "did you mean worker.concurrency?",
+        "environment variable ANTISPOOFD__S3__BUCKETS",
+        "api.secret: is not set although api.api_key is",
+        "worker.drain_timeout: 10s is shorter than api.timeout (30s)",
+        "4 problems in the settings",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let started = run(&arguments("run"), &[KEYS[0], ("ANTISPOOFD__S3__BUCKETS", "Bad_Name")]);
+    assert_eq!(stderr(&started), said, "run says the same");
+}
+
+#[test]
+fn a_check_of_what_is_not_there_is_69_in_time() {
+    let (listener, url) = nobody();
+    drop(listener);
+    let settings = [
+        KEYS[0],
+        KEYS[1],
+        ("ANTISPOOFD__AMQP__URL", url.as_str()),
+        ("ANTISPOOFD__S3__ALLOW_ANY_BUCKET", "true"),
+        ("ANTISPOOFD__API__URL", "http://127.0.0.1:1/"),
+    ];
+    let output = run(&["check", "--connect"], &settings);
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    for part in ["failed  broker ", "note    bucket ", "ok      ledger ", "ok      token ", "failed  api "] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("hunter2") && said.matches("= help: ").count() == 2, "{said}");
+}
+
+#[test]
+fn missing_credentials_for_the_bucket_are_named() {
+    let endpoint = ("ANTISPOOFD__S3__ENDPOINT_URL", "http://127.0.0.1:1");
+    let output = run(
+        &["check", "--connect", "--set", "s3.buckets=kyc-uploads"],
+        &[KEYS[0], KEYS[1], endpoint, ("ANTISPOOFD__API__URL", "http://127.0.0.1:1/")],
+    );
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(
+        said.contains("no credentials were found anywhere in the AWS chain\n        = help: credentials come from"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_topology_is_printed_without_a_broker() {
+    let output = run(&["topology", "print", "--set", "amqp.prefix=kyc", "--set", "retry.delays=30s"], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let definitions: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let names: Vec<&str> =
+        definitions["queues"].as_array().expect("queues").iter().filter_map(|queue| queue["name"].as_str()).collect();
+    assert_eq!(names, ["kyc.jobs", "kyc.parked", "kyc.retry.30s"]);
+    assert_eq!(definitions["queues"][0]["vhost"], "/");
 }
 
 #[test]

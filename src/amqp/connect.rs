@@ -53,6 +53,13 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// True when the broker answered and does not want us: no waiting helps.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { hint, .. } if !hint.is_empty())
+    }
+}
+
 /// Opens a connection within `amqp.connect_timeout`. Never recovers by itself: lapin's recovery leaves consumers waiting for ever
 /// after a refused replay, so the supervisor builds everything anew instead.
 pub async fn connect(settings: &settings::Amqp, worker: &str, role: Role) -> Result<Link, ConnectError> {

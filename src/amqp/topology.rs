@@ -6,11 +6,12 @@
 //! - A delay is part of a queue's name, so a changed setting makes a new queue instead of a refused declaration.
 //! - Nothing else is declared: any later change of an argument would be refused. The rest belongs into policies.
 
+use super::connect::Link;
 use crate::settings::{Delay, TopologyMode};
 use futures_util::future::try_join_all;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, ExchangeKind};
+use lapin::{Channel, ErrorKind, ExchangeKind};
 use std::time::Duration;
 
 /// Deliveries after which the broker itself parks a job. Explicit, because the default differs between versions.
@@ -43,6 +44,13 @@ pub struct TopologyError {
     source: lapin::Error,
 }
 
+impl TopologyError {
+    /// True when the broker has it and the user may not do this, or it is another than ours: no waiting helps.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.source.kind(), ErrorKind::ProtocolError(_))
+    }
+}
+
 impl Names {
     /// Puts the names together.
     pub fn new(prefix: &str, delays: &[Delay]) -> Self {
@@ -60,7 +68,7 @@ impl Names {
         self.retry.get(tier).or(self.retry.last()).map_or(&self.parked, |(queue, _)| queue)
     }
 
-    fn exchanges(&self) -> [(&str, ExchangeKind); 3] {
+    pub(super) fn exchanges(&self) -> [(&str, ExchangeKind); 3] {
         [
             (&self.jobs, ExchangeKind::Direct),
             (&self.internal, ExchangeKind::Direct),
@@ -68,7 +76,7 @@ impl Names {
         ]
     }
 
-    fn queues(&self) -> Vec<(&str, FieldTable)> {
+    pub(super) fn queues(&self) -> Vec<(&str, FieldTable)> {
         let mut queues = vec![
             (self.jobs.as_str(), self.jobs_arguments()),
             (self.parked.as_str(), quorum([("x-delivery-limit", AMQPValue::LongLongInt(PARKED_DELIVERY_LIMIT))])),
@@ -99,7 +107,7 @@ impl Names {
         ])
     }
 
-    fn bindings(&self) -> Vec<(&str, &str)> {
+    pub(super) fn bindings(&self) -> Vec<(&str, &str)> {
         let mut bindings = vec![
             (self.jobs.as_str(), self.jobs.as_str()),
             (self.internal.as_str(), self.jobs.as_str()),
@@ -149,6 +157,13 @@ pub async fn declare(channel: &Channel, names: &Names, mode: TopologyMode) -> Re
     }))
     .await
     .map(drop)
+}
+
+/// Declares everything over a connection of a tool.
+pub async fn put_up(link: &Link, names: &Names) -> Result<(), TopologyError> {
+    let opened = link.create_channel().await;
+    let channel = opened.map_err(|source| TopologyError { verb: "open", object: "a channel".to_owned(), source })?;
+    declare(&channel, names, TopologyMode::Declare).await
 }
 
 fn quorum<const N: usize>(arguments: [(&str, AMQPValue); N]) -> FieldTable {

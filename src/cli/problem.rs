@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::terminal::say;
-use crate::amqp::{ConnectError, ToolError};
+use crate::amqp::{ConnectError, ManagementError, ToolError};
 use crate::{s3, settings};
 use std::fmt::Display;
 
@@ -123,6 +123,18 @@ impl From<ToolError> for Problem {
     fn from(error: ToolError) -> Self {
         let hint = error.is_missing().then_some(super::submit::NO_TOPOLOGY);
         Self::unreachable(error).maybe_hint(hint)
+    }
+}
+
+impl From<ManagementError> for Problem {
+    fn from(error: ManagementError) -> Self {
+        let hint = super::differences::management_remedy(&error);
+        match error {
+            ManagementError::Url(_) => Self { exit: Exit::Usage, ..Self::failed(error) },
+            ManagementError::Client(_) => Self { exit: Exit::Settings, ..Self::failed(error) },
+            ManagementError::Unreachable { .. } => Self::unreachable(error).hint(hint),
+            ManagementError::Refused { .. } => Self::failed(error).hint(hint),
+        }
     }
 }
 

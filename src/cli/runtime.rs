@@ -17,9 +17,14 @@ pub(super) fn with_threads(threads: u16) -> io::Result<Runtime> {
 
 /// Runs a command that is no daemon.
 pub(super) fn block_on(command: impl Future<Output = Result<Exit, Problem>>) -> Result<Exit, Problem> {
+    block_on_value(command)?
+}
+
+/// Runs a part of a command that is no daemon.
+pub(super) fn block_on_value<T>(part: impl Future<Output = T>) -> Result<T, Problem> {
     let runtime = with_threads(1).context("start the runtime")?;
-    let ended = runtime.block_on(command);
+    let ended = runtime.block_on(part);
     // A read of stdin cannot be interrupted; nobody waits for it.
     runtime.shutdown_background();
-    ended
+    Ok(ended)
 }

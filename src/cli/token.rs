@@ -58,7 +58,7 @@ fn describe(claims: &Map<String, Value>, now: SystemTime) {
 }
 
 /// The claims of a token, unverified.
-fn claims(token: &str) -> Option<Map<String, Value>> {
+pub(super) fn claims(token: &str) -> Option<Map<String, Value>> {
     let mut segments = token.split('.');
     let (_, payload, _) = (segments.next()?, segments.next()?, segments.next()?);
     let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
@@ -66,7 +66,7 @@ fn claims(token: &str) -> Option<Map<String, Value>> {
 }
 
 /// A time of a token in both of its forms: `2026-11-23T00:30:00Z (in 30m)`. None when it is beyond what a clock can say.
-fn moment(at: u64, now: SystemTime) -> Option<String> {
+pub(super) fn moment(at: u64, now: SystemTime) -> Option<String> {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(at)).filter(|_| at < 253_402_300_800)?;
     let whole = |duration: Duration| humantime::format_duration(Duration::from_secs(duration.as_secs()));
     let apart = match time.duration_since(now) {

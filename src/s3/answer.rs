@@ -65,12 +65,14 @@ pub(super) fn named(headers: &HeaderMap, image: &ImageRef) -> Result<Named, Fail
 }
 
 /// Reads the error document and says what it means for the job.
-pub(super) async fn refused(
-    status: StatusCode,
-    headers: &HeaderMap,
-    mut body: ObjectStream,
-    image: &ImageRef,
-) -> Failure {
+pub(super) async fn refused(status: StatusCode, headers: &HeaderMap, body: ObjectStream, image: &ImageRef) -> Failure {
+    let error = error_name(body).await;
+    let delete_marker = headers.get("x-amz-delete-marker").is_some_and(|value| value == "true");
+    classify(status, &error, delete_marker, image)
+}
+
+/// The name that the store has for the error, as `NoSuchKey`; empty when it gives none.
+pub(super) async fn error_name(mut body: ObjectStream) -> String {
     let mut document = Vec::new();
     while let Some(Ok(chunk)) = body.next().await {
         document.extend_from_slice(&chunk);
@@ -78,8 +80,7 @@ pub(super) async fn refused(
             break;
         }
     }
-    let delete_marker = headers.get("x-amz-delete-marker").is_some_and(|value| value == "true");
-    classify(status, error_code(&document), delete_marker, image)
+    error_code(&document).to_owned()
 }
 
 /// True when asking the credential chain again may help.

@@ -9,10 +9,14 @@ use super::{LedgerBackend, Settings};
 /// Half of what RabbitMQ gives a consumer to acknowledge (30 min), so that a slow clock or a full disk does not use it up.
 const LONGEST_HOLD: Duration = Duration::from_mins(15);
 
+/// After the drain the ledger is closed and the last acks go out, which takes milliseconds unless a disk or the broker is slow.
+const AFTER_DRAIN: Duration = Duration::from_secs(5);
+
 /// Notes what does not fit. Only values without a problem of their own are compared.
 pub(super) fn check(settings: &Settings, r: &mut Reader<'_>) {
     connecting_is_a_part(settings, r);
     drain(settings, r);
+    grace(settings, r);
     hold(settings, r);
     memory_of_verdicts(settings, r);
 }
@@ -57,6 +61,38 @@ fn drain(settings: &Settings, r: &mut Reader<'_>) {
                 plain(call)
             ),
             format!("raise worker.drain_timeout to at least {} (and the grace period of the pod above it), or lower api.timeout", plain(call)),
+        );
+    }
+}
+
+fn grace(settings: &Settings, r: &mut Reader<'_>) {
+    const KEYS: [&str; 2] = ["worker.termination_grace", "worker.drain_timeout"];
+    let (Some(grace), drain) = (settings.worker.termination_grace, settings.worker.drain_timeout) else { return };
+    if !r.sound(&KEYS) || grace >= drain + AFTER_DRAIN {
+        return;
+    }
+    let enough = plain(drain + AFTER_DRAIN);
+    if grace <= drain {
+        r.error_with(
+            KEYS[0],
+            &KEYS[1..],
+            format!(
+                "{} is not longer than worker.drain_timeout ({}): the process would be killed in the middle of its stop, with calls that are paid for",
+                plain(grace),
+                plain(drain)
+            ),
+            format!("raise the grace period (and this setting) to at least {enough}, or lower worker.drain_timeout"),
+        );
+    } else {
+        r.warn(
+            KEYS[0],
+            format!(
+                "{} leaves less than {} after worker.drain_timeout ({})",
+                plain(grace),
+                plain(AFTER_DRAIN),
+                plain(drain)
+            ),
+            format!("raise the grace period (and this setting) to at least {enough}"),
         );
     }
 }

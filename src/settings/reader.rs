@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::entry::{Entry, Layer, Value};
 use super::keys::nearest;
+use super::kind::Kind;
 use super::origin::{Origin, Place};
 use super::problem::Problem;
 
@@ -22,7 +23,8 @@ pub(super) struct Reader<'a> {
     warnings: Vec<Problem>,
     /// Keys with a problem: no check that needs them makes sense.
     unsound: BTreeSet<String>,
-    asked: BTreeSet<String>,
+    /// The keys that have been read, and what they were read as.
+    kinds: BTreeMap<String, Kind>,
     /// A file could not be read, so nobody knows what is missing or how the values fit together.
     incomplete: bool,
     /// Where the secrets came from that were read from files or from another variable.
@@ -64,14 +66,13 @@ impl<'a> Reader<'a> {
             problems: Vec::new(),
             warnings: Vec::new(),
             unsound: BTreeSet::new(),
-            asked: BTreeSet::new(),
+            kinds: BTreeMap::new(),
             secret_places: BTreeMap::new(),
         }
     }
 
-    /// The value of `key` as `parse` sees it.
-    pub(super) fn read<T>(&mut self, key: &str, parse: impl Fn(&Value) -> Result<T, Wrong>) -> T {
-        self.asked.insert(key.to_owned());
+    /// The value of `key` as `parse` sees it. What kind of value that is, is for the caller to say.
+    fn read<T>(&mut self, key: &str, parse: impl Fn(&Value) -> Result<T, Wrong>) -> T {
         if let Some(entry) = self.top.get(key) {
             match parse(&entry.value) {
                 Ok(value) => return value,
@@ -167,10 +168,13 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem::error(place.clone(), wrong.what, wrong.remedy));
     }
 
-    /// The keys that have been read: the test that holds `config/default.toml` against the types asks.
-    #[cfg(test)]
-    pub(super) fn asked(&self) -> &BTreeSet<String> {
-        &self.asked
+    /// Says what `key` is read as; the last word counts.
+    fn reads(&mut self, key: &str, kind: Kind) {
+        self.kinds.insert(key.to_owned(), kind);
+    }
+
+    pub(super) fn into_kinds(self) -> BTreeMap<String, Kind> {
+        self.kinds
     }
 
     pub(super) fn into_found(self) -> (Vec<Problem>, Vec<Problem>) {

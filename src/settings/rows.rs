@@ -22,6 +22,14 @@ pub struct Row {
     pub origin: Origin,
 }
 
+impl Row {
+    /// The value as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        let table: toml::Table = format!("value = {}", self.value).parse().unwrap_or_default();
+        table.get("value").map(|value| serde_json::json!(value)).unwrap_or_default()
+    }
+}
+
 /// A row for every key that there is or that was set.
 pub(super) fn rows(settings: &Settings, reader: &Reader<'_>, keys: &Keys, top: &Layer, default: &Layer) -> Vec<Row> {
     // `top` has the statuses that are set beside the default ones; `keys` has `amqp.url`, which a file takes out of `top`.

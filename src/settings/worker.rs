@@ -11,6 +11,8 @@ pub struct Worker {
     pub concurrency: u16,
     /// Limit for a stop. 1 s to 1 h, at least `api.timeout`.
     pub drain_timeout: Duration,
+    /// When whoever stops the process kills it, as far as it is known. 1 s to 24 h, more than `drain_timeout`.
+    pub termination_grace: Option<Duration>,
     /// Name of this process: a segment of a URI path, 1 to 128 characters.
     pub instance: String,
     /// Threads that run the jobs. 1 to 64.
@@ -22,6 +24,8 @@ impl Worker {
         Self {
             concurrency: r.int("worker.concurrency", 1..=1000),
             drain_timeout: r.duration("worker.drain_timeout", Duration::from_secs(1)..=Duration::from_hours(1)),
+            termination_grace: r
+                .maybe_duration("worker.termination_grace", Duration::from_secs(1)..=Duration::from_hours(24)),
             instance: instance(r),
             threads: r.int("worker.threads", 1..=64),
         }

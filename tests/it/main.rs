@@ -38,6 +38,7 @@ mod images;
 mod chaos;
 
 mod batch;
+mod check;
 mod client;
 mod codes;
 mod conformance;
@@ -55,4 +56,5 @@ mod privacy;
 mod recovery;
 mod soak;
 mod suspects;
+mod topology;
 mod unread;

@@ -57,6 +57,13 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// True when the file is sound, as far as that can be seen, and another process has it.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::InUse { .. })
+    }
+}
+
 /// Opens or makes the file. `check` looks at every page of it.
 pub(super) fn open(path: &Path, check: bool) -> Result<Database, OpenError> {
     let failed = |source| OpenError::Io { path: path.to_owned(), source };

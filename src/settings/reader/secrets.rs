@@ -2,6 +2,7 @@
 
 use super::{Reader, Wrong};
 use crate::settings::keys::file_key;
+use crate::settings::kind::Kind;
 use crate::settings::origin::{Origin, Place};
 use crate::settings::secret_file;
 
@@ -16,7 +17,7 @@ impl Reader<'_> {
     /// cut off. None: not set, or unreadable, which is noted.
     pub(in crate::settings) fn secret(&mut self, key: &str, fallback: Option<&str>) -> Option<Found> {
         let named = self.path(&file_key(key));
-        self.asked.insert(key.to_owned());
+        self.reads(key, Kind::Secret);
         let found = match named {
             Some(path) => {
                 let named_by = self.place(&file_key(key));

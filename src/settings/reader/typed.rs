@@ -8,10 +8,12 @@ use std::time::Duration;
 use super::{Reader, Wrong, nearest_to, quoted};
 use crate::settings::entry::Value;
 use crate::settings::keys::status_of;
+use crate::settings::kind::Kind;
 use crate::settings::units::{parse_duration, parse_size, plain, plain_size};
 
 impl Reader<'_> {
     pub(in crate::settings) fn text<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> T {
+        self.reads(key, Kind::Text);
         self.read(key, |value| match value.text() {
             Some(text) => parse(text.trim()),
             None => Err(Wrong::kind(value, "a string in double quotes")),
@@ -19,6 +21,7 @@ impl Reader<'_> {
     }
 
     pub(in crate::settings) fn flag(&mut self, key: &str) -> bool {
+        self.reads(key, Kind::Flag);
         self.read(key, |value| match value {
             Value::Bool(flag) => Ok(*flag),
             Value::Raw(text) if text.trim() == "true" => Ok(true),
@@ -33,6 +36,7 @@ impl Reader<'_> {
     /// A whole number. The bounds must fit `T`.
     pub(in crate::settings) fn int<T: TryFrom<i64>>(&mut self, key: &str, bounds: RangeInclusive<i64>) -> T {
         let (low, high) = (*bounds.start(), *bounds.end());
+        self.reads(key, Kind::Int(bounds.clone()));
         self.read(key, |value| {
             let number = match value {
                 Value::Int(number) => Some(*number),
@@ -51,6 +55,7 @@ impl Reader<'_> {
     }
 
     pub(in crate::settings) fn number(&mut self, key: &str, bounds: RangeInclusive<f64>) -> f64 {
+        self.reads(key, Kind::Number(bounds.clone()));
         self.read(key, |value| {
             #[expect(clippy::cast_precision_loss, reason = "the bounds of every such key are far below 2^53")]
             let number = match value {
@@ -69,23 +74,23 @@ impl Reader<'_> {
     }
 
     pub(in crate::settings) fn duration(&mut self, key: &str, bounds: RangeInclusive<Duration>) -> Duration {
-        let (low, high) = (plain(*bounds.start()), plain(*bounds.end()));
-        self.read(key, |value| {
-            let form = "write a number with its unit in double quotes, as \"250ms\", \"30s\", \"10m\" or \"1h\"";
-            let parsed = value.text().and_then(parse_duration);
-            match parsed {
-                None => Err(Wrong::new(format!("is {}, not a duration", described(value)), form)),
-                Some(duration) if bounds.contains(&duration) => Ok(duration),
-                Some(duration) => Err(Wrong::new(
-                    format!("{} is out of bounds", plain(duration)),
-                    format!("write a duration from {low} to {high}"),
-                )),
-            }
-        })
+        self.reads(key, Kind::Duration { bounds: bounds.clone(), or_empty: false });
+        self.read(key, |value| duration_within(value, &bounds))
+    }
+
+    /// A duration that need not be set.
+    pub(in crate::settings) fn maybe_duration(
+        &mut self,
+        key: &str,
+        bounds: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        self.reads(key, Kind::Duration { bounds: bounds.clone(), or_empty: true });
+        self.read(key, |value| if value.is_empty() { Ok(None) } else { duration_within(value, &bounds).map(Some) })
     }
 
     /// A number of bytes.
     pub(in crate::settings) fn size(&mut self, key: &str, bounds: RangeInclusive<u64>) -> u64 {
+        self.reads(key, Kind::Size(bounds.clone()));
         self.read(key, |value| {
             let parsed = match value {
                 Value::Int(number) => u64::try_from(*number).ok(),
@@ -105,7 +110,7 @@ impl Reader<'_> {
     }
 
     pub(in crate::settings) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> T {
-        self.text(key, |text| {
+        let choice = self.text(key, |text| {
             let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
             chosen.ok_or_else(|| {
                 let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
@@ -114,11 +119,14 @@ impl Reader<'_> {
                     format!("{}write one of {}", nearest_to(text, &names), names.join(", ")),
                 )
             })
-        })
+        });
+        self.reads(key, Kind::Choice(choices.iter().map(|(name, _)| (*name).to_owned()).collect()));
+        choice
     }
 
     /// A list of strings, each checked by `parse`; in variables and flags separated by commas. Every wrong item is noted.
     pub(in crate::settings) fn list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> Vec<T> {
+        self.reads(key, Kind::List);
         let items = self.read(key, |value| match value {
             Value::List(items) => Ok(items.iter().map(|item| item.value.clone()).collect()),
             Value::Raw(text) if text.trim().is_empty() => Ok(Vec::new()),
@@ -144,7 +152,9 @@ impl Reader<'_> {
     }
 
     pub(in crate::settings) fn path(&mut self, key: &str) -> Option<PathBuf> {
-        self.text(key, |text| Ok((!text.is_empty()).then(|| PathBuf::from(text))))
+        let path = self.text(key, |text| Ok((!text.is_empty()).then(|| PathBuf::from(text))));
+        self.reads(key, Kind::Path);
+        path
     }
 
     /// The statuses of `[api.statuses]`, each checked by `parse`.
@@ -155,7 +165,7 @@ impl Reader<'_> {
         let set: Vec<(u16, String)> = self.top.keys().filter_map(|key| Some((status_of(key)?, key.clone()))).collect();
         let mut statuses = BTreeMap::new();
         for (status, key) in set {
-            self.asked.insert(key.clone());
+            self.reads(&key, Kind::Status);
             let entry = &self.top[&key];
             let value = match entry.value.text() {
                 Some(text) => parse(status, text.trim()),
@@ -167,6 +177,18 @@ impl Reader<'_> {
             }
         }
         statuses
+    }
+}
+
+fn duration_within(value: &Value, bounds: &RangeInclusive<Duration>) -> Result<Duration, Wrong> {
+    let form = "write a number with its unit in double quotes, as \"250ms\", \"30s\", \"10m\" or \"1h\"";
+    match value.text().and_then(parse_duration) {
+        None => Err(Wrong::new(format!("is {}, not a duration", described(value)), form)),
+        Some(duration) if bounds.contains(&duration) => Ok(duration),
+        Some(duration) => Err(Wrong::new(
+            format!("{} is out of bounds", plain(duration)),
+            format!("write a duration from {} to {}", plain(*bounds.start()), plain(*bounds.end())),
+        )),
     }
 }
 

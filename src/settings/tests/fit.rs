@@ -24,6 +24,23 @@ fn a_drain_lets_a_sent_call_finish() {
 }
 
 #[test]
+fn the_grace_period_is_longer_than_the_drain() {
+    assert_eq!(with(&[("worker.termination_grace", "")]), Vec::<String>::new());
+    assert_eq!(warned(&[("worker.termination_grace", "35s")]), Vec::<String>::new());
+    assert_eq!(
+        warned(&[("worker.termination_grace", "34s")]),
+        ["worker.termination_grace: 34s leaves less than 5s after worker.drain_timeout (30s)"]
+    );
+    assert_eq!(
+        with(&[("worker.termination_grace", "30s")]),
+        [
+            "worker.termination_grace: 30s is not longer than worker.drain_timeout (30s): the process would be killed in the middle of its stop, with calls that are paid for"
+        ]
+    );
+    assert_eq!(with(&[("worker.termination_grace", "30")]), ["worker.termination_grace: is \"30\", not a duration"]);
+}
+
+#[test]
 fn a_job_is_held_less_than_half_of_the_consumer_timeout() {
     // Once: 10 s + 10 s + 30 s + quick_max.
     assert_eq!(with(&[("retry.quick_attempts", "15"), ("retry.quick_max", "9s")]), Vec::<String>::new());

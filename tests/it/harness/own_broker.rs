@@ -1,5 +1,6 @@
 //! Services for one test, for what happens to a whole service: a restart, a crash, an alarm.
 
+use std::io::{Seek as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -78,6 +79,15 @@ impl OwnBroker {
     /// Takes `raise_alarm` back.
     pub(crate) async fn clear_alarm(&self) {
         self.rabbitmqctl(&["set_vm_memory_high_watermark", "0.6"]).await;
+    }
+
+    /// `rabbitmqctl import_definitions`. What it imports is there some time later.
+    pub(crate) async fn import_definitions(&self, definitions: &str) {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(definitions.as_bytes()).and_then(|()| file.rewind()).expect("it can be written");
+        let mut command = services(&self.own, &["rabbitmqctl", "--instance", &self.instance, "--"]);
+        command.arg("import_definitions").stdin(file);
+        run(command).await;
     }
 
     async fn rabbitmqctl(&self, arguments: &[&str]) {

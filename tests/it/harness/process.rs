@@ -114,6 +114,18 @@ impl Process {
         .await
     }
 
+    /// As `wait_exit`, and until all that it wrote has been read, too.
+    pub(crate) async fn wait_output(&self, limit: Duration) -> ExitStatus {
+        let status = self.wait_exit(limit).await;
+        eventually(&format!("the output of {} to end", self.name), limit, async || {
+            // The threads that read hold the others.
+            let reading = [&self.stdout, &self.stderr].iter().any(|lines| Arc::strong_count(lines) > 1);
+            if reading { Err("it is still being read".to_owned()) } else { Ok(()) }
+        })
+        .await;
+        status
+    }
+
     /// The lines of standard output so far.
     pub(crate) fn stdout(&self) -> Vec<String> {
         lock(&self.stdout).clone()

@@ -1,0 +1,155 @@
+//! The topology as the management API shows it: all arguments at once, and the bindings, which AMQP does not tell.
+
+mod compare;
+
+use super::definitions::definitions;
+use super::inspect::Found;
+use super::topology::Names;
+use crate::settings;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderValue};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use lapin::uri::AMQPUri;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use std::time::Duration;
+use tokio::time::timeout;
+use url::Url;
+
+/// For one list. The API answers from what it has sampled, and a busy broker takes its time.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Thousands of queues.
+const MOST_BYTES: usize = 32 << 20;
+
+/// The management API of the broker, asked as the user of `amqp.url`.
+pub struct Management {
+    http: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    base: Url,
+    vhost: String,
+    authorization: HeaderValue,
+}
+
+/// What the API shows.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// Exchanges, queues, then bindings.
+    pub found: Vec<Found>,
+    /// Whether anything is bound to the results exchange.
+    pub results_bound: bool,
+}
+
+/// The API could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagementError {
+    /// That is no address of it.
+    #[error(
+        "use {0:?} as the management API: write http://host:15672 or https://host:15671, without user and password"
+    )]
+    Url(String),
+    /// `amqp.url`, or the certificate authorities.
+    #[error("ask the management API: {0}")]
+    Client(String),
+    /// Nobody answered, or not in its way.
+    #[error("ask the management API at {at}: {why}")]
+    Unreachable {
+        /// Scheme, host and port.
+        at: String,
+        /// Why there was no answer.
+        why: String,
+    },
+    /// It does not know the user, or the user may not ask; or the vhost is not there.
+    #[error("ask the management API at {at}: it answered {status}")]
+    Refused {
+        /// Scheme, host and port.
+        at: String,
+        /// The status.
+        status: StatusCode,
+    },
+}
+
+impl Management {
+    /// Connects to nothing yet.
+    pub fn new(url: &str, amqp: &settings::Amqp) -> Result<Self, ManagementError> {
+        let wrong = || ManagementError::Url(url.split_once('@').map_or(url, |(_, rest)| rest).to_owned());
+        let mut base = Url::parse(url).map_err(|_| wrong())?;
+        let plain = base.username().is_empty() && base.password().is_none() && base.query().is_none();
+        if !["http", "https"].contains(&base.scheme()) || base.host_str().is_none() || !plain {
+            return Err(wrong());
+        }
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        let uri: AMQPUri = amqp.url.expose().parse().map_err(ManagementError::Client)?;
+        let user = &uri.authority.userinfo;
+        let login = STANDARD.encode(format!("{}:{}", user.username, user.password));
+        let authorization = HeaderValue::try_from(format!("Basic {login}"));
+        let mut authorization = authorization.map_err(|error| ManagementError::Client(error.to_string()))?;
+        authorization.set_sensitive(true);
+        let mut tcp = HttpConnector::new();
+        tcp.set_connect_timeout(Some(LIMIT));
+        // Plain addresses are refused by default below a TLS connector.
+        tcp.enforce_http(false);
+        let tls = HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
+            .map_err(|error| ManagementError::Client(error.to_string()))?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        Ok(Self {
+            http: Client::builder(TokioExecutor::new()).build(tls),
+            base,
+            vhost: utf8_percent_encode(amqp.url.vhost(), NON_ALPHANUMERIC).to_string(),
+            authorization,
+        })
+    }
+
+    /// Holds what is there against what should be.
+    pub async fn compare(&self, names: &Names) -> Result<Compared, ManagementError> {
+        let exchanges = self.list("exchanges").await?;
+        let queues = self.list("queues").await?;
+        let bindings = self.list("bindings").await?;
+        // The vhost of what should be is that of what is asked for, and is not compared.
+        let wanted = definitions(names, "");
+        let mut found = compare::objects("exchange", &wanted["exchanges"], &exchanges);
+        found.extend(compare::objects("queue", &wanted["queues"], &queues));
+        found.extend(compare::bindings(&wanted["bindings"], &bindings));
+        let results_bound = bindings.iter().any(|binding| binding["source"] == names.results.as_str());
+        Ok(Compared { found, results_bound })
+    }
+
+    async fn list(&self, what: &str) -> Result<Vec<Value>, ManagementError> {
+        let at = self.base.origin().ascii_serialization();
+        let unreachable = |why: String| ManagementError::Unreachable { at: at.clone(), why };
+        let address = format!("{}api/{what}/{}", self.base, self.vhost);
+        let request = Request::get(address).header(AUTHORIZATION, self.authorization.clone()).body(Empty::new());
+        let request = request.map_err(|error| ManagementError::Client(error.to_string()))?;
+        let asked = async {
+            let answer = self.http.request(request).await.map_err(|error| unreachable(innermost(&error)))?;
+            let (head, body) = answer.into_parts();
+            if head.status != StatusCode::OK {
+                return Err(ManagementError::Refused { at: at.clone(), status: head.status });
+            }
+            let body = Limited::new(body, MOST_BYTES).collect().await;
+            let body = body.map_err(|error| unreachable(format!("read its answer: {error}")))?.to_bytes();
+            serde_json::from_slice(&body).map_err(|_| unreachable("its answer is no list".to_owned()))
+        };
+        timeout(LIMIT, asked).await.map_err(|_| unreachable(format!("no answer within {LIMIT:?}")))?
+    }
+}
+
+/// The cause at the end of the chain: what is before it names layers of the library.
+fn innermost(error: &hyper_util::client::legacy::Error) -> String {
+    let mut at: &dyn std::error::Error = error;
+    while let Some(source) = at.source() {
+        at = source;
+    }
+    at.to_string()
+}

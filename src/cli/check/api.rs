@@ -1,0 +1,30 @@
+//! The vendor's server, without a call.
+
+use super::report::Line;
+use crate::api::reach;
+use crate::settings::Api;
+
+const API: &str = "api";
+
+pub(super) async fn probe(settings: &Api) -> Line {
+    match reach(settings).await {
+        Ok(reached) => match reached.skew {
+            None => Line::ok(API, format!("{} answers; no call was made", reached.origin)),
+            Some(skew) => Line::note(
+                API,
+                format!("{} answers, and its clock differs from ours by {} s", reached.origin, skew.as_secs()),
+            )
+            .help("set this machine's clock, and keep it set (NTP): a token may be expired or not yet valid there"),
+        },
+        Err(error) if error.tls => Line::wrong(
+            API,
+            error.to_string(),
+            "is api.url right, and are the certificate authorities up to date (SSL_CERT_FILE)?",
+        ),
+        Err(error) => Line::unreachable(
+            API,
+            error.to_string(),
+            "is api.url right, and is there a way out: DNS, firewall, HTTPS_PROXY?",
+        ),
+    }
+}

@@ -1,0 +1,138 @@
+//! The broker: who we are there, and whether exchanges and queues are as they should be.
+
+use super::report::Line;
+use crate::amqp::{
+    ConnectError, Found, Link, Management, ManagementError, Names, Role, State, close, connect, inspect,
+};
+use crate::cli::differences::{listed, management_remedy, remedy};
+use crate::settings::{Settings, TopologyMode};
+use std::time::Duration;
+
+const BROKER: &str = "broker";
+const TOPOLOGY: &str = "topology";
+const RESULTS: &str = "results";
+const BIND: &str = "bind a queue before the first job: without one verdicts are held and nothing is consumed";
+
+/// Far above what some twenty round trips take; a broker that does not answer is not waited for.
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub(super) async fn probe(settings: &Settings, management: Option<&str>) -> Vec<Line> {
+    let amqp = &settings.amqp;
+    let link = match connect(amqp, &settings.worker.instance, Role::Tool).await {
+        Ok(link) => link,
+        Err(error) => return vec![refused(&error)],
+    };
+    let mut lines = vec![Line::ok(BROKER, format!("logged in at {}", amqp.url))];
+    let names = Names::new(&amqp.prefix, &settings.retry.delays);
+    lines.extend(match management {
+        Some(url) => through(url, settings, &names).await,
+        None => over_amqp(&link, settings, &names).await,
+    });
+    close(&link).await;
+    lines
+}
+
+async fn over_amqp(link: &Link, settings: &Settings, names: &Names) -> Vec<Line> {
+    let mut lines = match tokio::time::timeout(LIMIT, inspect(link, names)).await {
+        Ok(Ok(found)) => topology(&found, settings.amqp.topology),
+        Ok(Err(error)) => {
+            let why = anyhow::Error::from(error);
+            vec![Line::unreachable(TOPOLOGY, format!("{why:#}"), "try again; the broker's log says more")]
+        }
+        Err(_) => vec![Line::unreachable(
+            TOPOLOGY,
+            format!("not told within {} s", LIMIT.as_secs()),
+            "is the broker overloaded, or has its quorum no majority? its log says more",
+        )],
+    };
+    lines.push(
+        Line::note(RESULTS, format!("whether a queue is bound to {} cannot be asked over AMQP", names.results))
+            .help(format!("{BIND}; with --management, this is looked at")),
+    );
+    lines
+}
+
+async fn through(url: &str, settings: &Settings, names: &Names) -> Vec<Line> {
+    let compared = match Management::new(url, &settings.amqp) {
+        Ok(management) => management.compare(names).await,
+        Err(error) => Err(error),
+    };
+    let compared = match compared {
+        Ok(compared) => compared,
+        Err(error) => {
+            let (words, remedy) = (error.to_string(), management_remedy(&error));
+            return vec![match error {
+                ManagementError::Unreachable { .. } => Line::unreachable(TOPOLOGY, words, remedy),
+                _ => Line::wrong(TOPOLOGY, words, remedy),
+            }];
+        }
+    };
+    let mut lines = topology(&compared.found, settings.amqp.topology);
+    let results = format!("exchange {}", names.results);
+    let there = compared.found.iter().any(|found| found.object == results && found.state != State::Missing);
+    lines.push(match (compared.results_bound, there) {
+        (true, _) => Line::ok(RESULTS, format!("{} has a binding", names.results)),
+        (false, true) => Line::wrong(RESULTS, format!("nothing is bound to {}", names.results), BIND),
+        (false, false) => Line::note(RESULTS, format!("{} is not there yet", names.results)).help(BIND),
+    });
+    lines
+}
+
+fn refused(error: &ConnectError) -> Line {
+    let words = error.to_string();
+    match error {
+        ConnectError::Url(_) => Line::wrong(BROKER, words, "correct amqp.url"),
+        ConnectError::CaFile { .. } => Line::wrong(BROKER, words, "let the file be read, or correct amqp.ca_file"),
+        ConnectError::Refused { .. } if error.is_refusal() => Line::wrong(
+            BROKER,
+            words,
+            "correct amqp.url (amqp.url_file, ANTISPOOFD__AMQP__URL); `rabbitmqctl authenticate_user` and \
+             `rabbitmqctl list_user_permissions` tell what the broker thinks of the user",
+        ),
+        ConnectError::Timeout(_) | ConnectError::Refused { .. } => Line::unreachable(
+            BROKER,
+            words,
+            "is the broker up, and are host and port of amqp.url right? TLS needs amqps:// and its port, 5671",
+        ),
+    }
+}
+
+fn topology(found: &[Found], mode: TopologyMode) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let (mut missing, mut unknown) = (Vec::new(), Vec::new());
+    for Found { object, state } in found {
+        match state {
+            State::AsItShould => {}
+            State::Missing => missing.push(object.as_str()),
+            State::Differs(differences) => lines.push(Line::wrong(
+                TOPOLOGY,
+                format!("{object} is there with {}", listed(differences)),
+                remedy(object),
+            )),
+            State::Unknown(why) => unknown.push((object.as_str(), why.as_str())),
+        }
+    }
+    if let Some((_, why)) = unknown.first() {
+        let objects: Vec<&str> = unknown.iter().map(|(object, _)| *object).collect();
+        lines.push(
+            Line::note(TOPOLOGY, format!("there, but not compared: {} ({why})", objects.join(", ")))
+                .help("comparing needs the right to configure; with it, nothing is changed either"),
+        );
+    }
+    if !missing.is_empty() {
+        let words = format!("not there: {}", missing.join(", "));
+        lines.push(match mode {
+            TopologyMode::Declare => Line::note(TOPOLOGY, format!("{words}; `run` declares them")),
+            TopologyMode::Check | TopologyMode::None => Line::wrong(
+                TOPOLOGY,
+                words,
+                "run `antispoofd topology apply` as a user with the right to configure, or set amqp.topology = \"declare\"; \
+                 are vhost and amqp.prefix right?",
+            ),
+        });
+    }
+    if lines.is_empty() {
+        lines.push(Line::ok(TOPOLOGY, format!("{} objects are as they should be", found.len())));
+    }
+    lines
+}

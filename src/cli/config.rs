@@ -1,0 +1,67 @@
+//! `antispoofd config`: what can be set, and what is.
+
+use super::exit::Exit;
+use super::problem::Problem;
+use super::terminal::{plain, print};
+use crate::settings::{self, Loaded, Row};
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Print the settings in effect, their schema, or their reference
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(super) what: What,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(super) enum What {
+    /// Print every setting as `run` would have it, with where it was set
+    ///
+    /// As TOML, with the origin of each value behind it; secrets are masked. Ends with 78, and with all that is wrong, when `run` would.
+    Print {
+        /// Print one JSON object: by key, the value and its origin
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema (draft 2020-12) of a settings file
+    Schema,
+    /// Print the reference of all settings, as Markdown
+    Reference,
+}
+
+/// `load` is asked only where the settings themselves are wanted.
+pub(super) fn run(args: ConfigArgs, load: impl FnOnce() -> Result<Loaded, Problem>) -> Result<Exit, Problem> {
+    let page = match args.what {
+        What::Print { json: true } => format!("{:#}", as_json(load()?.redacted())),
+        What::Print { json: false } => as_toml(load()?.redacted()),
+        What::Schema => format!("{:#}", settings::schema()),
+        What::Reference => settings::reference(),
+    };
+    print(page.trim_end())?;
+    Ok(Exit::Ok)
+}
+
+fn as_json(rows: &[Row]) -> Value {
+    let rows =
+        rows.iter().map(|row| (row.key.clone(), json!({ "value": row.json(), "origin": row.origin.to_string() })));
+    Value::Object(rows.collect::<Map<_, _>>())
+}
+
+fn as_toml(rows: &[Row]) -> String {
+    // A table within a section has to come after the section's own keys, and its name sorts so.
+    let mut sections = BTreeMap::<&str, Vec<(&str, &Row)>>::new();
+    for row in rows {
+        let (section, key) = row.key.rsplit_once('.').unwrap_or(("", &row.key));
+        sections.entry(section).or_default().push((key, row));
+    }
+    let sections = sections.into_iter().map(|(section, rows)| {
+        let lines = rows.into_iter().map(|(key, row)| {
+            let origin = plain(&row.origin.to_string());
+            format!("{key} = {}  # {origin}\n", row.value)
+        });
+        format!("[{section}]\n{}", lines.collect::<String>())
+    });
+    sections.collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,122 @@
+//! `antispoofd topology`: exchanges, queues and bindings, for who puts them up by hand or wants to know what is there.
+
+use super::differences::{listed, remedy};
+use super::exit::Exit;
+use super::problem::Problem;
+use super::terminal::{plain, print, say};
+use crate::amqp::{Found, Link, Management, Names, Role, State, close, connect, definitions, inspect, put_up};
+use crate::settings::Settings;
+use clap::{Args, Subcommand};
+use std::time::Duration;
+
+/// Far above what some dozens of round trips take; a broker that does not answer is not waited for.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// Print, compare or declare exchanges, queues and bindings
+#[derive(Args, Clone, Debug)]
+pub(super) struct TopologyArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum What {
+    /// Print them as definitions, for `rabbitmqctl import_definitions` or the management pages
+    ///
+    /// The vhost is that of amqp.url and has to be there; users and permissions are not in it.
+    Print,
+    /// Compare them with those of the broker, an object a line; ends with 1 unless all are as they should be
+    ///
+    /// Changes nothing. Each argument that differs is named. Over AMQP, comparing needs the right to configure, and bindings cannot be
+    /// asked for; the management API shows all of it to a user with the tag "management".
+    Check {
+        /// Ask the management API at this address, as `http://host:15672`, with user and password of amqp.url
+        #[arg(long, value_name = "URL")]
+        management: Option<String>,
+    },
+    /// Declare what is missing; changes nothing when something is there with other arguments
+    Apply,
+}
+
+pub(super) async fn run(args: TopologyArgs, settings: Settings) -> Result<Exit, Problem> {
+    let amqp = &settings.amqp;
+    let names = Names::new(&amqp.prefix, &settings.retry.delays);
+    if let What::Print = args.what {
+        print(&format!("{:#}", definitions(&names, amqp.url.vhost())))?;
+        return Ok(Exit::Ok);
+    }
+    if let What::Check { management: Some(url) } = &args.what {
+        let compared = Management::new(url, amqp)?.compare(&names).await?;
+        let verdict = tell(&compared.found)?;
+        say(&format!("{} is bound to {}", if compared.results_bound { "a queue" } else { "nothing" }, names.results));
+        return verdict;
+    }
+    let link = connect(amqp, &settings.worker.instance, Role::Tool).await?;
+    let work = async {
+        match args.what {
+            What::Print | What::Check { .. } => {
+                let verdict = tell(&inspect(&link, &names).await?)?;
+                say("bindings were not compared: they cannot be asked for over AMQP; --management asks for them");
+                verdict
+            }
+            What::Apply => apply(&link, &names).await,
+        }
+    };
+    let ended = match tokio::time::timeout(LIMIT, work).await {
+        Ok(ended) => ended,
+        Err(_) => Err(Problem::unreachable(anyhow::anyhow!("the broker did not answer within {LIMIT:?}"))),
+    };
+    close(&link).await;
+    ended
+}
+
+/// Prints a line for each. The outer error is of the printing.
+fn tell(found: &[Found]) -> Result<Result<Exit, Problem>, Problem> {
+    for Found { object, state } in found {
+        print(&match state {
+            State::AsItShould => format!("ok       {object}"),
+            State::Missing => format!("missing  {object}"),
+            State::Differs(differences) => format!("differs  {object}: {}", plain(&listed(differences))),
+            State::Unknown(why) => format!("unknown  {object}: {}", plain(why)),
+        })?;
+    }
+    let wrong = found.iter().filter(|found| found.state != State::AsItShould).count();
+    if wrong == 0 {
+        return Ok(Ok(Exit::Ok));
+    }
+    let hint = match found.iter().find(|found| matches!(found.state, State::Differs(_))) {
+        Some(found) => remedy(&found.object),
+        None if found.iter().any(|found| found.state == State::Missing) => {
+            "`antispoofd topology apply` declares what is missing; are vhost and amqp.prefix right?".to_owned()
+        }
+        None => "comparing needs the right to configure, or --management; nothing is changed either way".to_owned(),
+    };
+    let words = format!("{wrong} of {} are not there as they should be, or could not be compared", found.len());
+    Ok(Err(Problem::failed(anyhow::anyhow!(words)).hint(hint)))
+}
+
+async fn apply(link: &Link, names: &Names) -> Result<Exit, Problem> {
+    let found = inspect(link, names).await?;
+    for found in &found {
+        if let State::Differs(differences) = &found.state {
+            let what = format!("{} is there with {}; nothing was declared", found.object, plain(&listed(differences)));
+            return Err(Problem::failed(anyhow::anyhow!(what)).hint(remedy(&found.object)));
+        }
+    }
+    if let Err(error) = put_up(link, names).await {
+        return Err(if error.is_refusal() {
+            Problem::failed(error).hint(
+                "the user of amqp.url needs the rights to configure, write and read what begins with amqp.prefix; \
+                 as permissions of RabbitMQ: \"^antispoof\\.\" three times",
+            )
+        } else {
+            Problem::unreachable(error).hint("the same command can be repeated")
+        });
+    }
+    for Found { object, state } in &found {
+        let done = if *state == State::Missing { "declared" } else { "there" };
+        print(&format!("{done:<9} {object}"))?;
+    }
+    say("all queues are bound as they should be");
+    Ok(Exit::Ok)
+}
