@@ -109,7 +109,8 @@ impl<W: io::Write> Drain<W> {
             }
         }
         // Whoever read the log may be gone. There is nobody to be told, and other lines may have better luck.
-        if self.sink.write_all(&self.batch).and_then(|()| self.sink.flush()).is_err() {
+        let written = self.sink.write_all(&self.batch).and_then(|()| self.sink.flush());
+        if written.is_err() {
             self.dropped.inc_by(lines);
         }
         self.batch.clear();
@@ -118,7 +119,10 @@ impl<W: io::Write> Drain<W> {
             // Whoever asked may have given up.
             done.send(()).ok();
         }
-        self.tell();
+        // To nobody it is not told: the line about it would be dropped, which would be worth a line.
+        if written.is_ok() {
+            self.tell();
+        }
         true
     }
 
@@ -139,6 +143,19 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(10);
     const AT_ONCE: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn nobody_is_told_of_lines_that_nobody_reads() {
+        let (reader, sink) = io::pipe().expect("a pipe");
+        drop(reader);
+        let (out, lines) = channel();
+        let (waiting, dropped) = (Arc::default(), Counter::default());
+        let mut drain = Drain { lines, sink, waiting, dropped: dropped.clone(), told: 0, batch: Vec::new() };
+        drain.waiting.fetch_add(1 + LINE_COST, Ordering::Relaxed);
+        out.send(Message::Line(vec![b'x'])).expect("it is there");
+        assert!(drain.round());
+        assert_eq!((dropped.get(), drain.told), (1, 0));
+    }
 
     #[test]
     fn a_reader_who_sleeps_costs_lines_and_not_time() {

@@ -49,15 +49,18 @@ async fn an_alarm_of_the_broker_stops_the_paying() {
 
     let broker = OwnBroker::start("alarm").await;
     let world = World::with("alarm", broker.services()).await;
-    // Longer than it takes to raise the alarm, so that the answers come when nothing can be published any more.
-    world.simulator.configure(json!({ "latency": "10s" })).await;
+    world.simulator.configure(json!({ "latency": "3s" })).await;
     let builder = world.daemon().set("worker.concurrency", IN_FLIGHT.to_string());
+    let builder = builder.set("api.timeout", "60s").set("worker.drain_timeout", "70s");
     let daemon = builder.set("amqp.publish_timeout", "2s").start_ready().await;
     let batch = Batch::submitted(&world, 12).await;
     let calls = async || world.simulator.count("calls").await;
     eventually_equals("calls in flight", SOON, IN_FLIGHT, calls).await;
+    // However long it takes to raise the alarm, the answers come when nothing can be published any more.
+    world.api_link.freeze();
     world.simulator.configure(json!({ "latency": "0s" })).await;
     broker.raise_alarm().await;
+    world.api_link.thaw();
     eventually_equals("to be blocked", STARTED, Some(1.0), async || daemon.metric("antispoofd_amqp_blocked").await)
         .await;
     eventually_equals("no call in flight", STARTED, 0, async || world.simulator.count("in_flight").await).await;
