@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build fmt generate check test soak chaos demo bench fuzz services-up services-down clean-services
+.PHONY: help build fmt generate check test soak chaos demo bench fuzz services-up services-down clean-services chart chart-update
 
 # Arguments for `make test`, `make demo` and `make bench`: make test ARGS='--lib -- retry'
 ARGS ?=
@@ -60,6 +60,12 @@ fuzz: ## each fuzz target for TIME seconds (cargo-fuzz and a nightly compiler ar
 	  cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 	    -max_total_time=$(TIME) -max_len=4096 -timeout=10 -print_final_stats=1 || exit 1; \
 	done
+
+chart: ## the Helm chart and the kustomize base, checked without a cluster (Go, Python, npm and the Debian packages are needed)
+	@scripts/chart check
+
+chart-update: ## what in deploy/ is made from other files, made anew
+	@scripts/chart update
 
 services-up: ## start RabbitMQ, the S3 store and Redis, and wait until they answer
 	@scripts/services up

@@ -1,0 +1,138 @@
+{{/* Names and labels. */}}
+
+{{- define "antispoofd.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "antispoofd.selectorLabels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* The component keeps the test's pod out of what selects workers. */}}
+{{- define "antispoofd.workerLabels" -}}
+{{ include "antispoofd.selectorLabels" . }}
+app.kubernetes.io/component: worker
+{{- end -}}
+
+{{- define "antispoofd.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "antispoofd.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: antispoofd
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "antispoofd.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "antispoofd.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "antispoofd.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A section of the settings as a map, empty where it is not there: (list . "worker"). */}}
+{{- define "antispoofd.section" -}}
+{{- $all := default dict (index . 0).Values.config -}}
+{{- default dict (index $all (index . 1)) | toJson -}}
+{{- end -}}
+
+{{- define "antispoofd.backend" -}}
+{{- default "memory" (include "antispoofd.section" (list . "ledger") | fromJson).backend -}}
+{{- end -}}
+
+{{- define "antispoofd.workload" -}}
+{{- if eq (include "antispoofd.backend" .) "file" }}StatefulSet{{ else }}Deployment{{ end -}}
+{{- end -}}
+
+{{- define "antispoofd.prefix" -}}
+{{- default "antispoof" (include "antispoofd.section" (list . "amqp") | fromJson).prefix -}}
+{{- end -}}
+
+{{- define "antispoofd.concurrency" -}}
+{{- default 16 (include "antispoofd.section" (list . "worker") | fromJson).concurrency | int64 -}}
+{{- end -}}
+
+{{/* Whole milliseconds of a duration such as 30s or 1m30s; nothing for anything else. */}}
+{{- define "antispoofd.millis" -}}
+{{- $text := toString . | replace " " "" -}}
+{{- if regexMatch "^([0-9]+(ms|s|m|h|d))+$" $text -}}
+{{- $unit := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 -}}
+{{- $sum := 0 -}}
+{{- range $part := regexFindAll "[0-9]+(ms|s|m|h|d)" $text -1 -}}
+{{- $sum = add $sum (mul (regexFind "^[0-9]+" $part | int64) (index $unit (regexFind "[a-z]+$" $part))) -}}
+{{- end -}}
+{{- $sum -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whole milliseconds in the form that names a delay queue: 90000 is 1m30s, a day is 24h, two are 2d. */}}
+{{- define "antispoofd.plain" -}}
+{{- $left := int64 . -}}
+{{- range $unit := list (list 86400000 "d" 172800000) (list 3600000 "h" 3600000) (list 60000 "m" 60000) (list 1000 "s" 1000) -}}
+{{- if ge $left (int64 (index $unit 2)) -}}
+{{- div $left (index $unit 0) }}{{ index $unit 1 -}}
+{{- $left = mod $left (int64 (index $unit 0)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whole seconds, rounded up, that a stop may take. */}}
+{{- define "antispoofd.drainSeconds" -}}
+{{- $drain := default "30s" (include "antispoofd.section" (list . "worker") | fromJson).drain_timeout -}}
+{{- divf (include "antispoofd.millis" $drain | int64) 1000 | ceil | int64 -}}
+{{- end -}}
+
+{{/* The 15 s are for what comes after the drain: the last acks, and the kernel's and the kubelet's delays. */}}
+{{- define "antispoofd.graceSeconds" -}}
+{{- if kindIs "invalid" .Values.terminationGracePeriodSeconds -}}
+{{- add (include "antispoofd.drainSeconds" . | int64) 15 -}}
+{{- else -}}
+{{- int64 .Values.terminationGracePeriodSeconds -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The most workers that the quota has calls for; nothing where quota or rate are not known. */}}
+{{- define "antispoofd.quotaReplicas" -}}
+{{- $rate := default 0 (include "antispoofd.section" (list . "api") | fromJson).rate_limit | float64 -}}
+{{- $quota := .Values.apiQuota.callsPerSecond | float64 -}}
+{{- if and (gt $rate 0.0) (gt $quota 0.0) -}}
+{{- divf $quota $rate | floor | int64 -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The most workers that there can be. */}}
+{{- define "antispoofd.mostReplicas" -}}
+{{- if .Values.keda.enabled -}}
+{{- $quota := include "antispoofd.quotaReplicas" . | int64 -}}
+{{- $own := int64 .Values.keda.maxReplicas -}}
+{{- if eq $own 0 }}{{ $quota }}{{ else }}{{ min $own $quota }}{{ end -}}
+{{- else -}}
+{{- int64 .Values.replicaCount -}}
+{{- end -}}
+{{- end -}}
+
+{{/* (list root severity) */}}
+{{- define "antispoofd.alertLabels" -}}
+severity: {{ index . 1 }}
+{{- with (index . 0).Values.prometheusRule.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
