@@ -5,6 +5,7 @@ chart.py readme VALUES_YAML README [--update]                    the README's ta
 chart.py settings MANIFESTS DIRECTORY                            antispoofd.toml and dummy secrets, laid out as in the pod
 chart.py json MANIFESTS                                          the documents as one JSON list
 chart.py restricted MANIFESTS                                    the restricted pod security standard, and no Secret
+chart.py topology MANIFESTS DEFINITIONS                          RabbitMQ's resources, against what the program would declare
 chart.py rules MANIFESTS                                         the groups of the PrometheusRule, as promtool reads them
 chart.py kustomize MANIFESTS DIRECTORY                           a kustomize base
 """
@@ -32,6 +33,7 @@ def main(command, *arguments):
         "settings": lambda: lay_out(*paths),
         "json": lambda: print(json.dumps(documents(*paths))),
         "restricted": lambda: restricted(*paths),
+        "topology": lambda: topology(*paths),
         "rules": lambda: print(yaml.safe_dump(rules(*paths), sort_keys=False)),
         "kustomize": lambda: kustomize(*paths),
     }
@@ -207,6 +209,33 @@ def pod_faults(pod):
         context = container.get("securityContext", {})
         wanted = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
         yield from (f"container {container['name']}: {key} is {context.get(key)}" for key, value in wanted.items() if context.get(key) != value)
+
+
+def topology(manifests, definitions):
+    """All that the program declares, and beyond it nothing but queues that take results."""
+    theirs = json.loads(definitions.read_text())
+    results = next(exchange["name"] for exchange in theirs["exchanges"] if exchange["type"] == "topic")
+    wanted = {(source["source"], source["destination"], source["routing_key"]) for source in theirs["bindings"]}
+    wanted |= {(exchange["name"], exchange["type"], exchange["durable"], exchange["auto_delete"]) for exchange in theirs["exchanges"]}
+    wanted |= {(queue["name"], queue["durable"], queue["auto_delete"], arguments(queue["arguments"])) for queue in theirs["queues"]}
+    found, takers = set(), set()
+    for document in documents(manifests):
+        spec = document["spec"] if document["apiVersion"].startswith("rabbitmq.com/") else {}
+        if spec and document["kind"] == "Binding" and spec["source"] == results:
+            takers.add(spec["destination"])
+        elif spec and document["kind"] == "Binding":
+            found.add((spec["source"], spec["destination"], spec["routingKey"]))
+        elif spec and document["kind"] == "Exchange":
+            found.add((spec["name"], spec["type"], spec["durable"], spec["autoDelete"]))
+        elif spec and document["kind"] == "Queue":
+            found.add((spec["name"], spec["durable"], spec["autoDelete"], arguments(spec.get("arguments", {}) | {"x-queue-type": spec["type"]})))
+    found = {entry for entry in found if entry[0] not in takers}
+    if found != wanted:
+        raise SystemExit(f"chart: missing {sorted(wanted - found, key=str)}\nchart: too much {sorted(found - wanted, key=str)}")
+
+
+def arguments(table):
+    return tuple(sorted(table.items()))
 
 
 def rules(manifests):
