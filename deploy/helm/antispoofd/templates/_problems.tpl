@@ -98,6 +98,9 @@ serviceAccount.name: is empty, and serviceAccount.create is false; the namespace
 
 {{- define "antispoofd.problems.stopping" -}}
 {{- $worker := include "antispoofd.section" (list . "worker") | fromJson -}}
+{{- if $worker.termination_grace }}
+config.worker.termination_grace: is what the pod has, which terminationGracePeriodSeconds says; leave it out, the chart sets it
+{{- end }}
 {{- $api := include "antispoofd.section" (list . "api") | fromJson -}}
 {{- $drain := include "antispoofd.millis" (default "30s" $worker.drain_timeout) -}}
 {{- $call := include "antispoofd.millis" (default "30s" $api.timeout) -}}

@@ -3,7 +3,8 @@
 {{/* The settings as a map of sections, with the chart's own. */}}
 {{- define "antispoofd.settings" -}}
 {{- $config := deepCopy (default dict .Values.config) -}}
-{{- $own := dict "admin" (dict "listen" "0.0.0.0:9464") -}}
+{{- $grace := printf "%ds" (include "antispoofd.graceSeconds" . | int64) -}}
+{{- $own := dict "admin" (dict "listen" "0.0.0.0:9464") "worker" (dict "termination_grace" $grace) -}}
 {{- if eq (include "antispoofd.backend" .) "file" -}}
 {{- $_ := set $own "ledger" (dict "path" "/var/lib/antispoofd/ledger.redb") -}}
 {{- end -}}
