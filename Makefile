@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build fmt generate check test soak chaos demo bench fuzz services-up services-down clean-services chart chart-update
+.PHONY: help build fmt generate check test test-compose soak chaos demo bench fuzz services-up services-down clean-services chart chart-update
 
 # Arguments for `make test`, `make demo` and `make bench`: make test ARGS='--lib -- retry'
 ARGS ?=
@@ -37,6 +37,9 @@ check: ## formatting, lints, documentation, scripts, module and crate dependenci
 
 test: ## the whole test suite against real RabbitMQ, S3 store and Redis (ARGS goes to cargo test)
 	@scripts/test $(ARGS)
+
+test-compose: ## the image and docker-compose.yml tried, then the test suite against their services (a Docker engine is needed)
+	@scripts/test-compose $(ARGS)
 
 soak: ## many jobs while workers are killed and connections cut (ARGS: --jobs 2000 --kills 5 --cuts 5 --seed N)
 	@scripts/soak $(ARGS)

@@ -1,4 +1,4 @@
-//! `/_sim/`: what a test or an operator asks of the simulator itself. Not counted, not authenticated.
+//! `/_sim/`, and the paths of probes: what a test or an operator asks of the simulator itself. Not counted, not authenticated.
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ const MAX_CHANGE: usize = 64 * 1024;
 pub(super) async fn serve(state: &State, request: Request<Incoming>) -> Response<Reply> {
     let path = request.uri().path().strip_prefix(PREFIX).unwrap_or_default().to_owned();
     match (path.as_str(), request.method()) {
-        ("health", &Method::GET) => reply::json(StatusCode::OK, &json!({ "status": "ok" })),
+        ("health", method) => alive(method),
         ("stats", &Method::GET) => stats(state, request.uri().query()),
         ("reset", &Method::POST) => {
             state.books.reset();
@@ -28,10 +28,17 @@ pub(super) async fn serve(state: &State, request: Request<Incoming>) -> Response
         }
         ("config", &Method::GET) => reply::json(StatusCode::OK, &state.config_json()),
         ("config", &Method::PUT) => configure(state, request.into_body()).await,
-        ("health" | "stats", _) => reply::method_not_allowed("GET"),
+        ("stats", _) => reply::method_not_allowed("GET"),
         ("reset", _) => reply::method_not_allowed("POST"),
         ("config", _) => reply::method_not_allowed("GET, PUT"),
         _ => reply::message(StatusCode::NOT_FOUND, "known are health, stats, reset and config"),
+    }
+}
+
+pub(super) fn alive(method: &Method) -> Response<Reply> {
+    match *method {
+        Method::GET => reply::json(StatusCode::OK, &json!({ "status": "ok" })),
+        _ => reply::method_not_allowed("GET"),
     }
 }
 

@@ -117,6 +117,8 @@ async fn route(state: Arc<State>, fuse: Arc<Fuse>, request: Request<Incoming>) -
     match request.uri().path() {
         DETECT_SPOOF => call::detect(state, fuse, request).await,
         path if path.starts_with(admin::PREFIX) => Ok(admin::serve(&state, request).await),
+        // The worker's own paths, so that `antispoofd health` can ask a simulator, too.
+        "/livez" | "/readyz" => Ok(admin::alive(request.method())),
         _ => Ok(call::unknown_path(&state, request)),
     }
 }

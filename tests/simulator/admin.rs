@@ -37,6 +37,19 @@ async fn the_counters_can_be_read_and_reset() {
 }
 
 #[tokio::test]
+async fn a_probe_of_a_worker_s_paths_is_answered_and_not_counted() {
+    let sim = Sim::with_keys().await;
+    for path in ["livez", "readyz"] {
+        let response = sim.http.get(format!("{}/{path}", sim.base)).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        let response = sim.http.post(format!("{}/{path}", sim.base)).send().await.unwrap();
+        assert_eq!(response.status(), 405, "{path}");
+    }
+    let stats = sim.handle.stats();
+    assert_eq!((stats.calls, stats.rejected, stats.by_status.len()), (0, 0, 0));
+}
+
+#[tokio::test]
 async fn what_the_admin_endpoints_do_not_know_they_refuse() {
     let sim = Sim::open().await;
     for (method, path, status) in [
