@@ -282,3 +282,25 @@ fn health_is_yes_no_or_no_answer() {
     let (code, said, _) = ask(None);
     assert_eq!((code, said.contains("not ready"), said.lines().count()), (Some(1), true, 1), "{said}");
 }
+
+#[test]
+fn what_keeps_a_worker_from_starting_is_said_with_its_remedy() {
+    let (taken, broker) = nobody();
+    let admin = format!("admin.listen={}", taken.local_addr().expect("it is bound"));
+    let broker = format!("amqp.url={broker}");
+    for (settings, what, remedy) in [
+        (&["--set", &admin][..], "listen on admin.listen", "another process has this port"),
+        (&["--set", "admin.listen=192.0.2.1:9464"], "listen on admin.listen", "this machine has no such address"),
+        (
+            &["--set", "admin.listen=127.0.0.1:0", "--set", "ledger.backend=file", "--set", "ledger.path=/proc/ledger"],
+            "open ledger.path = /proc/ledger",
+            "let the user that runs antispoofd write",
+        ),
+    ] {
+        let arguments = [&["run", "--set", "s3.buckets=uploads", "--set", &broker], settings].concat();
+        let output = run(&arguments, &KEYS);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(what) && said.contains(remedy), "{said}");
+    }
+}

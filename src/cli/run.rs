@@ -2,6 +2,7 @@
 
 use super::runtime;
 use crate::app;
+use crate::ledger::OpenError;
 use crate::settings::Settings;
 use crate::telemetry::logs;
 use crate::worker::Drained;
@@ -22,6 +23,29 @@ pub enum RunError {
     /// Jobs were in flight when the time was up or a second signal came.
     #[error("stopped with jobs in flight, the broker delivers them again")]
     Cut,
+}
+
+impl RunError {
+    /// What to do about it, where the message does not say so itself.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        use app::StartError;
+        use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+        match self {
+            Self::Start(StartError::Admin { source, .. }) => Some(match source.kind() {
+                AddrInUse => {
+                    "another process has this port, as a second worker on this machine would: give each its own admin.listen, or port 0"
+                }
+                AddrNotAvailable => "this machine has no such address: correct admin.listen; 0.0.0.0 is every address",
+                PermissionDenied => "ports below 1024 are for root: choose a higher one in admin.listen",
+                _ => "correct admin.listen",
+            }),
+            Self::Start(StartError::LedgerFile(OpenError::Io { .. })) => Some(
+                "let the user that runs antispoofd write to the file and its folder, or correct ledger.path; `antispoofd check --connect` tries it",
+            ),
+            _ => None,
+        }
+    }
 }
 
 /// Runs until a signal.
