@@ -14,6 +14,7 @@ mod intake;
 mod keys;
 mod look;
 mod past;
+mod record;
 mod settle;
 
 pub use books::{Books, OnLedgerError, Reuse};
@@ -21,7 +22,7 @@ pub use keys::{ledger_key, object_key};
 
 use crate::gate::{Gate, Probe, Proof, Reason};
 use crate::lifecycle::Stop;
-use crate::telemetry::{End, Journal};
+use crate::telemetry::{End, Entry, Journal};
 use antispoof_core::event::{Conclusion, ImageReport};
 use antispoof_core::failure::{Failure, Stage};
 use antispoof_core::image::Limits;
@@ -29,7 +30,8 @@ use antispoof_core::job::{Admission, Intake, Origin};
 use antispoof_core::plan::{Plan, plan};
 use antispoof_core::ports::{Broker, Detector, ImageStore, Lease as _, Ledger, Spent};
 use antispoof_core::retry::{Backoff, RetryPolicy};
-use examine::{Examined, OnRecord, Progress};
+use examine::{Examined, Progress};
+use record::OnRecord;
 use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -162,7 +164,7 @@ where
         }
     }
 
-    async fn run(&self, lease: B::Lease, entry: &mut crate::telemetry::Entry) -> End {
+    async fn run(&self, lease: B::Lease, entry: &mut Entry) -> End {
         let job = match Intake::read(lease.body(), lease.properties(), &self.rules.admission) {
             Ok(Intake::Job(job)) => *job,
             Ok(Intake::Several(bodies)) => return self.divide(lease, &bodies, entry).await,
@@ -264,7 +266,7 @@ where
     }
 
     /// A failure event, then the parked queue.
-    async fn park(&self, lease: B::Lease, known: Known, failure: Failure, entry: &mut crate::telemetry::Entry) -> End {
+    async fn park(&self, lease: B::Lease, known: Known, failure: Failure, entry: &mut Entry) -> End {
         let spent = lease.attempt().next();
         let mut conclusion =
             Conclusion::failed(&failure, known.image.clone(), spent, (self.ambient.now)(), lease.replay());
