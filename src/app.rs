@@ -67,6 +67,28 @@ pub enum StartError {
     Waits(#[from] InvalidBackoff),
 }
 
+impl StartError {
+    /// What to do about it, where the message does not say so itself.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+        match self {
+            Self::Admin { source, .. } => Some(match source.kind() {
+                AddrInUse => {
+                    "another process has this port, as a second worker on this machine would: give each its own admin.listen, or port 0"
+                }
+                AddrNotAvailable => "this machine has no such address: correct admin.listen; 0.0.0.0 is every address",
+                PermissionDenied => "ports below 1024 are for root: choose a higher one in admin.listen",
+                _ => "correct admin.listen",
+            }),
+            Self::LedgerFile(ledger::OpenError::Io { .. }) => Some(
+                "let the user that runs antispoofd write to the file and its folder, or correct ledger.path; `antispoofd check --connect` tries it",
+            ),
+            _ => None,
+        }
+    }
+}
+
 /// Runs the worker until a signal ends it.
 pub async fn run(settings: Settings) -> Result<Drained, StartError> {
     let stop = Stop::new();

@@ -2,7 +2,6 @@
 
 use super::runtime;
 use crate::app;
-use crate::ledger::OpenError;
 use crate::settings::Settings;
 use crate::telemetry::logs;
 use crate::worker::Drained;
@@ -29,20 +28,8 @@ impl RunError {
     /// What to do about it, where the message does not say so itself.
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
-        use app::StartError;
-        use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
         match self {
-            Self::Start(StartError::Admin { source, .. }) => Some(match source.kind() {
-                AddrInUse => {
-                    "another process has this port, as a second worker on this machine would: give each its own admin.listen, or port 0"
-                }
-                AddrNotAvailable => "this machine has no such address: correct admin.listen; 0.0.0.0 is every address",
-                PermissionDenied => "ports below 1024 are for root: choose a higher one in admin.listen",
-                _ => "correct admin.listen",
-            }),
-            Self::Start(StartError::LedgerFile(OpenError::Io { .. })) => Some(
-                "let the user that runs antispoofd write to the file and its folder, or correct ledger.path; `antispoofd check --connect` tries it",
-            ),
+            Self::Start(error) => error.remedy(),
             _ => None,
         }
     }
