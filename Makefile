@@ -1,4 +1,4 @@
-# What CI runs is what a human runs: .ci/run calls `check` and `test`.
+# What CI runs is what a human runs: .ci/run calls `check`, `chart` and `test`.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
