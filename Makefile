@@ -32,7 +32,10 @@ check: ## formatting, lints, documentation, scripts, module and crate dependenci
 	cargo test --quiet --locked --test architecture
 	cargo test --quiet --locked --test generated
 	cargo test --quiet --locked --test it -- contract::documents contract::examples
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check bans licenses sources; \
+	@if cargo deny --version >/dev/null 2>&1; then \
+	    for manifest in Cargo.toml fuzz/Cargo.toml; do \
+	      cargo deny --locked --manifest-path $$manifest --config deny.toml check --hide-inclusion-graph bans licenses sources || exit 1; \
+	    done; \
 	  else echo "cargo-deny is not installed: dependencies are not held against deny.toml"; fi
 
 test: ## the whole test suite against real RabbitMQ, S3 store and Redis (ARGS goes to cargo test)
