@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build fmt generate check test soak chaos demo bench fuzz services-up services-down clean-services chart chart-update
+.PHONY: help build fmt generate check test soak chaos demo bench fuzz services-up services-down clean-services chart chart-update sbom workflows
 
 # Arguments for `make test`, `make demo` and `make bench`: make test ARGS='--lib -- retry'
 ARGS ?=
@@ -69,6 +69,12 @@ chart: ## the Helm chart and the kustomize base, checked without a cluster (Go, 
 
 chart-update: ## what in deploy/ is made from other files, made anew
 	@scripts/chart update
+
+sbom: ## what is linked in, as CycloneDX, and the licences' texts: target/sbom (Python is needed)
+	@scripts/sbom
+
+workflows: ## the files of .github held against schema and linters (Go and Python are needed)
+	@scripts/workflows
 
 services-up: ## start RabbitMQ, the S3 store and Redis, and wait until they answer
 	@scripts/services up
