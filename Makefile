@@ -29,6 +29,7 @@ check: ## formatting, lints, documentation, scripts, module and crate dependenci
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --workspace --locked
 	@for script in $(bash_scripts) scripts/lib/*.sh; do bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(bash_scripts); else echo "shellcheck is not installed: skipped"; fi
+	@scripts/version
 	cargo test --quiet --locked --test architecture
 	cargo test --quiet --locked --test generated
 	cargo test --quiet --locked --test it -- contract::documents contract::examples
