@@ -15,7 +15,12 @@ ARG BUILDARCH
 ARG TARGETARCH
 # release, or dev for a quick look.
 ARG PROFILE=release
+# Puts the list of crates into the binary (5 KiB), where scanners of images look for it. Empty: built without.
+ARG AUDITABLE=cargo-auditable@0.7.7
 WORKDIR /build
+
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    if [ -n "${AUDITABLE}" ]; then cargo install --locked --target-dir /tmp/auditable "${AUDITABLE}" && rm -rf /tmp/auditable; fi
 
 # A compiler, a linker and a C library for the other architecture, where it is another.
 # hadolint ignore=DL3008  # the distribution keeps one version of them
@@ -41,18 +46,20 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     mkdir -p src core/src core/benches benches/driver/src benches/floor/src && \
     touch src/lib.rs core/src/lib.rs core/benches/encode.rs benches/ledger.rs && \
     for crate in . benches/driver benches/floor; do echo 'fn main() {}' >"${crate}/src/main.rs"; done && \
-    cargo build --locked --profile "${PROFILE}" --target "$(cat /triple)" --package antispoofd --bin antispoofd
+    cargo ${AUDITABLE:+auditable} build --locked --profile "${PROFILE}" --target "$(cat /triple)" --package antispoofd --bin antispoofd
 
 COPY config/default.toml config/
+COPY scripts/third-party scripts/
 COPY core core
 COPY src src
 # The time of the stand-ins above is later than that of the sources; cargo would take them for unchanged.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     touch src/lib.rs src/main.rs core/src/lib.rs && \
-    cargo build --locked --profile "${PROFILE}" --target "$(cat /triple)" --package antispoofd --bin antispoofd && \
+    cargo ${AUDITABLE:+auditable} build --locked --profile "${PROFILE}" --target "$(cat /triple)" --package antispoofd --bin antispoofd && \
     mkdir -p /root-of-image/usr/local/bin /root-of-image/var/lib/antispoofd /root-of-image/etc/antispoofd /root-of-image/usr/share/doc/antispoofd && \
     directory="${PROFILE}"; if [ "${PROFILE}" = dev ]; then directory=debug; fi; \
-    install "target/$(cat /triple)/${directory}/antispoofd" /root-of-image/usr/local/bin/
+    install "target/$(cat /triple)/${directory}/antispoofd" /root-of-image/usr/local/bin/ && \
+    scripts/third-party "$(cat /triple)" >/root-of-image/usr/share/doc/antispoofd/THIRD-PARTY.txt
 COPY LICENSE /root-of-image/usr/share/doc/antispoofd/
 
 FROM ${RUNTIME_IMAGE}

@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build fmt generate check test test-compose soak chaos demo bench fuzz services-up services-down clean-services chart chart-update
+.PHONY: help build fmt generate check test test-compose soak chaos demo bench fuzz services-up services-down clean-services chart chart-update sbom workflows
 
 # Arguments for `make test`, `make demo` and `make bench`: make test ARGS='--lib -- retry'
 ARGS ?=
@@ -29,10 +29,14 @@ check: ## formatting, lints, documentation, scripts, module and crate dependenci
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --workspace --locked
 	@for script in $(bash_scripts) scripts/lib/*.sh; do bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(bash_scripts); else echo "shellcheck is not installed: skipped"; fi
+	@scripts/version
 	cargo test --quiet --locked --test architecture
 	cargo test --quiet --locked --test generated
 	cargo test --quiet --locked --test it -- contract::documents contract::examples
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check bans licenses sources; \
+	@if cargo deny --version >/dev/null 2>&1; then \
+	    for manifest in Cargo.toml fuzz/Cargo.toml; do \
+	      cargo deny --locked --manifest-path $$manifest --config deny.toml check --hide-inclusion-graph bans licenses sources || exit 1; \
+	    done; \
 	  else echo "cargo-deny is not installed: dependencies are not held against deny.toml"; fi
 
 test: ## the whole test suite against real RabbitMQ, S3 store and Redis (ARGS goes to cargo test)
@@ -69,6 +73,12 @@ chart: ## the Helm chart and the kustomize base, checked without a cluster (Go, 
 
 chart-update: ## what in deploy/ is made from other files, made anew
 	@scripts/chart update
+
+sbom: ## what is linked in, as CycloneDX, and the licences' texts: target/sbom (Python is needed)
+	@scripts/sbom
+
+workflows: ## the files of .github held against schema and linters (Go and Python are needed)
+	@scripts/workflows
 
 services-up: ## start RabbitMQ, the S3 store and Redis, and wait until they answer
 	@scripts/services up

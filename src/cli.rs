@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod differences;
+mod dumps;
 mod exit;
 mod health;
 mod problem;
@@ -77,6 +78,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<Exit, Problem> {
+    // First: what is read from here on is secrets and images.
+    dumps::forbid()?;
     let overrides = overrides(cli.set)?;
     let load = |needs| load(needs, cli.config, overrides);
     match cli.command {
