@@ -154,7 +154,7 @@ impl Amqp {
     ) -> Result<Receipt, PublishError> {
         let session = self.session().await?;
         let properties = properties(session.outbox.frame_max());
-        let published = session.outbox.publish(&self.shared.names.internal, queue, body, properties).await;
+        let published = session.outbox.publish_copy(&self.shared.names.internal, queue, body, properties).await;
         if let Err(PublishError::Unroutable { .. }) = published {
             // One of our own queues is gone; a new session declares it again.
             session.trouble.report(format!("queue {queue} is not bound"));

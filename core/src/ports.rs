@@ -9,6 +9,7 @@ use crate::verdict::Verdict;
 use bytes::Bytes;
 use futures_core::Stream;
 use std::future::Future;
+use std::time::Duration;
 
 /// An object whose body is on its way.
 #[derive(Debug)]
@@ -202,6 +203,18 @@ pub enum PublishError {
     /// The broker refused it (a full queue), or did not confirm it, or is not there.
     #[error("the broker did not take the message: {0}")]
     Unavailable(String),
+    /// The broker confirms others, and did not confirm this one: its queue is at fault. It may be there all the same.
+    #[error(
+        "the broker confirms other messages, but within {limit:?} not that for {routing_key} on {exchange}: is that queue without a leader?"
+    )]
+    Unconfirmed {
+        /// Where it was published.
+        exchange: String,
+        /// With which key.
+        routing_key: String,
+        /// For how long it was waited for.
+        limit: Duration,
+    },
 }
 
 /// The message could not be acked: the broker delivers it again.

@@ -117,6 +117,11 @@ impl RetryPolicy {
         let by_request = asked.map_or(0, |asked| self.delays.iter().position(|&delay| delay >= asked).unwrap_or(last));
         by_turn.max(by_request)
     }
+
+    /// Index of the delay queue to use when `tier` and the `refused - 1` after it do not take messages: the longer ones come first, then the shorter.
+    pub fn tier_instead(&self, tier: usize, refused: usize) -> usize {
+        tier.saturating_add(refused) % self.delays.len().max(1)
+    }
 }
 
 #[cfg(test)]
@@ -163,6 +168,15 @@ mod tests {
         let gateway = Failure::new(Code::ApiUnavailable, "x").with_status(502);
         assert!(policy.quick_wait(&gateway, 1, 0.5).is_some(), "the image was not there whole");
         assert_eq!(policy.quick_wait(&gateway.with_request_sent(true), 1, 0.5), None, "it may be paid for");
+    }
+
+    #[test]
+    fn a_tier_that_takes_nothing_is_gone_around() {
+        let policy = policy();
+        let tiers: Vec<_> = (0..6).map(|refused| policy.tier_instead(2, refused)).collect();
+        assert_eq!(tiers, [2, 3, 0, 1, 2, 3]);
+        let one = RetryPolicy { delays: vec![Duration::from_secs(10)], ..policy };
+        assert_eq!(one.tier_instead(0, 3), 0);
     }
 
     #[test]

@@ -32,12 +32,26 @@ pub struct Outbox {
     observer: Option<Arc<dyn Observer>>,
 }
 
+/// What a message that is not confirmed in time says about the next verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It is a verdict, or may be one: the next would not be confirmed either.
+    Event,
+    /// It is on its way into a queue of our own. When others are confirmed meanwhile, that queue alone is at fault.
+    Copy,
+}
+
 /// What stands in the way of a publish.
 #[derive(Clone, Copy, Debug, Default)]
 struct Way {
     blocked: bool,
-    /// Publishes whose confirm is late.
+    /// Events whose confirm is late.
     late: u32,
+    /// Copies whose confirm is late, with none of another message since.
+    late_copies: u32,
+    /// Publishes that were confirmed, and when the last one was.
+    confirmed: u64,
+    last: Option<Instant>,
 }
 
 impl Outbox {
@@ -98,6 +112,28 @@ impl Outbox {
         body: &[u8],
         properties: BasicProperties,
     ) -> Result<Receipt, PublishError> {
+        self.publish_as(Kind::Event, exchange, routing_key, body, properties).await
+    }
+
+    /// As `publish`, for a message whose queue is not the verdicts': when others are confirmed while this one is late, they go on.
+    pub(super) async fn publish_copy(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> Result<Receipt, PublishError> {
+        self.publish_as(Kind::Copy, exchange, routing_key, body, properties).await
+    }
+
+    async fn publish_as(
+        &self,
+        kind: Kind,
+        exchange: &str,
+        routing_key: &str,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> Result<Receipt, PublishError> {
         if self.way.borrow().blocked {
             // A frame written now would hang, and with it the channel.
             return Err(PublishError::Unavailable("the broker blocks publishing (memory or disk alarm)".to_owned()));
@@ -106,19 +142,42 @@ impl Outbox {
         let mut attempt = pin!(self.publish_once(exchange, routing_key, body, properties));
         let mut result = timeout_at(started + LATE.min(self.limit / 2), &mut attempt).await;
         if result.is_err() {
-            let _late = Late::new(self);
+            let _late = Late::new(self, kind);
             result = timeout_at(started + self.limit, attempt).await;
         }
         if let Ok(result) = result {
             if let Some(observer) = &self.observer {
                 observer.published(started.elapsed());
             }
+            if result.is_ok() {
+                self.confirmed();
+            }
             return result;
         }
-        if !self.way.borrow().blocked {
-            self.trouble.report(format!("no confirm from the broker within {:?}", self.limit));
+        let way = *self.way.borrow();
+        // Not long ago: a link may have died in between.
+        if way.last.is_some_and(|last| last > started + self.limit / 2) {
+            // To end the session would take from all the others what they have in hand, and bring this one no further.
+            let (exchange, routing_key) = (exchange.to_owned(), routing_key.to_owned());
+            return Err(PublishError::Unconfirmed { exchange, routing_key, limit: self.limit });
         }
-        Err(PublishError::Unavailable(format!("no confirm within {:?}", self.limit)))
+        if !way.blocked {
+            self.trouble
+                .report(format!("no confirm from the broker within {:?} for {routing_key} on {exchange}", self.limit));
+        }
+        Err(PublishError::Unavailable(format!("no confirm within {:?} for {routing_key} on {exchange}", self.limit)))
+    }
+
+    fn confirmed(&self) {
+        let mut excused = false;
+        self.way.send_modify(|way| {
+            way.confirmed += 1;
+            way.last = Some(Instant::now());
+            excused = std::mem::take(&mut way.late_copies) > 0;
+        });
+        if excused {
+            tracing::warn!("a confirm of the broker is late, but others are not: calls go on");
+        }
     }
 
     async fn publish_once(
@@ -174,42 +233,55 @@ impl Outbox {
 
 impl Way {
     fn is_clear(self) -> bool {
-        !self.blocked && self.late == 0
+        !self.blocked && self.late == 0 && self.late_copies == 0
     }
 }
 
 /// A publish whose confirm is late, for as long as it is waited for.
-struct Late<'a>(&'a Outbox);
+struct Late<'a> {
+    outbox: &'a Outbox,
+    kind: Kind,
+    /// The count when it became late: with another since then, a copy is not in the way any more.
+    confirmed: u64,
+}
 
 impl<'a> Late<'a> {
-    fn new(outbox: &'a Outbox) -> Self {
-        let late = Self(outbox);
-        late.count(|late| late + 1);
+    fn new(outbox: &'a Outbox, kind: Kind) -> Self {
+        let (mut was_clear, mut confirmed) = (true, 0);
+        outbox.way.send_modify(|way| {
+            was_clear = way.is_clear();
+            confirmed = way.confirmed;
+            match kind {
+                Kind::Event => way.late += 1,
+                Kind::Copy => way.late_copies += 1,
+            }
+        });
+        if was_clear {
+            tracing::warn!("a confirm of the broker is late: no new call is made until it is there");
+        }
         if let Some(observer) = &outbox.observer {
             observer.late(true);
         }
-        late
-    }
-
-    fn count(&self, change: impl FnOnce(u32) -> u32) {
-        let (mut was, mut is) = (0, 0);
-        self.0.way.send_modify(|way| {
-            was = way.late;
-            way.late = change(way.late);
-            is = way.late;
-        });
-        match (was, is) {
-            (0, _) => tracing::warn!("a confirm of the broker is late: no new call is made until it is there"),
-            (_, 0) => tracing::info!("no confirm of the broker is late any more"),
-            _ => {}
-        }
+        Self { outbox, kind, confirmed }
     }
 }
 
 impl Drop for Late<'_> {
     fn drop(&mut self) {
-        self.count(|late| late.saturating_sub(1));
-        if let Some(observer) = &self.0.observer {
+        let mut cleared = false;
+        self.outbox.way.send_modify(|way| {
+            let was_clear = way.is_clear();
+            match self.kind {
+                Kind::Event => way.late = way.late.saturating_sub(1),
+                Kind::Copy if way.confirmed == self.confirmed => way.late_copies = way.late_copies.saturating_sub(1),
+                Kind::Copy => {}
+            }
+            cleared = !was_clear && way.is_clear();
+        });
+        if cleared {
+            tracing::info!("no confirm of the broker is late any more");
+        }
+        if let Some(observer) = &self.outbox.observer {
             observer.late(false);
         }
     }

@@ -35,7 +35,7 @@ where
             if self.stop.soft().is_cancelled() {
                 return self.stopped(lease).await;
             }
-            last = self.persist(&lease, || self.broker.divide(&lease, body)).await;
+            last = self.persist(&lease, |_| self.broker.divide(&lease, body)).await;
             if last.is_none() {
                 return End::Lost;
             }

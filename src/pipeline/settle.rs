@@ -106,7 +106,7 @@ where
         }
         let attempts = Attempt::spent(conclusion.check.attempts);
         let spent = Spent { attempts, in_doubt, deliveries: 0 };
-        let parked = self.persist(&lease, || self.broker.park(&lease, spent, failure)).await;
+        let parked = self.persist(&lease, |_| self.broker.park(&lease, spent, failure)).await;
         match parked {
             Some(receipt) => {
                 self.complete_known(lease, receipt, End::Parked(failure.code()), known.key.as_deref()).await
@@ -117,7 +117,7 @@ where
 
     /// Into a delay queue, then acked.
     pub(super) async fn defer(&self, lease: B::Lease, tier: usize, spent: Spent, failure: &Failure) -> End {
-        match self.persist(&lease, || self.broker.defer(&lease, tier, spent, Some(failure))).await {
+        match self.delay(&lease, tier, spent, Some(failure)).await {
             Some(receipt) => self.complete(lease, receipt, End::Deferred(failure.code())).await,
             None => End::Lost,
         }
@@ -129,7 +129,7 @@ where
         if self.stop.soft().is_cancelled() {
             return self.stopped(lease).await;
         }
-        match self.persist(&lease, || self.broker.defer(&lease, 0, spent, why)).await {
+        match self.delay(&lease, 0, spent, why).await {
             Some(receipt) => self.complete(lease, receipt, End::Returned).await,
             None => End::Lost,
         }
@@ -176,7 +176,7 @@ where
                         probe = self.gate.close(Code::ResultsUnroutable);
                     }
                 }
-                Err(error @ PublishError::Unavailable(_)) => {
+                Err(error @ (PublishError::Unavailable(_) | PublishError::Unconfirmed { .. })) => {
                     entry.announced("unavailable");
                     held(tries, origin, &error);
                 }
@@ -192,16 +192,25 @@ where
         Told::Lost
     }
 
-    /// Publishes a replacement, for as long as the lease is ours.
-    pub(super) async fn persist<F>(&self, lease: &B::Lease, publish: impl Fn() -> F) -> Option<B::Receipt>
+    /// Into the delay queue with index `tier`; or into another, when the broker confirms all but that.
+    async fn delay(&self, lease: &B::Lease, tier: usize, spent: Spent, why: Option<&Failure>) -> Option<B::Receipt> {
+        let tier = |refused| self.rules.policy.tier_instead(tier, refused);
+        self.persist(lease, |refused| self.broker.defer(lease, tier(refused), spent, why)).await
+    }
+
+    /// Publishes a replacement, for as long as the lease is ours. `publish` is told how often only this message was not confirmed.
+    pub(super) async fn persist<F>(&self, lease: &B::Lease, publish: impl Fn(usize) -> F) -> Option<B::Receipt>
     where
         F: Future<Output = Result<B::Receipt, PublishError>>,
     {
-        let mut tries = 0;
+        let (mut tries, mut refused) = (0, 0);
         while lease.usable() {
-            match publish().await {
+            match publish(refused).await {
                 Ok(receipt) => return Some(receipt),
-                Err(error) => tracing::warn!(%error, "a message is held: {error}"),
+                Err(error) => {
+                    refused += usize::from(matches!(error, PublishError::Unconfirmed { .. }));
+                    tracing::warn!(%error, "a message is held: {error}");
+                }
             }
             sleep(self.rules.publish.wait(tries, (self.ambient.roll)())).await;
             tries += 1;

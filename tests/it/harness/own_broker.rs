@@ -81,6 +81,15 @@ impl OwnBroker {
         self.rabbitmqctl(&["set_vm_memory_high_watermark", "0.6"]).await;
     }
 
+    /// Makes a queue of a virtual host deaf: it confirms nothing, as a quorum queue without a majority does. `false` ends it.
+    pub(crate) async fn silence(&self, vhost: &str, queue: &str, silent: bool) {
+        let change = if silent { "suspend" } else { "resume" };
+        self.rabbitmqctl(&["eval", &format!(
+            r#"{{ok, Q}} = rabbit_amqqueue:lookup({{resource, <<"{vhost}">>, queue, <<"{queue}">>}}), sys:{change}(amqqueue:get_pid(Q))."#
+        )])
+        .await;
+    }
+
     /// `rabbitmqctl import_definitions`. What it imports is there some time later.
     pub(crate) async fn import_definitions(&self, definitions: &str) {
         let mut file = tempfile::tempfile().expect("a temporary file");

@@ -6,6 +6,7 @@ use crate::batch::Batch;
 use crate::harness::own_broker::OwnBroker;
 use crate::harness::wait::{EVENTUALLY, SOON, STARTED, eventually_equals, holds};
 use crate::harness::world::World;
+use crate::images::jpeg;
 use serde_json::json;
 
 use super::counted;
@@ -110,5 +111,32 @@ async fn a_confirm_that_is_late_stops_the_paying() {
     batch.assert_paid_once(&world).await;
     eventually_equals("no late confirm", SOON, Some(0.0), late).await;
     assert_eq!(daemon.metric("antispoofd_amqp_reconnects_total").await, Some(0.0), "the session was kept");
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_delay_queue_that_confirms_nothing_holds_up_nobody() {
+    const SILENT: &str = "antispoof.retry.1s";
+
+    let broker = OwnBroker::start("silent").await;
+    let world = World::with("silent", broker.services()).await;
+    world.simulator.configure(json!({ "latency": "500ms" })).await;
+    let builder = world.daemon().set("worker.concurrency", "4").set("retry.quick_attempts", "1");
+    let daemon = builder.set("amqp.publish_timeout", "4s").set("amqp.heartbeat", "60s").start_ready().await;
+    let mut others = Batch::stored(&world, 40).await;
+    broker.silence(world.broker.vhost(), SILENT, true).await;
+
+    // Has to wait in the silent queue, since what it names is not there yet. The others are judged and confirmed all the time.
+    let waiting = world.submit(&world.store.key("later.jpg")).await;
+    others.submit(&world).await;
+    counted(&daemon, "antispoofd_amqp_confirms_late", 1.0).await;
+    world.upload("later.jpg", jpeg::tiny(77)).await;
+    others.verdicts(&world).await;
+    others.assert_paid_once(&world).await;
+
+    let event = world.event_for(&waiting).await;
+    assert!(event.outcome().is_some(), "it went into the other delay queue: {}", event.json);
+    assert_eq!(daemon.metric("antispoofd_amqp_reconnects_total").await, Some(0.0), "nobody's job was taken away");
+    broker.silence(world.broker.vhost(), SILENT, false).await;
     world.assert_drained().await;
 }
