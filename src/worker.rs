@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-/// After the hard stop, tasks only have to notice it.
+/// After the hard stop, tasks only have to notice it; and after the last task, a broker that answers has stopped delivering long before.
 const NOTICE: Duration = Duration::from_secs(2);
 
 /// How the worker ended.
@@ -158,6 +158,13 @@ async fn drained<B: Consuming>(
         }
     };
     let finished = stop.hard().run_until_cancelled(timeout(limit, finish)).await;
+    if matches!(finished, Some(Ok(()))) {
+        // A broker that does not answer takes everything back when the connections close; it is not waited for as long as a job is.
+        let quiet = stop.hard().run_until_cancelled(timeout(NOTICE, until_quiet(inbox, broker))).await;
+        if !matches!(quiet, Some(Ok(()))) {
+            tracing::debug!("the broker has not said that it delivers no more");
+        }
+    }
     // The hard stop also ends the tasks, so the wait for them may well be over first: then nothing is whole.
     if matches!(finished, Some(Ok(()))) && !stop.hard().is_cancelled() {
         return Drained::Whole;
@@ -168,4 +175,20 @@ async fn drained<B: Consuming>(
         warn!(jobs = tasks.len(), "{} tasks do not end", tasks.len());
     }
     Drained::Cut
+}
+
+/// Hands back what the broker had sent before it heard that nothing more is wanted. Left to the end of the connection it would count as delivered, and
+/// after some restarts make suspects of jobs that nobody has tried. (A quorum queue may send a few more after its answer. Those lapin drops unseen, and
+/// they do count.)
+async fn until_quiet<B: Consuming>(inbox: &mut impl Arrivals<B::Lease>, broker: &B) {
+    loop {
+        tokio::select! {
+            biased;
+            Some(lease) = inbox.next() => broker.give_back(lease).await,
+            () = broker.until_met(Demand::Paused) => break,
+        }
+    }
+    while let Some(lease) = inbox.waiting() {
+        broker.give_back(lease).await;
+    }
 }

@@ -170,10 +170,11 @@ impl Outbox {
 
     fn confirmed(&self) {
         let mut excused = false;
-        self.way.send_modify(|way| {
+        self.way.send_if_modified(|way| {
             way.confirmed += 1;
             way.last = Some(Instant::now());
             excused = std::mem::take(&mut way.late_copies) > 0;
+            excused
         });
         if excused {
             tracing::warn!("a confirm of the broker is late, but others are not: calls go on");

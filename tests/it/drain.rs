@@ -345,3 +345,38 @@ async fn a_job_in_hand_at_many_orderly_restarts_is_none_the_worse() {
     assert_eq!(daemon.metric("antispoofd_jobs_run_alone_total").await, Some(0.0), "it is no suspect");
     world.assert_drained().await;
 }
+
+/// The broker is told to deliver no more and has answered before the connections close: what is on its way when they do counts as a delivery, and some of
+/// those make a suspect.
+#[tokio::test]
+async fn the_broker_has_stopped_delivering_before_the_connections_close() {
+    const CALLS_IN_A_LIFE: u64 = 60;
+    const LIVES: u64 = 6;
+
+    let world = World::new("drain_quiet").await;
+    // The vendor answers at once, so no call gives the broker time to hear of it.
+    let builder = world.daemon().set("worker.concurrency", "32").set("log.level", "info,antispoofd::amqp=debug");
+    let mut daemon = builder.clone().start_ready().await;
+    let stored = world.upload("selfie.jpg", jpeg::tiny(1)).await;
+    let jobs: Vec<_> = world.submit_all(vec![stored.key.as_str(); 600]).await;
+    for life in 1..=LIVES {
+        eventually("the next calls", SOON, async || match world.simulator.count("calls").await {
+            calls if calls >= life * CALLS_IN_A_LIFE => Ok(()),
+            calls => Err(format!("{calls} calls")),
+        })
+        .await;
+        daemon.term();
+        assert!(daemon.wait_exit(STARTED).await.success());
+        eventually("the log to say that nothing more is wanted", SOON, async || {
+            let lines = daemon.logs();
+            let at = |text: &str| lines.iter().position(|line| line.contains(text)).ok_or_else(|| text.to_owned());
+            let (asked, told, ended) =
+                (at("SIGTERM: draining")?, at("at most 0 in hand from")?, at("nothing left in hand")?);
+            if asked < told && told < ended { Ok(()) } else { Err(format!("lines {asked}, {told}, {ended}")) }
+        })
+        .await;
+        daemon = builder.clone().start_ready().await;
+    }
+    world.events_for_all(&jobs).await;
+    world.assert_drained().await;
+}

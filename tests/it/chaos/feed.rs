@@ -44,19 +44,24 @@ pub(crate) async fn publish(
             // Whoever counts is gone, and the run with it.
             break;
         }
-        eventually("jobs to be confirmed", EVENTUALLY, async || {
-            for job in chunk {
-                *copies.entry(job.id.clone()).or_default() += job.copies();
-            }
-            match once(&world, chunk).await {
-                Ok(true) => Ok(()),
-                Ok(false) => Err("the queue did not take a job".to_owned()),
-                Err(problem) => Err(problem.to_string()),
-            }
-        })
-        .await;
+        hand_in(&world, chunk, &mut copies).await;
     }
     copies
+}
+
+/// Publishes these jobs until the broker has confirmed all of them, and counts how often each was published.
+pub(crate) async fn hand_in(world: &World, jobs: &[Job], copies: &mut HashMap<String, usize>) {
+    eventually("jobs to be confirmed", EVENTUALLY, async || {
+        for job in jobs {
+            *copies.entry(job.id.clone()).or_default() += job.copies();
+        }
+        match once(world, jobs).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("the queue did not take a job".to_owned()),
+            Err(problem) => Err(problem.to_string()),
+        }
+    })
+    .await;
 }
 
 /// False when the broker refused one of them.

@@ -117,7 +117,7 @@ async fn settled(world: &World, replicas: &mut [Replica]) -> BTreeMap<String, u6
 }
 
 /// Messages in every queue of the workers but the parked one. Those that are in somebody's hands are known from samples.
-async fn depths(world: &World, unacked: bool) -> BTreeMap<String, u64> {
+pub(crate) async fn depths(world: &World, unacked: bool) -> BTreeMap<String, u64> {
     let mut depths = BTreeMap::new();
     for queue in world.broker.queues().await {
         if queue == PARKED || !queue.starts_with("antispoof.") {
@@ -130,7 +130,8 @@ async fn depths(world: &World, unacked: bool) -> BTreeMap<String, u64> {
     depths
 }
 
-fn submitted(jobs: &[Job], copies: &HashMap<String, usize>) -> Vec<Submitted> {
+/// The jobs as they were published.
+pub(crate) fn submitted(jobs: &[Job], copies: &HashMap<String, usize>) -> Vec<Submitted> {
     jobs.iter()
         .map(|job| Submitted {
             id: job.id.clone(),
@@ -155,7 +156,8 @@ fn promise(plan: &Plan, jobs: &[Submitted], struck: &[Struck]) -> Promise {
     }
 }
 
-fn calls(stats: &Value) -> HashMap<String, Tally> {
+/// What the simulator saw, by the SHA-256 of the image.
+pub(crate) fn calls(stats: &Value) -> HashMap<String, Tally> {
     let images = stats["images"].as_object().expect("the simulator counts images");
     let figure = |count: &Value, name: &str| count[name].as_u64().unwrap_or(0);
     images
