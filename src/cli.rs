@@ -82,7 +82,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
     match cli.command {
         Command::Run => {
             let settings = load(Needs::Worker)?.settings;
-            run::run(settings).map_err(Problem::failed)?;
+            run::run(settings)?;
             Ok(Exit::Ok)
         }
         Command::Check(args) => check::run(&args, &client(load(Needs::Worker)?)?),

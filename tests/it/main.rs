@@ -58,3 +58,4 @@ mod soak;
 mod suspects;
 mod topology;
 mod unread;
+mod versions;
