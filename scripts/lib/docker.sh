@@ -106,5 +106,9 @@ docker_status() {
   [[ $health == healthy ]]
 }
 
-# What is to be imported comes from stdin.
 docker_rabbitmqctl() { compose_data exec --no-TTY "$(container rabbitmq)" rabbitmqctl "$@"; }
+
+docker_import() {
+  compose_data exec --no-TTY "$(container rabbitmq)" \
+    sh -c 'cat >/tmp/definitions.json && exec rabbitmqctl import_definitions /tmp/definitions.json </dev/null'
+}
