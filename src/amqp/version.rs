@@ -9,8 +9,7 @@ use std::fmt;
 /// The product for which the topology is made.
 const RABBITMQ: &str = "RabbitMQ";
 
-/// From this version on quorum queues know how long a message may stay and dead-letter at least once: the delay queues need both. Older ones take
-/// the arguments, and ignore them.
+/// From this version on quorum queues know how long a message may stay and dead-letter at least once: the delay queues need both.
 const OLDEST: Version = Version { major: 3, minor: 10 };
 
 /// The last major version that this program knows of.
