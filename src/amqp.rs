@@ -23,6 +23,7 @@ mod subscription;
 mod supervisor;
 mod tool;
 mod topology;
+mod version;
 mod watchdog;
 
 pub use connect::{ConnectError, Link, Role, connect};
@@ -35,6 +36,7 @@ pub use outbox::{Outbox, Receipt};
 pub use session::Demand;
 pub use tool::{Keep, Tail, ToolError, close, find_jobs};
 pub use topology::{Names, TopologyError, declare, put_up};
+pub use version::{Product, Standing};
 
 use crate::settings;
 use antispoof_core::event::Event;
@@ -52,6 +54,8 @@ use tokio_util::sync::CancellationToken;
 pub trait Observer: Send + Sync + 'static {
     /// A session came up (`true`) or went down.
     fn connected(&self, up: bool);
+    /// Which broker a session that came up is with.
+    fn met(&self, broker: &Product);
     /// A session was lost and is being built again.
     fn reconnecting(&self, reason: &str);
     /// A message arrived; `redelivered` as the broker says.
@@ -83,7 +87,8 @@ struct Shared {
 }
 
 impl Amqp {
-    /// Starts the supervisor. It connects, and connects again, until `stop`; the returned future ends when everything is closed.
+    /// Starts the supervisor. It connects, and connects again, until `stop`; the returned future ends when everything is closed, or with an error when
+    /// the broker can never be worked with.
     pub fn start(
         settings: settings::Amqp,
         delays: &[settings::Delay],
@@ -91,7 +96,7 @@ impl Amqp {
         worker: String,
         observer: Arc<dyn Observer>,
         stop: CancellationToken,
-    ) -> (Self, Inbox, impl Future<Output = ()> + Send + use<>) {
+    ) -> (Self, Inbox, impl Future<Output = Result<(), ConnectError>> + Send + use<>) {
         let names = Names::new(&settings.prefix, delays);
         let shared = Arc::new(Shared {
             settings,

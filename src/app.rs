@@ -1,7 +1,7 @@
 //! The composition root: settings become parts, parts become supervised tasks.
 
 use crate::admin::{self, Health};
-use crate::amqp::{Amqp, Observer};
+use crate::amqp::{Amqp, ConnectError, Observer, Product};
 use crate::api::{Vendor, VendorError};
 use crate::gate::Gate;
 use crate::ledger::{self, AnyLedger, Clock, File, Memory, Redis, RedisOptions};
@@ -62,6 +62,9 @@ pub enum StartError {
     /// The ledger's URL.
     #[error(transparent)]
     LedgerUrl(#[from] ledger::UrlError),
+    /// The broker is one that cannot be worked with.
+    #[error(transparent)]
+    Broker(ConnectError),
     /// The settings let waits through that contradict each other.
     #[error("set up the waits: {0}")]
     Waits(#[from] InvalidBackoff),
@@ -145,10 +148,14 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
     let ended = supervisor.await;
     signals.abort();
     admin.abort();
-    if ended.is_err() {
-        // Without it nothing is consumed, and the worker takes that for the end: nobody asked for it.
-        tracing::error!("the supervisor of the broker connections panicked");
-        return Ok(Drained::Cut);
+    // Without it nothing is consumed, and the worker takes that for the end: nobody asked for it.
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(StartError::Broker(error)),
+        Err(_panicked) => {
+            tracing::error!("the supervisor of the broker connections panicked");
+            return Ok(Drained::Cut);
+        }
     }
     match drained {
         Drained::Whole => info!("drained, nothing left in hand"),
@@ -246,6 +253,10 @@ impl Observer for Metrics {
         if !up {
             self.amqp_blocked.set(0);
         }
+    }
+
+    fn met(&self, broker: &Product) {
+        self.broker_is(broker.name(), broker.version());
     }
 
     fn reconnecting(&self, _reason: &str) {

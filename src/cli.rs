@@ -85,10 +85,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
     match cli.command {
         Command::Run => {
             let settings = load(Needs::Worker)?.settings;
-            run::run(settings).map_err(|error| {
-                let remedy = error.remedy();
-                Problem::failed(error).maybe_hint(remedy)
-            })?;
+            run::run(settings)?;
             Ok(Exit::Ok)
         }
         Command::Check(args) => check::run(&args, &client(load(Needs::Worker)?)?),

@@ -11,7 +11,7 @@ docker_usable() {
   docker compose version >/dev/null 2>&1 || { say "docker: an engine, but no compose plugin"; return 1; }
   local name image
   for name in "$@"; do
-    image=$(compose_data config --images "$(container "$name")") || { say "docker: compose does not read docker-compose.yml"; return 1; }
+    image=$(compose_data config --images "$(container "$name")" </dev/null) || { say "docker: compose does not read docker-compose.yml"; return 1; }
     docker image inspect "$image" >/dev/null 2>&1 && continue
     say "docker: pulling $image"
     timeout "$PULL_LIMIT" docker pull -q "$image" </dev/null >/dev/null 2>&1 ||
@@ -22,14 +22,14 @@ docker_usable() {
 container() { if [[ $1 == minio ]]; then printf object-store; else printf '%s' "$1"; fi; }
 
 # compose ...: its talk goes to stderr, where ours goes.
-compose() { compose_data "$@" >&2; }
+compose() { compose_data "$@" >&2 </dev/null; }
 
 compose_data() {
   env ANTISPOOF_AMQP_PORT="$(docker_port rabbitmq)" ANTISPOOF_MANAGEMENT_PORT="$(docker_port rabbitmq 1)" \
     ANTISPOOF_S3_PORT="$(docker_port minio)" ANTISPOOF_S3_CONSOLE_PORT="$(docker_port minio 1)" \
     ANTISPOOF_REDIS_PORT="$(docker_port redis)" \
     docker compose --progress quiet --project-directory "$root" --file "$root/docker-compose.yml" \
-    --project-name "antispoof-$instance-$clone" "$@" </dev/null 9>&-
+    --project-name "antispoof-$instance-$clone" "$@" 9>&-
 }
 
 # A service that was never asked for has no recorded port, but the compose file still names one.
@@ -53,9 +53,15 @@ docker_up() {
 }
 
 docker_start() {
-  compose up --detach --wait --wait-timeout "$COMPOSE_WAIT" "$@" && return
+  compose up --detach --wait --wait-timeout "$COMPOSE_WAIT" "$@" && { redis_syncs "$@"; return; }
   compose logs --tail 20 "$@" || true
   fail "the containers did not start or become healthy (they have ${COMPOSE_WAIT}s)" "read the lines above, or ANTISPOOF_SERVICES=native"
+}
+
+# redis_syncs CONTAINER...: as natively, ANTISPOOF_SERVICES_REDIS_FSYNC decides when Redis writes; a container forgets it at each start.
+redis_syncs() {
+  [[ -n ${ANTISPOOF_SERVICES_REDIS_FSYNC:-} && " $* " == *" redis "* ]] || return 0
+  compose exec --no-TTY redis redis-cli config set appendfsync "$ANTISPOOF_SERVICES_REDIS_FSYNC"
 }
 
 docker_down() {
@@ -101,3 +107,8 @@ docker_status() {
 }
 
 docker_rabbitmqctl() { compose_data exec --no-TTY "$(container rabbitmq)" rabbitmqctl "$@"; }
+
+docker_import() {
+  compose_data exec --no-TTY "$(container rabbitmq)" \
+    sh -c 'cat >/tmp/definitions.json && exec rabbitmqctl import_definitions /tmp/definitions.json </dev/null'
+}

@@ -84,6 +84,11 @@ native_rabbitmqctl() {
     "$tool" --node "antispoof-$instance-$clone@localhost" "$@"
 }
 
+native_import() {
+  cat >"$state/rabbitmq/definitions.json"
+  native_rabbitmqctl import_definitions "$state/rabbitmq/definitions.json" </dev/null
+}
+
 rabbitmq_log() {
   if [[ -s $state/rabbitmq/log/rabbitmq.log ]]; then
     printf '%s' "$state/rabbitmq/log/rabbitmq.log"

@@ -1,11 +1,14 @@
 //! Opening one connection.
 
 use super::line;
+use super::version::{Product, Standing};
 use crate::settings;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
+use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The largest frame that is asked for unless `amqp.url` says otherwise, in bytes: the broker's own default.
 const FRAME_MAX: u32 = 131_072;
@@ -21,8 +24,30 @@ pub enum Role {
     Tool,
 }
 
-/// An open connection.
-pub type Link = Arc<Connection>;
+/// Bounds the polite closing of a connection that is of no use.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// An open connection. Cheap to clone.
+#[derive(Clone)]
+pub struct Link {
+    connection: Arc<Connection>,
+    broker: Product,
+}
+
+impl Link {
+    /// Which broker is at the other end.
+    pub fn broker(&self) -> &Product {
+        &self.broker
+    }
+}
+
+impl Deref for Link {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
 
 /// A connection could not be opened. Never shows the password.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +76,17 @@ pub enum ConnectError {
         /// What may be wrong, where the broker's answer tells.
         hint: &'static str,
     },
+    /// The broker lacks what the topology is made of.
+    #[error(
+        "connect to the broker at {address}: it is {broker}, and quorum queues that keep a message for a time and dead-letter it at least once \
+         are there from RabbitMQ 3.10 on"
+    )]
+    TooOld {
+        /// Host and port.
+        address: String,
+        /// Which it is.
+        broker: Product,
+    },
 }
 
 impl ConnectError {
@@ -58,6 +94,10 @@ impl ConnectError {
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { hint, .. } if !hint.is_empty())
     }
+
+    /// What to do about a broker that is too old.
+    pub const UPGRADE: &str =
+        "upgrade the broker to RabbitMQ 3.10 or newer (4.x is what is maintained), or name another in amqp.url";
 }
 
 /// Opens a connection within `amqp.connect_timeout`. Never recovers by itself: lapin's recovery leaves consumers waiting for ever
@@ -88,13 +128,23 @@ pub async fn connect(settings: &settings::Amqp, worker: &str, role: Role) -> Res
     let tls = OwnedTLSConfig { identity: None, cert_chain };
     let connecting = line::open(uri, properties, tls, settings.connect_timeout);
     match tokio::time::timeout(settings.connect_timeout, connecting).await {
-        Ok(Ok(connection)) => Ok(Arc::new(connection)),
+        Ok(Ok((connection, broker))) => fit(Link { connection: Arc::new(connection), broker }, address).await,
         Ok(Err(source)) => {
             let hint = hint(&source);
             Err(ConnectError::Refused { address, source, hint })
         }
         Err(_) => Err(ConnectError::Timeout(address)),
     }
+}
+
+async fn fit(link: Link, address: String) -> Result<Link, ConnectError> {
+    if link.broker.standing() != Standing::TooOld {
+        return Ok(link);
+    }
+    if !matches!(tokio::time::timeout(CLOSE_LIMIT, link.close(200, "bye".into())).await, Ok(Ok(()))) {
+        tracing::debug!("a connection that is of no use did not close politely");
+    }
+    Err(ConnectError::TooOld { address, broker: link.broker })
 }
 
 fn hint(error: &lapin::Error) -> &'static str {

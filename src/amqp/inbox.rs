@@ -7,7 +7,7 @@ use antispoof_core::job::{NothingAsked, Properties};
 use antispoof_core::ports::{Lease, LeaseLost};
 use antispoof_core::retry::Attempt;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicNackOptions};
+use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
 use lapin::{Acker, BasicProperties};
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,8 +188,8 @@ impl Drop for JobLease {
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(async move {
-                let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-                if acker.nack(options).await.is_err() {
+                // Not by a nack, which RabbitMQ from 4.3 on does not count as a delivery: a job whose handling panics would come for ever.
+                if acker.reject(BasicRejectOptions { requeue: true }).await.is_err() {
                     tracing::debug!("a dropped message could not be handed back; its channel is closing");
                 }
             });

@@ -6,7 +6,8 @@
 //!
 //! What lapin gets is not the socket but a sieve above it, and above TLS.
 
-use super::sieve::{self, FrameMax, Sieved};
+use super::sieve::{self, Sieved, Terms};
+use super::version::Product;
 use lapin::tcp::{AMQPUriTcpExt as _, AsyncTcpStream, OwnedTLSConfig, TLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties};
@@ -17,19 +18,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Opens a connection. Dropped before its end, it leaves nothing behind. `limit` bounds reaching the peer; the handshake is the caller's
+/// Opens a connection, and tells who answered. Dropped before its end, it leaves nothing behind. `limit` bounds reaching the peer; the handshake is the caller's
 /// to bound, by dropping this.
 pub(super) async fn open(
     uri: AMQPUri,
     properties: ConnectionProperties,
     tls: OwnedTLSConfig,
     limit: Duration,
-) -> lapin::Result<Connection> {
+) -> lapin::Result<(Connection, Product)> {
     let line = Line::default();
     let handset = Handset(line.clone());
-    let frame_max = FrameMax::proposed(uri.query.frame_max.unwrap_or_default());
-    let (kit, tokio) = sieve::runtime(frame_max.clone());
-    let above = frame_max.clone();
+    let terms = Terms::proposed(uri.query.frame_max.unwrap_or_default());
+    let (kit, tokio) = sieve::runtime(terms.clone());
+    let above = terms.clone();
     let dial = Connection::connector(
         uri,
         kit,
@@ -50,9 +51,9 @@ pub(super) async fn open(
     );
     let opened = dial.await?;
     // Nothing is consumed yet, so no message comes before this.
-    frame_max.agreed(opened.configuration().frame_max());
+    terms.agreed(opened.configuration().frame_max());
     handset.put_aside();
-    Ok(opened)
+    Ok((opened, terms.product()))
 }
 
 #[derive(Clone, Debug, Default)]

@@ -2,10 +2,11 @@
 //! publish, and an unroutable verdict would pass for delivered.
 
 use super::Observer;
+use super::connect::Link;
 use super::session::Trouble;
 use antispoof_core::ports::PublishError;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use lapin::{BasicProperties, Channel, Confirmation};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,7 +24,7 @@ pub struct Receipt(());
 
 /// A pool of confirm channels on the publishing connection.
 pub struct Outbox {
-    connection: Arc<Connection>,
+    connection: Link,
     idle: Mutex<Vec<Channel>>,
     permits: Semaphore,
     way: watch::Sender<Way>,
@@ -56,12 +57,12 @@ struct Way {
 
 impl Outbox {
     /// A pool of up to `channels` channels, opened when first needed. `limit` bounds a publish up to its confirm.
-    pub fn new(connection: Arc<Connection>, channels: u16, limit: Duration) -> Self {
+    pub fn new(connection: Link, channels: u16, limit: Duration) -> Self {
         Self::of_session(connection, channels, limit, Trouble::default(), None)
     }
 
     pub(super) fn of_session(
-        connection: Arc<Connection>,
+        connection: Link,
         channels: u16,
         limit: Duration,
         trouble: Trouble,

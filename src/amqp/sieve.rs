@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   socket ── TLS ──> Sieved { Frames ── method ──> routing keys made readable
+//!                            {        ── greeting ─> noted: lapin does not pass on which broker it is
 //!                            {        ── header ──> checked; written anew where something has to go
 //!                            {        ── body   ──> as it comes } ──> lapin
 //! ```
@@ -13,12 +14,14 @@
 //! It has to lie above TLS, so the stream that lapin is given is a "plain" one whatever is below, of a reactor of ours.
 
 mod frames;
+mod greeting;
 mod header;
 mod method;
 mod table;
 #[cfg(test)]
 mod tests;
 
+use super::version::Product;
 use async_rs::traits::Reactor;
 use async_rs::util::RuntimeParts;
 use async_rs::{Runtime, Tokio};
@@ -29,8 +32,8 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -47,29 +50,46 @@ pub(super) type Kit = RuntimeParts<Tokio, SievedTokio>;
 type Socket = <Tokio as Reactor>::TcpStream;
 
 /// The kit for one connection, and what its closure wraps the opened stream with.
-pub(super) fn runtime(frame_max: FrameMax) -> (Runtime<Kit>, Runtime<Tokio>) {
+pub(super) fn runtime(terms: Terms) -> (Runtime<Kit>, Runtime<Tokio>) {
     let tokio = Tokio::current();
-    let reactor = SievedTokio { tokio: tokio.clone(), frame_max };
+    let reactor = SievedTokio { tokio: tokio.clone(), terms };
     (Runtime::new(RuntimeParts::new(tokio.clone(), reactor)), Runtime::new(tokio))
 }
 
-/// The largest frame that both sides take, in bytes, as far as it is known.
+/// What the two sides have told each other, as far as it is known.
 #[derive(Clone, Debug)]
-pub(super) struct FrameMax(Arc<AtomicU32>);
+pub(super) struct Terms(Arc<Told>);
 
-impl FrameMax {
-    /// Before the two sides have agreed. No message is delivered before that.
-    pub(super) fn proposed(bytes: u32) -> Self {
-        Self(Arc::new(AtomicU32::new(bytes)))
+#[derive(Debug)]
+struct Told {
+    /// The largest frame that both sides take, in bytes.
+    frame_max: AtomicU32,
+    product: OnceLock<Product>,
+}
+
+impl Terms {
+    /// Before the two sides have agreed on the largest frame, in bytes. No message is delivered before that.
+    pub(super) fn proposed(frame_max: u32) -> Self {
+        Self(Arc::new(Told { frame_max: AtomicU32::new(frame_max), product: OnceLock::new() }))
     }
 
-    /// What has been agreed on.
-    pub(super) fn agreed(&self, bytes: u32) {
-        self.0.store(bytes, Ordering::Release);
+    /// The largest frame that has been agreed on, in bytes.
+    pub(super) fn agreed(&self, frame_max: u32) {
+        self.0.frame_max.store(frame_max, Ordering::Release);
     }
 
-    fn get(&self) -> usize {
-        self.0.load(Ordering::Acquire) as usize
+    /// Which broker it says it is.
+    pub(super) fn product(&self) -> Product {
+        self.0.product.get().cloned().unwrap_or_default()
+    }
+
+    fn frame_max(&self) -> usize {
+        self.0.frame_max.load(Ordering::Acquire) as usize
+    }
+
+    /// The first greeting counts: there is one on a connection.
+    fn heard(&self, product: Product) {
+        self.0.product.get_or_init(|| product);
     }
 }
 
@@ -78,18 +98,18 @@ impl FrameMax {
 pub(super) struct Sieved<S> {
     inner: S,
     frames: Frames,
-    frame_max: FrameMax,
+    terms: Terms,
 }
 
 impl<S> Sieved<S> {
-    pub(super) fn new(inner: S, frame_max: FrameMax) -> Self {
-        Self { inner, frames: Frames::default(), frame_max }
+    pub(super) fn new(inner: S, terms: Terms) -> Self {
+        Self { inner, frames: Frames::default(), terms }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Sieved<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let Self { inner, frames, frame_max } = self.get_mut();
+        let Self { inner, frames, terms } = self.get_mut();
         let gulp = buf.len().min(GULP);
         for _ in 0..ROUNDS {
             let given = frames.give(buf);
@@ -100,7 +120,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sieved<S> {
             if read == 0 {
                 return Poll::Ready(Ok(0));
             }
-            let stands = frames.take(&mut buf[..read], frame_max.get());
+            let stands = frames.take(&mut buf[..read], terms.frame_max());
+            if let Some(product) = frames.greeting() {
+                terms.heard(product);
+            }
             if stands > 0 {
                 return Poll::Ready(Ok(stands));
             }
@@ -136,7 +159,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sieved<S> {
 #[derive(Clone, Debug)]
 pub(super) struct SievedTokio {
     tokio: Tokio,
-    frame_max: FrameMax,
+    terms: Terms,
 }
 
 impl Reactor for SievedTokio {
@@ -163,7 +186,7 @@ impl Reactor for SievedTokio {
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         let connecting = self.tokio.tcp_connect_addr(address);
-        let frame_max = self.frame_max.clone();
-        async move { Ok(Sieved::new(AsyncTcpStream::Plain(connecting.await?), frame_max)) }
+        let terms = self.terms.clone();
+        async move { Ok(Sieved::new(AsyncTcpStream::Plain(connecting.await?), terms)) }
     }
 }

@@ -7,6 +7,7 @@ use super::outbox::Outbox;
 use super::session::{Demand, Met, Session, Trouble};
 use super::subscription::Subscription;
 use super::topology::{self, TopologyError};
+use super::version::{Product, Standing};
 use super::watchdog::{Pulse, watch};
 use super::{Observer, Shared};
 use antispoof_core::retry::Backoff;
@@ -63,14 +64,16 @@ pub(super) async fn run(
     leases: mpsc::Sender<JobLease>,
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
-) {
-    let Ok(backoff) = Backoff::try_new(FIRST_PAUSE, LONGEST_PAUSE) else { return };
+) -> Result<(), ConnectError> {
+    let Ok(backoff) = Backoff::try_new(FIRST_PAUSE, LONGEST_PAUSE) else { return Ok(()) };
     let mut failures = 0;
+    let mut told = None;
     while !stop.is_cancelled() {
         let started = Instant::now();
         let (what, reason) = match stop.run_until_cancelled(build(&shared)).await {
             None => break,
             Some(Ok(parts)) => {
+                tell(parts.consume.broker(), &mut told, &*observer);
                 let reason = live(&shared, prefetch, &parts, &leases, &observer, &stop).await;
                 shared.session.send_replace(None);
                 shared.met.send_replace(Met::NoSession);
@@ -86,6 +89,8 @@ pub(super) async fn run(
                 tokio::spawn(closing);
                 ("lost the broker, connecting again", reason)
             }
+            // No weather that passes; whoever put the process up has to be told.
+            Some(Err(BuildError::Connect(error @ ConnectError::TooOld { .. }))) => return Err(error),
             Some(Err(error)) => (error.what(), error.to_string()),
         };
         failures = if started.elapsed() > GOOD_LIFE { 0 } else { failures + 1 };
@@ -97,6 +102,23 @@ pub(super) async fn run(
             break;
         }
     }
+    Ok(())
+}
+
+/// Says once of each broker what speaks against it: sessions come and go.
+fn tell(broker: &Product, told: &mut Option<Product>, observer: &dyn Observer) {
+    observer.met(broker);
+    if told.as_ref() == Some(broker) {
+        return;
+    }
+    if let Standing::Doubtful(why) = broker.standing() {
+        warn!(
+            broker.product = broker.name(),
+            broker.version = broker.version(),
+            "the broker is {broker}, which this program does not know: {why}"
+        );
+    }
+    *told = Some(broker.clone());
 }
 
 async fn build(shared: &Shared) -> Result<Parts, BuildError> {
@@ -174,7 +196,14 @@ async fn live(
                 };
                 observer.consuming(wanted > 0);
                 if wanted > 0 && first {
-                    info!(prefetch = wanted, "connected to the broker, consuming from {}", shared.names.jobs);
+                    let broker = parts.consume.broker();
+                    info!(
+                        prefetch = wanted,
+                        broker.product = broker.name(),
+                        broker.version = broker.version(),
+                        "connected to the broker, {broker}, consuming from {}",
+                        shared.names.jobs
+                    );
                     first = false;
                 } else {
                     debug!(prefetch = wanted, "at most {wanted} in hand from {}", shared.names.jobs);

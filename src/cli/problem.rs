@@ -1,8 +1,10 @@
 //! Why a command could not do what it was asked for, and the one place that prints it.
 
 use super::exit::Exit;
+use super::run::RunError;
 use super::terminal::say;
 use crate::amqp::{ConnectError, ManagementError, ToolError};
+use crate::app::StartError;
 use crate::{s3, settings};
 use std::fmt::Display;
 
@@ -110,10 +112,25 @@ impl From<ConnectError> for Problem {
     fn from(error: ConnectError) -> Self {
         match error {
             ConnectError::Url(_) | ConnectError::CaFile { .. } => Self { exit: Exit::Settings, ..Self::failed(error) },
+            ConnectError::TooOld { .. } => {
+                Self { exit: Exit::Settings, ..Self::failed(error) }.hint(ConnectError::UPGRADE)
+            }
             // The broker has said what it does not like.
             ConnectError::Refused { hint, .. } if !hint.is_empty() => Self::unreachable(error),
             ConnectError::Timeout(_) | ConnectError::Refused { .. } => {
                 Self::unreachable(error).hint("is the broker up, and is amqp.url (ANTISPOOFD__AMQP__URL) right?")
+            }
+        }
+    }
+}
+
+impl From<RunError> for Problem {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Start(StartError::Broker(error)) => error.into(),
+            error => {
+                let remedy = error.remedy();
+                Self::failed(error).maybe_hint(remedy)
             }
         }
     }

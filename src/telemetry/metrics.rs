@@ -71,6 +71,8 @@ pub struct Metrics {
     pub dead_lettered: Family<Label, Counter>,
     /// 1 while there is a session with the broker.
     pub amqp_connected: Gauge,
+    /// Which broker the last session was with, as 1 with the labels `product` and `version`; not there before the first.
+    amqp_broker: Family<[(&'static str, String); 2], Gauge>,
     /// 1 while the consumer is registered.
     pub amqp_consuming: Gauge,
     /// 1 while the broker blocks publishing.
@@ -121,6 +123,7 @@ impl Metrics {
             results: Family::default(),
             dead_lettered: Family::default(),
             amqp_connected: Gauge::default(),
+            amqp_broker: Family::default(),
             amqp_consuming: Gauge::default(),
             amqp_blocked: Gauge::default(),
             amqp_late: Gauge::default(),
@@ -146,6 +149,13 @@ impl Metrics {
     pub fn succeeded(&self) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_success.set(since.as_secs_f64());
+    }
+
+    /// The session that came up is with this broker. The one of before is no more.
+    pub fn broker_is(&self, product: &str, version: &str) {
+        self.amqp_broker.clear();
+        let labels = [("product", product.to_owned()), ("version", version.to_owned())];
+        self.amqp_broker.get_or_create(&labels).set(1);
     }
 
     fn at_zero(&self) {
@@ -209,6 +219,7 @@ impl Metrics {
         r.register("results_published", "Terminal events", self.results.clone());
         r.register("dead_lettered", "Jobs that were parked", self.dead_lettered.clone());
         r.register("amqp_connected", "1 while there is a session with the broker", self.amqp_connected.clone());
+        r.register("amqp_broker_info", "Which broker the last session was with", self.amqp_broker.clone());
         r.register("amqp_consuming", "1 while the consumer is registered", self.amqp_consuming.clone());
         r.register("amqp_blocked", "1 while the broker blocks publishing", self.amqp_blocked.clone());
         r.register("amqp_confirms_late", "Publishes whose confirm is late", self.amqp_late.clone());
@@ -250,5 +261,16 @@ mod tests {
         ] {
             assert!(text.contains(series), "{series}\n{text}");
         }
+    }
+
+    #[test]
+    fn a_broker_that_was_upgraded_is_not_two() {
+        let metrics = Metrics::new();
+        assert!(!metrics.render().expect("renders").contains("amqp_broker_info{"), "nobody knows yet");
+        metrics.broker_is("RabbitMQ", "3.13.7");
+        metrics.broker_is("RabbitMQ", "4.3\"6");
+        let text = metrics.render().expect("renders");
+        assert!(text.contains("antispoofd_amqp_broker_info{product=\"RabbitMQ\",version=\"4.3\\\"6\"} 1"), "{text}");
+        assert_eq!(text.matches("amqp_broker_info{").count(), 1, "{text}");
     }
 }

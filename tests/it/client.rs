@@ -114,7 +114,7 @@ async fn without_a_topology_there_is_nothing_to_watch_and_nothing_is_made() {
     let world = World::new("watch_bare").await;
     let watch = || world.daemon().set("amqp.prefix", "nobody").command(&["watch"]);
     let first = watch();
-    assert_eq!(first.wait_exit(STARTED).await.code(), Some(69));
+    assert_eq!(first.wait_output(STARTED).await.code(), Some(69));
     let said = first.stderr().join("\n");
     assert!(said.contains("find exchange nobody.results") && said.contains("amqp.topology = \"declare\""), "{said}");
     assert_eq!(watch().wait_exit(STARTED).await.code(), Some(69), "the first one has not made it either");

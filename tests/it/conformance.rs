@@ -3,7 +3,7 @@
 use crate::harness::broker::{PARKED, RESULTS};
 use crate::harness::world::World;
 use antispoof_core::job::Properties;
-use antispoofd::amqp::{Amqp, Inbox, JobLease, Observer};
+use antispoofd::amqp::{Amqp, Inbox, JobLease, Observer, Product};
 use antispoofd::settings::{Needs, Sources, load_for};
 use lapin::BasicProperties;
 use lapin::options::QueueBindOptions;
@@ -36,6 +36,7 @@ struct Silent;
 
 impl Observer for Silent {
     fn connected(&self, _up: bool) {}
+    fn met(&self, _broker: &Product) {}
     fn reconnecting(&self, _reason: &str) {}
     fn delivered(&self, _redelivered: bool) {}
     fn blocked(&self, _blocked: bool) {}

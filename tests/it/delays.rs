@@ -213,7 +213,9 @@ async fn headers_that_make_the_broker_route_copies_do_not_travel() {
 }
 
 /// Waits until a message with so many attempts spent lies in a delay queue, and returns it. The look gives it back.
+/// Looks only once the attempt has been made: from RabbitMQ 4.0 on each look at a message in a delay queue counts, and at the twenty-first it is let go.
 async fn waiting_in(world: &World, queue: &str, attempts: u64) -> Message {
+    eventually_equals("the calls", EVENTUALLY, true, async || world.simulator.count("calls").await >= attempts).await;
     eventually(&format!("a message with {attempts} attempts in {queue}"), EVENTUALLY, async || {
         let mut there = world.broker.peek(queue).await;
         there.retain(|message| message.headers["as-attempt"] == attempts);

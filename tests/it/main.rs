@@ -59,3 +59,4 @@ mod soak;
 mod suspects;
 mod topology;
 mod unread;
+mod versions;

@@ -198,8 +198,8 @@ pub(crate) async fn what_is_handed_back_comes_again(bench: &mut impl Bench) {
     drop(again);
     let again = taken(bench).await;
     assert_eq!(again.body(), BODY);
-    // Brokers since 4.3 do not count what is handed back; the others do.
-    assert!(again.deliveries() <= 2);
+    // What is handed back counts up to RabbitMQ 4.2; what is dropped counts with every version, or a job that panics would come for ever.
+    assert!((1..=2).contains(&again.deliveries()), "{}", again.deliveries());
     nothing(bench).await;
 }
 

@@ -9,7 +9,8 @@
 //! changed, are the bytes of that read copied.
 
 use super::header::{self, LeftOut};
-use super::method;
+use super::{greeting, method};
+use crate::amqp::version::Product;
 
 const METHOD: u8 = 1;
 const HEADER: u8 = 2;
@@ -49,6 +50,8 @@ pub(super) struct Frames {
     ready: Vec<u8>,
     /// of which so many are given.
     given: usize,
+    /// What the broker says of itself, until somebody asks.
+    greeting: Option<Product>,
 }
 
 /// A frame of which the first [`PREFIX`] bytes are known.
@@ -75,6 +78,11 @@ impl Frames {
             self.given = 0;
         }
         count
+    }
+
+    /// What the broker has said of itself since this was last asked for.
+    pub(super) fn greeting(&mut self) -> Option<Product> {
+        self.greeting.take()
     }
 
     /// Takes what was read. So many bytes at its start are to be used as they are now; all that follows is taken into keeping
@@ -105,7 +113,9 @@ impl Frames {
                 At::Frame => match kind(rest) {
                     Some(Kind::Passes(length)) => self.at = At::Passing(length),
                     Some(Kind::No) => self.at = At::Nowhere,
-                    Some(Kind::Looked(length)) if length <= rest.len() && look(&mut rest[..length], frame_max) => {
+                    Some(Kind::Looked(length))
+                        if length <= rest.len() && look(&mut rest[..length], frame_max, &mut self.greeting) =>
+                    {
                         from += length;
                     }
                     Some(Kind::Looked(_) | Kind::Endless(_)) | None => return from,
@@ -163,7 +173,7 @@ impl Frames {
     fn settle(&mut self, frame_max: usize) {
         match kind(&self.held) {
             Some(Kind::Looked(_)) => {
-                if look(&mut self.held, frame_max) {
+                if look(&mut self.held, frame_max, &mut self.greeting) {
                     self.ready.extend_from_slice(&self.held);
                 } else {
                     tell(header::rewrite(&self.held, frame_max, &mut self.ready));
@@ -207,7 +217,7 @@ fn kind(bytes: &[u8]) -> Option<Kind> {
 }
 
 /// Whether this frame can be passed on, after what can be put right in its place has been.
-fn look(frame: &mut [u8], frame_max: usize) -> bool {
+fn look(frame: &mut [u8], frame_max: usize, heard: &mut Option<Product>) -> bool {
     let length = frame.len();
     let [kind, .., end] = frame else { return true };
     let (kind, end) = (*kind, *end);
@@ -218,6 +228,9 @@ fn look(frame: &mut [u8], frame_max: usize) -> bool {
     let payload = &mut frame[PREFIX..length - 1];
     if kind == METHOD {
         method::make_readable(payload);
+        if let Some(product) = greeting::read(payload) {
+            *heard = Some(product);
+        }
         return true;
     }
     header::can_be_read(payload, frame_max)

@@ -1,6 +1,7 @@
 //! What lapin reads with is the judge: whatever leaves the sieve has to be a frame to `amq-protocol`.
 
 mod cuts;
+mod greetings;
 mod headers;
 mod methods;
 mod write;

@@ -2,7 +2,8 @@
 
 use super::report::Line;
 use crate::amqp::{
-    ConnectError, Found, Link, Management, ManagementError, Names, Role, State, close, connect, inspect,
+    ConnectError, Found, Link, Management, ManagementError, Names, Product, Role, Standing, State, close, connect,
+    inspect,
 };
 use crate::cli::differences::{listed, management_remedy, remedy};
 use crate::settings::{Settings, TopologyMode};
@@ -22,7 +23,7 @@ pub(super) async fn probe(settings: &Settings, management: Option<&str>) -> Vec<
         Ok(link) => link,
         Err(error) => return vec![refused(&error)],
     };
-    let mut lines = vec![Line::ok(BROKER, format!("logged in at {}", amqp.url))];
+    let mut lines = vec![standing(link.broker(), &amqp.url.to_string())];
     let names = Names::new(&amqp.prefix, &settings.retry.delays);
     lines.extend(match management {
         Some(url) => through(url, settings, &names).await,
@@ -78,11 +79,20 @@ async fn through(url: &str, settings: &Settings, names: &Names) -> Vec<Line> {
     lines
 }
 
+fn standing(broker: &Product, url: &str) -> Line {
+    let words = format!("logged in at {url} ({broker})");
+    match broker.standing() {
+        Standing::Doubtful(why) => Line::note(BROKER, words).help(why),
+        Standing::Known | Standing::TooOld => Line::ok(BROKER, words),
+    }
+}
+
 fn refused(error: &ConnectError) -> Line {
     let words = error.to_string();
     match error {
         ConnectError::Url(_) => Line::wrong(BROKER, words, "correct amqp.url"),
         ConnectError::CaFile { .. } => Line::wrong(BROKER, words, "let the file be read, or correct amqp.ca_file"),
+        ConnectError::TooOld { .. } => Line::wrong(BROKER, words, ConnectError::UPGRADE),
         ConnectError::Refused { .. } if error.is_refusal() => Line::wrong(
             BROKER,
             words,

@@ -94,8 +94,8 @@ impl OwnBroker {
     pub(crate) async fn import_definitions(&self, definitions: &str) {
         let mut file = tempfile::tempfile().expect("a temporary file");
         file.write_all(definitions.as_bytes()).and_then(|()| file.rewind()).expect("it can be written");
-        let mut command = services(&self.own, &["rabbitmqctl", "--instance", &self.instance, "--"]);
-        command.arg("import_definitions").stdin(file);
+        let mut command = services(&self.own, &["import-definitions", "--instance", &self.instance]);
+        command.stdin(file);
         run(command).await;
     }
 

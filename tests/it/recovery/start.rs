@@ -15,6 +15,7 @@ async fn it_starts_without_a_broker_and_is_ready_when_there_is_one() {
     let world = World::new("late_broker").await;
     world.amqp_link.cut().await;
     let daemon = world.daemon().start();
+    daemon.wait_status("/livez", StatusCode::OK, STARTED).await;
     reconnected(&daemon, 3.0).await;
     assert!(daemon.logs_contain("cannot reach the broker") && !daemon.logs_contain("lost the broker"));
     assert_eq!(daemon.get("/livez").await.expect("an answer").0, StatusCode::OK);

@@ -1,7 +1,7 @@
 //! However a stream is cut, the same comes out; and nothing at all makes it panic.
 
 use super::super::frames::Frames;
-use super::super::{FrameMax, Sieved};
+use super::super::{Sieved, Terms};
 use super::write::{body, deliver, field, frame, header, heartbeat, integer, nested, text, with_headers};
 use super::{FRAME_MAX, drain, parse, sieve};
 use futures_io::AsyncRead;
@@ -122,7 +122,7 @@ impl AsyncRead for Pieces {
 fn a_read_is_empty_only_at_the_end_of_the_stream() {
     let stream = [with_headers(&field(b"deep", &nested(b'A', 40))), body(b"{}"), heartbeat()].concat();
     let pieces = stream.chunks(5).map(<[u8]>::to_vec).collect();
-    let mut sieved = Sieved::new(Pieces(pieces, false), FrameMax::proposed(131_072));
+    let mut sieved = Sieved::new(Pieces(pieces, false), Terms::proposed(131_072));
     let waker = noop_waker();
     let mut cx = Context::from_waker(&waker);
     let mut out = Vec::new();
