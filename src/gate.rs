@@ -144,6 +144,9 @@ impl Reason {
             }
             Self::Failure(Code::ApiForbidden) => "check the account's plan and balance at the vendor, and api.url",
             Self::Failure(Code::ResultsUnroutable) => "bind a queue to the results exchange",
+            Self::Failure(Code::BrokerUnavailable) => {
+                "look at the queues that are bound to the results exchange: one is full, or has no leader or majority"
+            }
             Self::Failure(_) => "see the failure's own message",
             Self::Ledger => "see what the ledger said, and check ledger.url or the disk of ledger.path",
         }

@@ -200,12 +200,17 @@ pub enum PublishError {
         /// With which key.
         routing_key: String,
     },
-    /// The broker refused it (a full queue), or did not confirm it, or is not there.
-    #[error("the broker did not take the message: {0}")]
-    Unavailable(String),
-    /// The broker confirms others, and did not confirm this one: its queue is at fault. It may be there all the same.
+    /// The broker refused it: a queue that it is for is full, or has just died.
+    #[error("the broker refused the message for {routing_key} on {exchange}: is a queue there full?")]
+    Refused {
+        /// Where it was published.
+        exchange: String,
+        /// With which key.
+        routing_key: String,
+    },
+    /// The broker answers, and did not confirm it: a queue that it is for is at fault. It may be there all the same.
     #[error(
-        "the broker confirms other messages, but within {limit:?} not that for {routing_key} on {exchange}: is that queue without a leader?"
+        "the broker answers, but within {limit:?} it did not confirm the message for {routing_key} on {exchange}: is a queue there without a leader or a majority?"
     )]
     Unconfirmed {
         /// Where it was published.
@@ -215,6 +220,9 @@ pub enum PublishError {
         /// For how long it was waited for.
         limit: Duration,
     },
+    /// The broker is not there, does not answer, or takes nothing from anybody.
+    #[error("the broker did not take the message: {0}")]
+    Unavailable(String),
 }
 
 /// The message could not be acked: the broker delivers it again.

@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// A confirm takes milliseconds, on a busy cluster some hundred. The broker says that it blocks only to those who publish, and a link that
 /// swallows everything says nothing at all: so nothing new is paid for while a confirm takes longer than this, or than half of the limit.
@@ -50,9 +50,8 @@ struct Way {
     late: u32,
     /// Copies whose confirm is late, with none of another message since.
     late_copies: u32,
-    /// Publishes that were confirmed, and when the last one was.
+    /// Publishes that were confirmed.
     confirmed: u64,
-    last: Option<Instant>,
 }
 
 impl Outbox {
@@ -155,25 +154,33 @@ impl Outbox {
             }
             return result;
         }
-        let way = *self.way.borrow();
-        // Not long ago: a link may have died in between.
-        if way.last.is_some_and(|last| last > started + self.limit / 2) {
-            // To end the session would take from all the others what they have in hand, and bring this one no further.
+        let what = format!("no confirm from the broker within {:?} for {routing_key} on {exchange}", self.limit);
+        // A blocked connection answers nobody, and is not dead for that.
+        if self.way.borrow().blocked {
+            return Err(PublishError::Unavailable(what));
+        }
+        if self.answers().await {
+            // To end the session would take from all the others what they have in hand, count as a delivery for each, and bring this one no further.
             let (exchange, routing_key) = (exchange.to_owned(), routing_key.to_owned());
             return Err(PublishError::Unconfirmed { exchange, routing_key, limit: self.limit });
         }
-        if !way.blocked {
-            self.trouble
-                .report(format!("no confirm from the broker within {:?} for {routing_key} on {exchange}", self.limit));
-        }
-        Err(PublishError::Unavailable(format!("no confirm within {:?} for {routing_key} on {exchange}", self.limit)))
+        self.trouble.report(what.clone());
+        Err(PublishError::Unavailable(what))
+    }
+
+    /// Whether the other end of the connection is there: asked for something that no queue has a part in.
+    async fn answers(&self) -> bool {
+        let asked = async {
+            let channel = self.connection.create_channel().await?;
+            channel.close(200, "it answers".into()).await
+        };
+        matches!(timeout(self.limit / 2, asked).await, Ok(Ok(())))
     }
 
     fn confirmed(&self) {
         let mut excused = false;
         self.way.send_if_modified(|way| {
             way.confirmed += 1;
-            way.last = Some(Instant::now());
             excused = std::mem::take(&mut way.late_copies) > 0;
             excused
         });
@@ -212,7 +219,9 @@ impl Outbox {
                 self.idle().push(channel);
                 Err(PublishError::Unroutable { exchange: exchange.to_owned(), routing_key: routing_key.to_owned() })
             }
-            Confirmation::Nack(_) => Err(unavailable("the broker refused the message (is a queue full?)")),
+            Confirmation::Nack(_) => {
+                Err(PublishError::Refused { exchange: exchange.to_owned(), routing_key: routing_key.to_owned() })
+            }
             Confirmation::NotRequested => Err(unavailable("the channel does not confirm")),
         }
     }

@@ -25,6 +25,14 @@ fn held(tries: u32, origin: &Origin, error: &PublishError) {
     }
 }
 
+/// What was not confirmed may have arrived, and arrives once more with each try: the next one is made after three times the wait for a confirm.
+fn longer(error: &PublishError) -> Duration {
+    match error {
+        PublishError::Unconfirmed { limit, .. } => *limit * 3,
+        _ => Duration::ZERO,
+    }
+}
+
 /// What came of telling.
 enum Told<R> {
     /// A queue has the event.
@@ -163,6 +171,7 @@ where
         for tries in 0.. {
             // Asked before the try: the last one is made for a lease that is gone, too, because consumers want to know.
             let last = !lease.usable();
+            let mut pause = Duration::ZERO;
             match self.broker.announce(&event).await {
                 Ok(receipt) => {
                     entry.announced("confirmed");
@@ -176,7 +185,19 @@ where
                         probe = self.gate.close(Code::ResultsUnroutable);
                     }
                 }
-                Err(error @ (PublishError::Unavailable(_) | PublishError::Unconfirmed { .. })) => {
+                Err(error @ (PublishError::Refused { .. } | PublishError::Unconfirmed { .. })) => {
+                    entry.announced(if matches!(error, PublishError::Refused { .. }) {
+                        "refused"
+                    } else {
+                        "unconfirmed"
+                    });
+                    held(tries, origin, &error);
+                    if probe.is_none() {
+                        probe = self.gate.close(Code::BrokerUnavailable);
+                    }
+                    pause = longer(&error);
+                }
+                Err(error @ PublishError::Unavailable(_)) => {
                     entry.announced("unavailable");
                     held(tries, origin, &error);
                 }
@@ -187,18 +208,18 @@ where
             if since.elapsed() > RESULT_HOLD && self.books.remembers() {
                 return Told::Held;
             }
-            sleep(self.rules.publish.wait(tries, (self.ambient.roll)())).await;
+            sleep(self.rules.publish.wait(tries, (self.ambient.roll)()).max(pause)).await;
         }
         Told::Lost
     }
 
-    /// Into the delay queue with index `tier`; or into another, when the broker confirms all but that.
+    /// Into the delay queue with index `tier`; or into another, when that one takes nothing.
     async fn delay(&self, lease: &B::Lease, tier: usize, spent: Spent, why: Option<&Failure>) -> Option<B::Receipt> {
         let tier = |refused| self.rules.policy.tier_instead(tier, refused);
         self.persist(lease, |refused| self.broker.defer(lease, tier(refused), spent, why)).await
     }
 
-    /// Publishes a replacement, for as long as the lease is ours. `publish` is told how often only this message was not confirmed.
+    /// Publishes a replacement, for as long as the lease is ours. `publish` is told how often the fault was that of the queue it went to.
     pub(super) async fn persist<F>(&self, lease: &B::Lease, publish: impl Fn(usize) -> F) -> Option<B::Receipt>
     where
         F: Future<Output = Result<B::Receipt, PublishError>>,
@@ -208,7 +229,8 @@ where
             match publish(refused).await {
                 Ok(receipt) => return Some(receipt),
                 Err(error) => {
-                    refused += usize::from(matches!(error, PublishError::Unconfirmed { .. }));
+                    let of_its_queue = matches!(error, PublishError::Refused { .. } | PublishError::Unconfirmed { .. });
+                    refused += usize::from(of_its_queue);
                     tracing::warn!(%error, "a message is held: {error}");
                 }
             }

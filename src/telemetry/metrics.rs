@@ -176,7 +176,7 @@ impl Metrics {
         for kind in SETTLEMENTS {
             drop(self.settlements.get_or_create(&[("kind", kind)]));
         }
-        for status in ["confirmed", "unroutable", "unavailable"] {
+        for status in ["confirmed", "unroutable", "refused", "unconfirmed", "unavailable"] {
             drop(self.results.get_or_create(&[("status", status)]));
         }
         for op in LEDGER_OPS {

@@ -47,7 +47,7 @@ impl ModelBroker {
             return Err(unavailable("the connection broke"));
         }
         if life.with(|state| state.fails(Fault::Refusal)) {
-            return Err(unavailable("refused"));
+            return Err(PublishError::Refused { exchange: "model".to_owned(), routing_key: what });
         }
         let routed = life.with(put);
         life.world.tell();

@@ -10,7 +10,7 @@ use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
     QueueBindOptions, QueueDeclareOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind, ExchangeKind};
 
 use self::management::Management;
@@ -211,6 +211,22 @@ impl Broker {
     pub(crate) async fn bind_results(&self) {
         let channel = self.channel().await;
         bind_results(&channel).await;
+        close(&channel).await;
+    }
+
+    /// A second queue for terminal events, of somebody else: a quorum queue, or what `arguments` make of it.
+    pub(crate) async fn bind_another(&self, queue: &str, arguments: &[(&str, AMQPValue)]) {
+        let mut table = FieldTable::default();
+        table.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        for (name, value) in arguments {
+            table.insert((*name).into(), value.clone());
+        }
+        let channel = self.channel().await;
+        let declared = channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), table);
+        declared.await.unwrap_or_else(|problem| panic!("failed to declare {queue}: {problem}"));
+        let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+        let bound = channel.queue_bind(queue.into(), RESULTS.into(), "#".into(), options, none);
+        bound.await.unwrap_or_else(|problem| panic!("failed to bind {queue}: {problem}"));
         close(&channel).await;
     }
 

@@ -7,6 +7,7 @@ use crate::harness::own_broker::OwnBroker;
 use crate::harness::wait::{EVENTUALLY, SOON, STARTED, eventually_equals, holds};
 use crate::harness::world::World;
 use crate::images::jpeg;
+use lapin::types::AMQPValue;
 use serde_json::json;
 
 use super::counted;
@@ -138,5 +139,60 @@ async fn a_delay_queue_that_confirms_nothing_holds_up_nobody() {
     assert!(event.outcome().is_some(), "it went into the other delay queue: {}", event.json);
     assert_eq!(daemon.metric("antispoofd_amqp_reconnects_total").await, Some(0.0), "nobody's job was taken away");
     broker.silence(world.broker.vhost(), SILENT, false).await;
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn results_that_are_not_confirmed_cost_no_further_call_and_no_delivery() {
+    const DEAF: &str = "it.deaf";
+
+    let broker = OwnBroker::start("deaf").await;
+    let world = World::with("deaf", broker.services()).await;
+    world.broker.bind_another(DEAF, &[]).await;
+    let builder = world.daemon().set("worker.concurrency", "3").set("amqp.publish_timeout", "2s");
+    let daemon = builder.set("amqp.heartbeat", "60s").start_ready().await;
+    broker.silence(world.broker.vhost(), DEAF, true).await;
+    let batch = Batch::submitted(&world, 12).await;
+    eventually_equals("the gate to close", SOON, Some(0.0), async || daemon.metric("antispoofd_gate_open").await).await;
+    counted(&daemon, "antispoofd_results_published_total{status=\"unconfirmed\"}", 4.0).await;
+    holds("no further call", WATCHED, async || match world.simulator.count("calls").await {
+        now if now <= 3 => Ok(()),
+        now => Err(format!("{now} calls: more than were under way")),
+    })
+    .await;
+    assert_eq!(daemon.metric("antispoofd_amqp_reconnects_total").await, Some(0.0), "no delivery was spent on it");
+
+    broker.silence(world.broker.vhost(), DEAF, false).await;
+    batch.verdicts(&world).await;
+    batch.assert_paid_once(&world).await;
+    assert_eq!(daemon.metric("antispoofd_gate_open").await, Some(1.0));
+    assert_eq!(daemon.metric("antispoofd_jobs_run_alone_total").await, Some(0.0), "nobody is suspected");
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn results_that_a_full_queue_refuses_cost_no_further_call() {
+    const FULL: &str = "it.full";
+
+    let world = World::new("full").await;
+    let limits =
+        [("x-max-length", AMQPValue::LongInt(0)), ("x-overflow", AMQPValue::LongString("reject-publish".into()))];
+    world.broker.bind_another(FULL, &limits).await;
+    let daemon = world.daemon().set("worker.concurrency", "3").start_ready().await;
+    let batch = Batch::submitted(&world, 12).await;
+    counted(&daemon, "antispoofd_results_published_total{status=\"refused\"}", 3.0).await;
+    eventually_equals("the gate to close", SOON, Some(0.0), async || daemon.metric("antispoofd_gate_open").await).await;
+    let calls = world.simulator.count("calls").await;
+    // A quorum queue takes one or two beyond its limit before it refuses.
+    holds("no further call", WATCHED, async || match world.simulator.count("calls").await {
+        now if now <= calls.max(3) => Ok(()),
+        now => Err(format!("{now} calls, {calls} when the gate closed")),
+    })
+    .await;
+
+    world.broker.delete_queue(FULL).await;
+    batch.verdicts(&world).await;
+    batch.assert_paid_once(&world).await;
+    assert_eq!(world.simulator.count("calls").await, 12, "exactly one for each job");
     world.assert_drained().await;
 }
