@@ -1,8 +1,13 @@
 //! Signals and the two ways to stop. Soft: begin nothing new, let what was sent finish. Hard: now.
 
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+
+/// A signal this soon after the first is the same one: `timeout` and some supervisors send it to the process and to its group.
+const ECHO: Duration = Duration::from_millis(100);
 
 /// The tokens that everything long-lived listens to. The soft one is a child of the hard one: stopping hard is also stopping.
 #[derive(Clone, Debug)]
@@ -69,7 +74,13 @@ impl Signals {
         // First the deed, then the word: a log that cannot be written must not keep the process alive.
         stop.soft.cancel();
         info!(signal = name, "{name}: draining, a second signal ends it now");
-        let name = self.next().await;
+        let first = Instant::now();
+        let name = loop {
+            let name = self.next().await;
+            if first.elapsed() >= ECHO {
+                break name;
+            }
+        };
         stop.hard.cancel();
         warn!(signal = name, "{name} again: stopping now, what is in flight is delivered again");
     }

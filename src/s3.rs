@@ -93,7 +93,7 @@ impl ImageStore for Store {
         let (head, body) = response.into_parts();
         let stream = ObjectStream::new(body, self.settings.read_timeout);
         if head.status != StatusCode::OK {
-            let failure = answer::refused(head.status, &head.headers, stream, image).await;
+            let failure = answer::refused(head.status, &head.headers, stream, self.settings.read_timeout, image).await;
             if answer::credentials_expired(&failure) {
                 self.credentials.forget();
             }

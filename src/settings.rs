@@ -34,6 +34,7 @@ mod source_line;
 mod stack;
 mod units;
 mod urls;
+mod whole_file;
 mod worker;
 
 #[cfg(test)]

@@ -304,3 +304,29 @@ fn what_keeps_a_worker_from_starting_is_said_with_its_remedy() {
         assert!(said.contains(what) && said.contains(remedy), "{said}");
     }
 }
+
+#[test]
+fn a_pipe_is_read_as_long_as_somebody_writes_to_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pipe = directory.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo can be run");
+    assert!(made.success());
+    let pipe = pipe.to_str().expect("a plain path");
+    // Nobody opens it for writing.
+    let secret = format!("api.secret_file={pipe}");
+    for arguments in [&["check", "--set", "s3.buckets=uploads", "--set", &secret][..], &["check", "--config", pipe]] {
+        let output = run(arguments, &[("VIDEOSDK_API_KEY", "the-api-key")]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains("did not come to an end within 10 s"), "{said}");
+    }
+
+    let mut command = antispoofd(&["check", "--config", "/dev/stdin"], &KEYS);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut stdin = child.stdin.take().expect("it was piped");
+    stdin.write_all(b"[s3]\nbuckets = [\"uploads\"]\n").expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}

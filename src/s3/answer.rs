@@ -7,6 +7,8 @@ use antispoof_core::job::unquoted;
 use futures_util::StreamExt as _;
 use http::header::ETAG;
 use http::{HeaderMap, StatusCode};
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// S3's error documents are a few hundred bytes.
 const MOST_BYTES: usize = 16 * 1024;
@@ -64,21 +66,32 @@ pub(super) fn named(headers: &HeaderMap, image: &ImageRef) -> Result<Named, Fail
     })
 }
 
-/// Reads the error document and says what it means for the job.
-pub(super) async fn refused(status: StatusCode, headers: &HeaderMap, body: ObjectStream, image: &ImageRef) -> Failure {
-    let error = error_name(body).await;
+/// Reads the error document, for at most `limit`, and says what the answer means for the job.
+pub(super) async fn refused(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: ObjectStream,
+    limit: Duration,
+    image: &ImageRef,
+) -> Failure {
+    let error = error_name(body, limit).await;
     let delete_marker = headers.get("x-amz-delete-marker").is_some_and(|value| value == "true");
     classify(status, &error, delete_marker, image)
 }
 
-/// The name that the store has for the error, as `NoSuchKey`; empty when it gives none.
-pub(super) async fn error_name(mut body: ObjectStream) -> String {
+/// The name that the store has for the error, as `NoSuchKey`; empty when it gives none, or not within `limit`: a document can drip, each drop in time.
+pub(super) async fn error_name(mut body: ObjectStream, limit: Duration) -> String {
     let mut document = Vec::new();
-    while let Some(Ok(chunk)) = body.next().await {
-        document.extend_from_slice(&chunk);
-        if document.len() > MOST_BYTES {
-            break;
+    let reading = async {
+        while let Some(Ok(chunk)) = body.next().await {
+            document.extend_from_slice(&chunk);
+            if document.len() > MOST_BYTES {
+                break;
+            }
         }
+    };
+    if timeout(limit, reading).await.is_err() {
+        tracing::debug!("the store's error document did not end within {limit:?}");
     }
     error_code(&document).to_owned()
 }

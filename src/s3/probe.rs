@@ -39,7 +39,7 @@ pub enum Refusal {
 }
 
 impl Store {
-    /// Asks for an object that nobody has made. Bounded by `s3.timeout` and the search for credentials. Reads no object.
+    /// Asks for an object that nobody has made. Bounded by twice `s3.timeout` (for the answer, and for its document) and the search for credentials. Reads no object.
     pub async fn probe(&self, bucket: &str) -> Result<(), Refusal> {
         let image = ImageRef {
             bucket: bucket.to_owned(),
@@ -59,7 +59,7 @@ impl Store {
         if head.status == StatusCode::OK {
             return Ok(());
         }
-        let error = answer::error_name(ObjectStream::new(body, self.settings.read_timeout)).await;
+        let error = answer::error_name(ObjectStream::new(body, self.settings.read_timeout), limit).await;
         meaning(head.status.as_u16(), &error)
     }
 }

@@ -1,7 +1,5 @@
 //! A settings file as a layer, with the place of every value.
 
-use std::fs::File;
-use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
@@ -13,6 +11,7 @@ use super::keys::{Keys, nearest, variable};
 use super::origin::{Origin, Place};
 use super::problem::Problem;
 use super::source_line::{Shown, line_of_broken};
+use super::whole_file;
 
 /// Far above any settings file; guards against naming a device or an image by mistake.
 const MAX_BYTES: u64 = 1 << 20;
@@ -39,17 +38,15 @@ pub(super) fn read(path: &Path, keys: &Keys) -> Contents {
         problems: vec![Problem::error(Place::new("", file_origin(path, 0, 0)), what, remedy)],
         broken: true,
     };
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    match read {
+    match whole_file::read(path, MAX_BYTES) {
         Err(error) => whole(
             format!("the settings file cannot be read: {error}"),
             "name an existing, readable TOML file with --config or ANTISPOOFD_CONFIG",
         ),
-        Ok(n) if n as u64 > MAX_BYTES => {
+        Ok(bytes) if bytes.len() as u64 > MAX_BYTES => {
             whole("the settings file is larger than 1 MiB".to_owned(), "name a TOML file with settings")
         }
-        Ok(_) => match String::from_utf8(bytes) {
+        Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => parse(&text, path, keys),
             Err(_) => whole("the settings file is not UTF-8 text".to_owned(), "save it as UTF-8, which TOML demands"),
         },

@@ -10,7 +10,7 @@ use super::{LedgerBackend, Settings};
 const LONGEST_HOLD: Duration = Duration::from_mins(15);
 
 /// After the drain the ledger is closed and the last acks go out, which takes milliseconds unless a disk or the broker is slow.
-const AFTER_DRAIN: Duration = Duration::from_secs(5);
+const AFTER_DRAIN: Duration = Duration::from_secs(15);
 
 /// Notes what does not fit. Only values without a problem of their own are compared.
 pub(super) fn check(settings: &Settings, r: &mut Reader<'_>) {

@@ -1,11 +1,10 @@
 //! Secrets, from their file or from the place itself.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::origin::{Origin, Place};
 use super::problem::Problem;
+use super::whole_file;
 
 /// Far above any key or URL; guards against naming a device or a dump.
 const MAX_BYTES: u64 = 64 << 10;
@@ -20,26 +19,22 @@ pub(super) fn read(
     let place = Place::new(key, Origin::SecretFile { path: path.to_owned() });
     let wrong = |what: String, remedy: &str| Problem::error(place.clone(), what, remedy).and(named_by.clone());
 
-    let mut bytes = Vec::new();
-    let opened = File::open(path).and_then(|file| {
-        warnings.extend(readable_by_all(&file, &place));
-        file.take(MAX_BYTES + 1).read_to_end(&mut bytes)
-    });
-    match opened {
+    let bytes = match whole_file::read(path, MAX_BYTES) {
         Err(error) => {
             return Err(wrong(
                 format!("the secret's file cannot be read: {error}"),
                 "correct the path, or let the user that runs antispoofd read the file",
             ));
         }
-        Ok(n) if n as u64 > MAX_BYTES => {
+        Ok(bytes) if bytes.len() as u64 > MAX_BYTES => {
             return Err(wrong(
                 "the secret's file is larger than 64 KiB".to_owned(),
                 "name the file of this one secret",
             ));
         }
-        Ok(_) => {}
-    }
+        Ok(bytes) => bytes,
+    };
+    warnings.extend(readable_by_all(path, &place));
     // The bytes that are not UTF-8 stay out of the message: they are the secret.
     let Ok(text) = String::from_utf8(bytes) else {
         return Err(wrong("the secret's file is not UTF-8 text".to_owned(), "write the secret as text"));
@@ -52,9 +47,9 @@ pub(super) fn read(
 }
 
 #[cfg(unix)]
-fn readable_by_all(file: &File, place: &Place) -> Option<Problem> {
+fn readable_by_all(path: &Path, place: &Place) -> Option<Problem> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = file.metadata().ok()?.permissions().mode();
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
     (mode & 0o004 != 0).then(|| {
         Problem::warning(
             place.clone(),
@@ -65,6 +60,6 @@ fn readable_by_all(file: &File, place: &Place) -> Option<Problem> {
 }
 
 #[cfg(not(unix))]
-fn readable_by_all(_file: &File, _place: &Place) -> Option<Problem> {
+fn readable_by_all(_path: &Path, _place: &Place) -> Option<Problem> {
     None
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::batch::Batch;
 use crate::harness::broker::{JOBS, PARKED};
 use crate::harness::daemon::Daemon;
-use crate::harness::wait::{EVENTUALLY, SOON, STARTED, eventually, eventually_equals};
+use crate::harness::wait::{EVENTUALLY, SOON, STARTED, eventually, eventually_equals, holds};
 use crate::harness::world::World;
 use crate::images::jpeg;
 
@@ -131,6 +131,31 @@ async fn a_verdict_that_nobody_takes_is_held_until_the_drain_is_over() {
     world.assert_drained().await;
 }
 
+/// The first signal has been heard, and a later one is no echo of it.
+async fn drains(daemon: &Daemon) {
+    daemon.wait_status("/readyz", StatusCode::SERVICE_UNAVAILABLE, SOON).await;
+    holds("the drain", Duration::from_millis(200), async || match daemon.get("/readyz").await {
+        Ok((StatusCode::SERVICE_UNAVAILABLE, _)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_echo_of_the_signal_is_no_second_one() {
+    let world = World::new("echo").await;
+    world.simulator.configure(json!({ "latency": "1s" })).await;
+    let daemon = world.daemon().start_ready().await;
+    let batch = Batch::submitted(&world, 2).await;
+    calls_in_flight(&world, 2).await;
+    // As from a supervisor that signals the process and its group. Two of a kind would be one to the kernel.
+    daemon.term();
+    daemon.int();
+    assert_eq!(daemon.wait_exit(STARTED).await.code(), Some(0), "what was sent was finished");
+    batch.verdicts(&world).await;
+    batch.assert_paid_once(&world).await;
+}
+
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
     let world = World::new("second_signal").await;
@@ -140,7 +165,7 @@ async fn a_second_signal_ends_it_at_once() {
     calls_in_flight(&world, 2).await;
 
     daemon.term();
-    daemon.wait_status("/readyz", StatusCode::SERVICE_UNAVAILABLE, SOON).await;
+    drains(&daemon).await;
     daemon.term();
     let since = Instant::now();
     assert_eq!(daemon.wait_exit(STARTED).await.code(), FAILED);
@@ -164,7 +189,7 @@ async fn a_second_signal_does_not_wait_for_a_broker_that_hangs() {
     world.amqp_link.freeze();
 
     daemon.term();
-    daemon.wait_status("/readyz", StatusCode::SERVICE_UNAVAILABLE, SOON).await;
+    drains(&daemon).await;
     daemon.term();
     let since = Instant::now();
     assert_eq!(daemon.wait_exit(STARTED).await.code(), FAILED);

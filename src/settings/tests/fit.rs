@@ -26,10 +26,10 @@ fn a_drain_lets_a_sent_call_finish() {
 #[test]
 fn the_grace_period_is_longer_than_the_drain() {
     assert_eq!(with(&[("worker.termination_grace", "")]), Vec::<String>::new());
-    assert_eq!(warned(&[("worker.termination_grace", "35s")]), Vec::<String>::new());
+    assert_eq!(warned(&[("worker.termination_grace", "45s")]), Vec::<String>::new());
     assert_eq!(
-        warned(&[("worker.termination_grace", "34s")]),
-        ["worker.termination_grace: 34s leaves less than 5s after worker.drain_timeout (30s)"]
+        warned(&[("worker.termination_grace", "44s")]),
+        ["worker.termination_grace: 44s leaves less than 15s after worker.drain_timeout (30s)"]
     );
     assert_eq!(
         with(&[("worker.termination_grace", "30s")]),

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::counted;
 use crate::batch::Batch;
 use crate::harness::link::Direction;
+use crate::harness::wait::{SOON, eventually_equals};
 use crate::harness::world::World;
 use crate::images::{jpeg, sha256};
 
@@ -111,5 +112,20 @@ async fn an_error_document_without_an_end_is_read_for_as_long_as_error_documents
     counted(&daemon, "antispoofd_failures_total{code=\"store_unavailable\"}", 1.0).await;
     let slow = daemon.metric("antispoofd_failures_total{code=\"store_timeout\"}").await;
     assert_eq!(slow, Some(0.0), "it was not read until the time was up");
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn an_error_document_that_drips_holds_no_job_for_longer_than_a_read_may_take() {
+    let world = World::new("s3_dripping_error").await;
+    let liar = Liar::start(jpeg::tiny(3), &[Lie::ComplainsInDrops]).await;
+    let builder = world.daemon().set("s3.endpoint_url", format!("http://{}", liar.addr()));
+    let builder = builder.set("s3.timeout", "60s").set("s3.read_timeout", "2s");
+    let daemon = builder.set("retry.quick_attempts", "1").start_ready().await;
+    let job = world.submit(&world.store.key("liar.jpg")).await;
+    // Long before the time for the whole is up.
+    let failed = async || daemon.metric("antispoofd_failures_total{code=\"store_unavailable\"}").await;
+    eventually_equals("the answer to be taken for what it is", SOON, Some(1.0), failed).await;
+    assert_eq!(world.event_for(&job).await.failure_code(), None, "the second attempt finds the object");
     world.assert_drained().await;
 }

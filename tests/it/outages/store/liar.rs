@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::interval;
 
 /// What is wrong with an answer.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,8 @@ pub(super) enum Lie {
     NoLength,
     /// An error whose document does not end.
     ComplainsWithoutEnd,
+    /// An error whose document comes byte by byte, for hours.
+    ComplainsInDrops,
 }
 
 /// Serves one object under every key: as the lies say at first, one answer for each, and then as it is.
@@ -75,8 +79,10 @@ async fn answer(client: TcpStream, object: &[u8], lies: &[Lie], told: &AtomicUsi
     }
     let lie = told.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n < lies.len()).then_some(n + 1));
     let lie = lie.ok().map(|number| lies[number]);
-    if matches!(lie, Some(Lie::ComplainsWithoutEnd)) {
-        return complain(client).await;
+    match lie {
+        Some(Lie::ComplainsWithoutEnd) => return complain(client).await,
+        Some(Lie::ComplainsInDrops) => return drip(client).await,
+        _ => {}
     }
     let length = object.len();
     let (announced, sent) = match lie {
@@ -85,7 +91,7 @@ async fn answer(client: TcpStream, object: &[u8], lies: &[Lie], told: &AtomicUsi
         Some(Lie::AnnouncesMore) => (Some(length + 1000), length),
         Some(Lie::ChunkedButShorter) => (Some(length), length - 1000),
         Some(Lie::ChunkedButLonger) => (Some(length - 1000), length),
-        Some(Lie::NoLength | Lie::ComplainsWithoutEnd) => (None, length),
+        Some(Lie::NoLength | Lie::ComplainsWithoutEnd | Lie::ComplainsInDrops) => (None, length),
     };
     let chunked = matches!(lie, Some(Lie::ChunkedButShorter | Lie::ChunkedButLonger | Lie::NoLength));
     let length = announced.map(|announced| format!("content-length: {announced}\r\n")).unwrap_or_default();
@@ -114,5 +120,16 @@ async fn complain(mut client: BufReader<TcpStream>) -> std::io::Result<()> {
     client.write_all(b"HTTP/1.1 500 X\r\ntransfer-encoding: chunked\r\n\r\n").await?;
     loop {
         client.write_all(b"5\r\n<!-- \r\n").await?;
+    }
+}
+
+/// Each byte well within the time that is given to the next.
+async fn drip(mut client: BufReader<TcpStream>) -> std::io::Result<()> {
+    client.write_all(b"HTTP/1.1 500 X\r\ncontent-length: 100000\r\n\r\n").await?;
+    let mut drops = interval(Duration::from_millis(200));
+    loop {
+        drops.tick().await;
+        client.write_all(b" ").await?;
+        client.flush().await?;
     }
 }
