@@ -38,6 +38,9 @@ impl RunError {
 /// Runs until a signal.
 pub fn run(settings: Settings) -> Result<(), RunError> {
     logs::install(&settings.log)?;
+    if std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("OTEL_EXPORTER_OTLP_")) {
+        tracing::warn!("OTEL_EXPORTER_OTLP_… is set, and this version exports nothing over OTLP: scrape /metrics");
+    }
     let runtime = runtime::with_threads(settings.worker.threads).map_err(RunError::Runtime)?;
     match runtime.block_on(app::run(settings))? {
         Drained::Whole => Ok(()),

@@ -105,10 +105,11 @@ async fn apply(link: &Link, names: &Names) -> Result<Exit, Problem> {
     }
     if let Err(error) = put_up(link, names).await {
         return Err(if error.is_refusal() {
-            Problem::failed(error).hint(
+            Problem::failed(error).hint(format!(
                 "the user of amqp.url needs the rights to configure, write and read what begins with amqp.prefix; \
-                 as permissions of RabbitMQ: \"^antispoof\\.\" three times",
-            )
+                 as permissions of RabbitMQ: {:?} three times",
+                format!("^{}", names.jobs.trim_end_matches("jobs").replace('.', "\\."))
+            ))
         } else {
             Problem::unreachable(error).hint("the same command can be repeated")
         });

@@ -38,7 +38,7 @@ impl Credentials {
         let provider = self.provider.as_ref().ok_or_else(|| missing("the chain is empty"))?;
         let credentials = match timeout(LIMIT, provider.provide_credentials()).await {
             Ok(Ok(credentials)) => credentials,
-            Ok(Err(error)) => return Err(missing(&aws_sdk_s3::error::DisplayErrorContext(error).to_string())),
+            Ok(Err(error)) => return Err(missing(&words(&error))),
             Err(_) => return Err(missing(&format!("the chain did not answer within {LIMIT:?}"))),
         };
         let identity = Identity::from(credentials);
@@ -56,6 +56,11 @@ impl Credentials {
         let usable = kept.expiration().is_none_or(|at| at > SystemTime::now() + AHEAD);
         usable.then_some(kept)
     }
+}
+
+/// An error and what led to it, in words. The SDK's own way of showing it ends in a page of debugging output.
+fn words(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn missing(why: &str) -> Failure {

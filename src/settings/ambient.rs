@@ -79,12 +79,14 @@ pub(super) fn flags(
 
 /// `ANTISPOOFD_API_TOKEN` is no setting, and whoever wrote it does not know that yet.
 fn near_miss(name: &str, keys: &Keys) -> Option<Problem> {
-    let single = |name: &str| name.replace("__", "_");
-    let meant =
-        keys.iter().map(variable).find(|known| name.starts_with("ANTISPOOFD_") && single(known) == single(name))?;
+    let single = |name: &str| name.to_uppercase().replace("__", "_");
+    let meant = keys
+        .iter()
+        .map(variable)
+        .find(|known| single(name).starts_with("ANTISPOOFD_") && single(known) == single(name))?;
     Some(Problem::warning(
         Place::new("", Origin::Env { name: name.to_owned() }),
         format!("{name} is not read"),
-        format!("rename it to {meant}, with two underscores, or remove it"),
+        format!("rename it to {meant}, in capitals and with two underscores, or remove it"),
     ))
 }

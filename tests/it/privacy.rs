@@ -20,7 +20,7 @@ use crate::images::jpeg;
 const API_SECRET: &str = "canary-of-the-api-secret-0123456789abcdef";
 const VENDOR_WORDS: &str = "canary of the vendor's words";
 const OBJECT: &str = "canary-jane-doe.jpg";
-const LOUD: &str = "trace,lapin=trace,aws_sigv4=trace";
+const LOUD: &str = "trace,lapin=trace,aws_sigv4=trace,aws_config=trace,aws_credential_types=trace,aws_smithy_runtime=trace,aws_smithy_runtime_api=trace";
 
 #[tokio::test]
 async fn nothing_that_is_secret_or_personal_is_written_down() {

@@ -24,7 +24,19 @@ pub(super) async fn probe(settings: &Api) -> Line {
         Err(error) => Line::unreachable(
             API,
             error.to_string(),
-            "is api.url right, and is there a way out: DNS, firewall, HTTPS_PROXY?",
+            match proxy() {
+                None => "is api.url right, and is there a way out: DNS, firewall, HTTPS_PROXY?".to_owned(),
+                Some(name) => format!(
+                    "calls go by way of the proxy that {name} names (NO_PROXY excepts hosts): is that there, and does it let them through?"
+                ),
+            },
         ),
     }
+}
+
+/// The variable that names the proxy for the vendor, which is reached over TLS. Its value may hold a password.
+fn proxy() -> Option<&'static str> {
+    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+        .into_iter()
+        .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }

@@ -32,7 +32,7 @@ fn refused(bucket: &str, at: &str, refusal: &Refusal) -> Line {
     let words = format!("{bucket} at {at}: {refusal}");
     let remedy = match refusal {
         Refusal::NoBucket => {
-            "create it, or correct s3.buckets; are s3.endpoint_url and s3.region those of the bucket?".to_owned()
+            "create it, or correct s3.buckets; are s3.endpoint_url and s3.region those of the bucket (and s3.path_style = true, as MinIO wants it)?".to_owned()
         }
         Refusal::Forbidden(_) => format!(
             "allow s3:GetObject on arn:aws:s3:::{bucket}/* and s3:ListBucket on arn:aws:s3:::{bucket}; without the latter a missing \

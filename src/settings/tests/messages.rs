@@ -303,7 +303,7 @@ fn warnings_are_printed_beside_problems_and_counted() {
 
 warning: ANTISPOOFD_API_TIMEOUT is not read
   --> environment variable ANTISPOOFD_API_TIMEOUT
-  = help: rename it to ANTISPOOFD__API__TIMEOUT, with two underscores, or remove it
+  = help: rename it to ANTISPOOFD__API__TIMEOUT, in capitals and with two underscores, or remove it
 
 1 problem in the settings, 1 warning"
     );
