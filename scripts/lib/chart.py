@@ -1,6 +1,6 @@
 """What scripts/chart does with YAML, TOML and JSON. Run by it, in an environment that has PyYAML.
 
-chart.py settings-schema SCHEMA VALUES_SCHEMA [--update]         the block `config` of the schema follows from the program's schema
+chart.py settings-schema SCHEMA VALUES_SCHEMA [--update]         the block `config` of the schema, and durations.json beside it, follow from the program's schema
 chart.py readme VALUES_YAML README [--update]                    the README's table follows from the values
 chart.py settings MANIFESTS DIRECTORY                            antispoofd.toml and dummy secrets, laid out as in the pod
 chart.py json MANIFESTS                                          the documents as one JSON list

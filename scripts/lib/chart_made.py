@@ -22,6 +22,13 @@ def settings_schema(program_schema, schema_path, update):
     if DURATION not in schema["properties"]["config"]["properties"]["api"]["properties"].values():
         raise SystemExit(f"chart: {program_schema} has another pattern for durations than the chart knows")
     settle(schema_path, json.dumps(schema, indent=2) + "\n", update)
+    settle(schema_path.with_name("durations.json"), json.dumps(limits(settings), indent=2) + "\n", update)
+
+
+def limits(settings):
+    """What a schema cannot say of text, for templates/_problems.tpl: each duration's least and most, which the program's schema has as a comment."""
+    keys = {f"{section}.{key}": node for section, block in settings["properties"].items() for key, node in block["properties"].items()}
+    return {key: node["$comment"].split(" to ") for key, node in keys.items() if node.get("pattern") == PROGRAMS_DURATION}
 
 
 def form(node, key=""):
@@ -122,7 +129,7 @@ def strip(node):
 
 
 def settle(path, text, update):
-    if path.read_text() == text:
+    if path.exists() and path.read_text() == text:
         return
     if update:
         path.write_text(text)

@@ -2,7 +2,7 @@
 
 {{- define "antispoofd.refuse" -}}
 {{- $problems := list -}}
-{{- range $part := list "image" "labels" "jobs" "secrets" "environment" "passwords" "stopping" "replicas" "rollout" "keda" "rabbitmq" -}}
+{{- range $part := list "image" "labels" "jobs" "secrets" "environment" "passwords" "durations" "stopping" "replicas" "rollout" "keda" "rabbitmq" -}}
 {{- range $line := splitList "\n" (include (printf "antispoofd.problems.%s" $part) $) -}}
 {{- if trim $line -}}
 {{- $problems = append $problems (trim $line) -}}
@@ -176,6 +176,18 @@ extraEnv: {{ $variable.name }} holds a secret in the clear; take it from a Secre
 {{- include "antispoofd.urlsWithPasswords" (list (printf "%s.%s" $path $key | trimPrefix ".") $item) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{- define "antispoofd.problems.durations" -}}
+{{- range $setting, $limits := .Files.Get "durations.json" | fromJson -}}
+{{- $section := include "antispoofd.section" (list $ (splitList "." $setting | first)) | fromJson -}}
+{{- with index $section (splitList "." $setting | last) -}}
+{{- $millis := include "antispoofd.millis" . | int64 -}}
+{{- if or (lt $millis (include "antispoofd.millis" (first $limits) | int64)) (gt $millis (include "antispoofd.millis" (last $limits) | int64)) }}
+config.{{ $setting }}: {{ . }} is not within {{ join " to " $limits }}, and no worker would start
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "antispoofd.problems.stopping" -}}
