@@ -1,10 +1,13 @@
 """What scripts/chart does with YAML, TOML and JSON. Run by it, in an environment that has PyYAML.
 
-chart.py settings-schema DEFAULT_TOML VALUES_SCHEMA [--update]   the block `config` of the schema follows from the settings
+chart.py settings-schema SCHEMA VALUES_SCHEMA [--update]         the block `config` of the schema, and durations.json beside it, follow from the program's schema
 chart.py readme VALUES_YAML README [--update]                    the README's table follows from the values
 chart.py settings MANIFESTS DIRECTORY                            antispoofd.toml and dummy secrets, laid out as in the pod
 chart.py json MANIFESTS                                          the documents as one JSON list
 chart.py restricted MANIFESTS                                    the restricted pod security standard, and no Secret
+chart.py whole MANIFESTS                                         nothing empty; what one object says of another is so
+chart.py common MANIFESTS KEY VALUE                              every object has the label and the annotation
+chart.py expect MANIFESTS KIND PATH VALUE                        the field of the only object of its kind
 chart.py topology MANIFESTS DEFINITIONS                          RabbitMQ's resources, against what the program would declare
 chart.py rules MANIFESTS                                         the groups of the PrometheusRule, as promtool reads them
 chart.py kustomize MANIFESTS DIRECTORY                           a kustomize base
@@ -18,107 +21,26 @@ import tomllib
 
 import yaml
 
-DURATION = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$"}
-SIZE = {"type": ["string", "integer"]}
-SIZES = {"s3.max_object_bytes"}
-NUMBERS = {"api.rate_limit", "api.review_below"}
-
+import chart_made
 
 def main(command, *arguments):
     update = "--update" in arguments
+    words = arguments[1:]
     paths = [pathlib.Path(argument) for argument in arguments if argument != "--update"]
     commands = {
-        "settings-schema": lambda: settings_schema(*paths, update),
-        "readme": lambda: readme(*paths, update),
+        "settings-schema": lambda: chart_made.settings_schema(*paths, update),
+        "readme": lambda: chart_made.readme(*paths, update),
         "settings": lambda: lay_out(*paths),
         "json": lambda: print(json.dumps(documents(*paths))),
         "restricted": lambda: restricted(*paths),
+        "whole": lambda: whole(*paths),
+        "common": lambda: common(paths[0], *words),
+        "expect": lambda: expect(paths[0], *words),
         "topology": lambda: topology(*paths),
         "rules": lambda: print(yaml.safe_dump(rules(*paths), sort_keys=False)),
-        "kustomize": lambda: kustomize(*paths),
+        "kustomize": lambda: chart_made.kustomize(documents(paths[0]), paths[1]),
     }
     commands[command]()
-
-
-# The keys that hold secrets stay in: templates/_problems.tpl refuses them, and says why, which a schema cannot.
-def settings_schema(default_toml, schema_path, update):
-    settings = tomllib.loads(default_toml.read_text())
-    sections = {name: section_schema(name, keys) for name, keys in settings.items()}
-    schema = json.loads(schema_path.read_text())
-    schema["properties"]["config"] = closed(sections)
-    settle(schema_path, json.dumps(schema, indent=2) + "\n", update)
-
-
-def section_schema(section, keys):
-    return closed({key: value_schema(f"{section}.{key}", value) for key, value in keys.items()})
-
-
-def value_schema(key, value):
-    if key in SIZES:
-        return SIZE
-    if key in NUMBERS:
-        return {"type": "number", "minimum": 0}
-    if isinstance(value, dict):
-        return {"type": "object", "propertyNames": {"pattern": "^[2-5][0-9][0-9]$"}, "additionalProperties": {"type": "string"}}
-    if isinstance(value, bool):
-        return {"type": "boolean"}
-    if isinstance(value, int):
-        return {"type": "integer", "minimum": 0}
-    if isinstance(value, list):
-        return {"type": "array", "items": {"type": "string"}}
-    if isinstance(value, str) and re.fullmatch(r"([0-9]+(ms|s|m|h|d))+", value):
-        return DURATION
-    if isinstance(value, str):
-        return {"type": "string"}
-    raise SystemExit(f"chart: {key} in default.toml has a kind of value that the chart does not know")
-
-
-def closed(properties):
-    return {"type": "object", "additionalProperties": False, "properties": properties}
-
-
-BEGIN, END = "<!-- values: made by `make chart-update` -->", "<!-- values: end -->"
-
-
-def readme(values_path, readme_path, update):
-    rows = ["| value | default | |", "|---|---|---|"]
-    rows += [f"| `{path}` | `{default}` | {text} |" for path, default, text in documented(values_path.read_text())]
-    text = readme_path.read_text()
-    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    settle(readme_path, text[:start] + "\n" + "\n".join(rows) + "\n" + text[end:], update)
-
-
-def documented(text):
-    """Each value with a `# --` comment above it, with its path and default."""
-    values = yaml.safe_load(text)
-    path, comment = [], None
-    for line in text.splitlines():
-        stripped = line.strip()
-        if stripped.startswith("# -- "):
-            comment = stripped[5:]
-        elif stripped.startswith("#"):
-            comment = comment and f"{comment} {stripped[1:].strip()}"
-        elif match := re.match(r"( *)([\w.]+):", line):
-            depth = len(match[1]) // 2
-            path = path[:depth] + [match[2]]
-            if comment:
-                default = values
-                for part in path:
-                    default = default[part]
-                shown = json.dumps(default) if not isinstance(default, dict) or len(json.dumps(default)) < 60 else "{…}"
-                yield ".".join(path), shown, comment.replace("|", "\\|")
-            comment = None
-        else:
-            comment = None
-
-
-def settle(path, text, update):
-    if path.read_text() == text:
-        return
-    if update:
-        path.write_text(text)
-        return
-    raise SystemExit(f"chart: {path} is out of date; run `make chart-update`")
 
 
 def documents(manifests):
@@ -211,6 +133,56 @@ def pod_faults(pod):
         yield from (f"container {container['name']}: {key} is {context.get(key)}" for key, value in wanted.items() if context.get(key) != value)
 
 
+def whole(manifests):
+    faults = []
+    for document in documents(manifests):
+        faults += [f"{document['kind']} {document['metadata']['name']}: {path} is empty" for path in empty(document)]
+    settings = next(c["data"]["antispoofd.toml"] for c in only(manifests, "ConfigMap"))
+    for workload in only(manifests, "Deployment", "StatefulSet"):
+        name, pod = workload["metadata"]["name"], workload["spec"]["template"]
+        grace = f"{pod['spec']['terminationGracePeriodSeconds']}s"
+        if tomllib.loads(settings).get("worker", {}).get("termination_grace") != grace:
+            faults.append(f"{name}: worker.termination_grace is not the pod's {grace}")
+        budgets = [b for b in only(manifests, "PodDisruptionBudget") if b["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()]
+        if workload["spec"].get("replicas", 2) > 1 and len(budgets) != 1:
+            faults.append(f"{name}: {len(budgets)} disruption budgets")
+    if faults:
+        raise SystemExit("\n".join(f"chart: {fault}" for fault in faults))
+
+
+def empty(node, path=""):
+    if node is None:
+        yield path
+    if isinstance(node, dict):
+        for key, child in node.items():
+            yield from empty(child, f"{path}.{key}".lstrip("."))
+    if isinstance(node, list):
+        for index, child in enumerate(node):
+            yield from empty(child, f"{path}[{index}]")
+
+
+def common(manifests, key, value):
+    for document in documents(manifests):
+        meta, inner = document["metadata"], document.get("spec", {}).get("template", {}).get("metadata")
+        labels = [each["labels"].get(key) for each in (meta, inner) if each]
+        if set(labels) != {value} or meta.get("annotations", {}).get(key) != value:
+            raise SystemExit(f"chart: {document['kind']} {meta['name']} lacks the common label or annotation {key}")
+
+
+def expect(manifests, kind, path, value):
+    """Parts of the path are keys and indices, with \\. for a dot in a key; VALUE is YAML, and null stands for a field that is not there."""
+    found = only(manifests, kind)
+    if len(found) != 1:
+        raise SystemExit(f"chart: {len(found)} objects of the kind {kind}")
+    node = found[0]
+    for part in re.split(r"(?<!\\)[.]", path):
+        part = part.replace("\\.", ".")
+        children = dict(enumerate(node)) if isinstance(node, list) else node or {}
+        node = children.get(int(part) if isinstance(node, list) else part)
+    if node != yaml.safe_load(value):
+        raise SystemExit(f"chart: {path} of the {kind} is {json.dumps(node)}")
+
+
 def topology(manifests, definitions):
     """All that the program declares, and beyond it nothing but queues that take results."""
     theirs = json.loads(definitions.read_text())
@@ -240,46 +212,6 @@ def arguments(table):
 
 def rules(manifests):
     return {"groups": [group for rule in only(manifests, "PrometheusRule") for group in rule["spec"]["groups"]]}
-
-
-def kustomize(manifests, directory):
-    """The chart's objects without what only Helm needs; the settings as a file, so that a change of them is a rollout."""
-    resources = []
-    for document in documents(manifests):
-        if document["metadata"].get("annotations", {}).get("helm.sh/hook"):
-            continue
-        strip(document)
-        if document["kind"] == "ConfigMap":
-            (directory / "antispoofd.toml").write_text(document["data"]["antispoofd.toml"])
-            continue
-        name = f"{document['kind'].lower()}.yaml"
-        resources.append(name)
-        (directory / name).write_text(HEAD + yaml.safe_dump(document, sort_keys=False, width=160))
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": sorted(resources),
-        "configMapGenerator": [{"name": "antispoofd", "files": ["antispoofd.toml"]}],
-    }
-    (directory / "kustomization.yaml").write_text(HEAD + yaml.safe_dump(kustomization, sort_keys=False))
-
-
-HEAD = "# Made from the chart by `make chart-update`; see ../README.md.\n"
-HELM_LABELS = ("helm.sh/chart", "app.kubernetes.io/managed-by")
-
-
-def strip(node):
-    if isinstance(node, dict):
-        node.pop("checksum/settings", None)
-        for label in HELM_LABELS:
-            node.pop(label, None)
-        if node.get("annotations") == {}:
-            node.pop("annotations")
-        for child in node.values():
-            strip(child)
-    if isinstance(node, list):
-        for child in node:
-            strip(child)
 
 
 main(*sys.argv[1:])

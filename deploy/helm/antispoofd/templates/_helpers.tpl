@@ -15,7 +15,7 @@
 
 {{- define "antispoofd.selectorLabels" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* The component keeps the test's pod out of what selects workers. */}}
@@ -24,12 +24,39 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: worker
 {{- end -}}
 
-{{- define "antispoofd.labels" -}}
+{{/* What no value may replace. */}}
+{{- define "antispoofd.ownLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "antispoofd.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: antispoofd
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{/* (list root own…): the chart's labels, and those of the maps; the first map that has a label is heard. */}}
+{{- define "antispoofd.labels" -}}
+{{- $root := first . -}}
+{{- $labels := include "antispoofd.ownLabels" $root | fromYaml -}}
+{{- range $own := rest . -}}
+{{- $labels = merge $labels $own -}}
+{{- end -}}
+{{- merge $labels $root.Values.commonLabels (dict "app.kubernetes.io/part-of" "antispoofd") | toYaml -}}
+{{- end -}}
+
+{{/* (list root name labels annotations): metadata of an object. */}}
+{{- define "antispoofd.meta" -}}
+{{- $root := index . 0 -}}
+name: {{ index . 1 }}
+labels:
+  {{- include "antispoofd.labels" (list $root (index . 2)) | nindent 2 }}
+{{- with merge (deepCopy (index . 3)) $root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The metadata of an object that has the release's name. */}}
+{{- define "antispoofd.ownMeta" -}}
+{{- include "antispoofd.meta" (list . (include "antispoofd.fullname" .) dict dict) -}}
 {{- end -}}
 
 {{- define "antispoofd.serviceAccountName" -}}
@@ -109,13 +136,47 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
-{{/* The most workers that the quota has calls for; nothing where quota or rate are not known. */}}
+{{/* maxSurge as a number or a percentage. A StatefulSet has none, and Kubernetes' own default is 25%. */}}
+{{- define "antispoofd.maxSurge" -}}
+{{- $rolling := default dict (default dict .Values.updateStrategy).rollingUpdate -}}
+{{- if eq (include "antispoofd.workload" .) "StatefulSet" -}}
+0
+{{- else if kindIs "invalid" $rolling.maxSurge -}}
+25%
+{{- else -}}
+{{- $rolling.maxSurge -}}
+{{- end -}}
+{{- end -}}
+
+{{/* (list root replicas): workers beyond the replicas during a rollout; a percentage is rounded up, as Kubernetes does it. */}}
+{{- define "antispoofd.surge" -}}
+{{- $surge := include "antispoofd.maxSurge" (index . 0) -}}
+{{- if hasSuffix "%" $surge -}}
+{{- div (add 99 (mul (index . 1) (trimSuffix "%" $surge | int64))) 100 -}}
+{{- else -}}
+{{- int64 $surge -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The most replicas that the quota has calls for, the surge of their rollout included; nothing where quota or rate are not known. */}}
 {{- define "antispoofd.quotaReplicas" -}}
 {{- $rate := default 0 (include "antispoofd.section" (list . "api") | fromJson).rate_limit | float64 -}}
 {{- $quota := .Values.apiQuota.callsPerSecond | float64 -}}
 {{- if and (gt $rate 0.0) (gt $quota 0.0) -}}
-{{- divf $quota $rate | floor | int64 -}}
+{{- $workers := divf $quota $rate | floor | int64 -}}
+{{- $surge := include "antispoofd.maxSurge" . -}}
+{{- if hasSuffix "%" $surge -}}
+{{- /* The largest n of which n + ⌈n × p / 100⌉ are not too many. */ -}}
+{{- div (mul 100 $workers) (add 100 (trimSuffix "%" $surge | int64)) -}}
+{{- else -}}
+{{- max 0 (sub $workers (int64 $surge)) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The vhost of the jobs, for what watches it: (list root own). */}}
+{{- define "antispoofd.vhost" -}}
+{{- default (index . 0).Values.rabbitmq.vhost (index . 1) -}}
 {{- end -}}
 
 {{/* The most workers that there can be. */}}

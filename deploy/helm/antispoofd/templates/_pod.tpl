@@ -90,11 +90,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
   labels:
-    {{- include "antispoofd.labels" . | nindent 4 }}
-    app.kubernetes.io/component: worker
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "antispoofd.labels" (list . (dict "app.kubernetes.io/component" "worker") .Values.podLabels) | nindent 4 }}
 spec:
   serviceAccountName: {{ include "antispoofd.serviceAccountName" . }}
   # The worker does not talk to Kubernetes; IRSA and Pod Identity project tokens of their own.
@@ -164,6 +160,10 @@ spec:
       labelSelector:
         matchLabels:
           {{- include "antispoofd.workerLabels" $ | nindent 10 }}
+      {{- if eq (include "antispoofd.workload" $) "Deployment" }}
+      # The old pods of a rollout are about to go, and where they are is no matter.
+      matchLabelKeys: [pod-template-hash]
+      {{- end }}
     {{- end }}
     {{- end }}
 {{- end -}}

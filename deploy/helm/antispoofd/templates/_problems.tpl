@@ -2,7 +2,7 @@
 
 {{- define "antispoofd.refuse" -}}
 {{- $problems := list -}}
-{{- range $part := list "image" "jobs" "secrets" "stopping" "replicas" "keda" "rabbitmq" -}}
+{{- range $part := list "image" "labels" "jobs" "secrets" "environment" "passwords" "durations" "stopping" "replicas" "rollout" "keda" "rabbitmq" -}}
 {{- range $line := splitList "\n" (include (printf "antispoofd.problems.%s" $part) $) -}}
 {{- if trim $line -}}
 {{- $problems = append $problems (trim $line) -}}
@@ -18,8 +18,22 @@
 {{- if not .Values.image.repository }}
 image.repository: is empty; build the image from the repository's Dockerfile, push it to your registry, and name it here
 {{- end }}
+{{- if or (contains "@" .Values.image.repository) (contains ":" (splitList "/" .Values.image.repository | last)) }}
+image.repository: has a tag or a digest in it, and the chart would put another behind it; name them in image.tag and image.digest
+{{- end }}
 {{- if and (eq .Values.image.tag "latest") (not .Values.image.digest) }}
 image.tag: "latest" is whatever was pushed last, so a restart could bring another program; name a version, or set image.digest
+{{- end }}
+{{- end -}}
+
+{{- define "antispoofd.problems.labels" -}}
+{{- $own := keys (include "antispoofd.ownLabels" . | fromYaml) | concat (list "app.kubernetes.io/component") -}}
+{{- range $from := list "commonLabels" "podLabels" -}}
+{{- range $label, $_ := index $.Values $from -}}
+{{- if has $label $own }}
+{{ $from }}: {{ $label }} is the chart's own, and selectors go by such; leave it out
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -60,6 +74,14 @@ externalSecret.data: does not say where "{{ $secret.key }}" (secrets.{{ $name }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if .Values.externalSecret.enabled -}}
+{{- $used := include "antispoofd.keysInUse" . | splitList "\n" -}}
+{{- range $key, $_ := .Values.externalSecret.data -}}
+{{- if not (has $key $used) }}
+externalSecret.data: "{{ $key }}" is used by nothing; is it misspelt, or is its secrets.….key not set?
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and .Values.externalSecret.enabled .Values.secrets.existingSecret }}
 secrets.existingSecret: is set beside externalSecret.enabled, which makes a Secret of its own; use one of them
 {{- end }}
@@ -83,16 +105,88 @@ secrets.apiKey.key and secrets.apiSecret.key: both are needed, or secrets.apiTok
 {{- if and (eq (include "antispoofd.backend" .) "redis") (not (or .Values.secrets.ledgerUrl.key $ledger.url_file $ledger.url)) }}
 secrets.ledgerUrl.key: is empty, and config.ledger.backend is "redis"; put the URL (redis:// or rediss://) into a Secret and name its key
 {{- end }}
-{{- range $variable := .Values.extraEnv -}}
-{{- if and $variable.value (regexMatch "^(ANTISPOOFD__(AMQP__URL|API__API_KEY|API__SECRET|API__TOKEN|LEDGER__URL|LOG__HASH_KEY)|VIDEOSDK_API_KEY|VIDEOSDK_SECRET|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN)$" $variable.name) }}
-extraEnv: {{ $variable.name }} holds a secret in the clear; take it from a Secret with valueFrom, or use secrets
-{{- end }}
-{{- end }}
 {{- if and .Values.amqpCa.configMap .Values.amqpCa.secret }}
 amqpCa: configMap and secret are both set; use one
 {{- end }}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
 serviceAccount.name: is empty, and serviceAccount.create is false; the namespace's default account would get the worker's rights
+{{- end }}
+{{- end -}}
+
+{{/* The keys of the Secret that an ExternalSecret makes, one a line, that something in these values takes from it. */}}
+{{- define "antispoofd.keysInUse" -}}
+{{- $main := include "antispoofd.mainSecret" . -}}
+{{- range $secret := .Values.secrets -}}
+{{- if and (kindIs "map" $secret) (eq $main (default $main $secret.existingSecret)) }}
+{{ $secret.key }}
+{{- end }}
+{{- end }}
+{{- range $variable := .Values.extraEnv -}}
+{{- with (default dict $variable.valueFrom).secretKeyRef -}}
+{{- if eq .name $main }}
+{{ .key }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if eq .Values.amqpCa.secret $main }}
+{{ .Values.amqpCa.key }}
+{{- end }}
+{{- if eq .Values.keda.existingSecret $main }}
+{{ .Values.keda.usernameKey }}
+{{ .Values.keda.passwordKey }}
+{{- end }}
+{{- end -}}
+
+{{- define "antispoofd.problems.environment" -}}
+{{- range $variable := .Values.extraEnv -}}
+{{- if or (hasPrefix "ANTISPOOFD__" $variable.name) (eq $variable.name "ANTISPOOFD_CONFIG") }}
+extraEnv: {{ $variable.name }} would win over what the chart has checked; settings belong to config, secrets to secrets
+{{- else if and $variable.value (regexMatch "^(VIDEOSDK_API_KEY|VIDEOSDK_SECRET|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN)$" $variable.name) }}
+extraEnv: {{ $variable.name }} holds a secret in the clear; take it from a Secret with valueFrom, or use secrets
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Anywhere in the values: they are kept in releases, and become objects that many can read. */}}
+{{- define "antispoofd.problems.passwords" -}}
+{{- /* Those have reasons of their own. */ -}}
+{{- $told := list "keda.managementUrl" -}}
+{{- range $setting, $_ := include "antispoofd.secretSettings" . | fromJson -}}
+{{- $told = append $told (printf "config.%s" $setting) -}}
+{{- end -}}
+{{- range $path := include "antispoofd.urlsWithPasswords" (list "" .Values) | splitList "\n" -}}
+{{- if and $path (not (has $path $told)) }}
+{{ $path }}: is a URL with a password in it, which many can read there; put it into a Secret
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* (list path value): the paths of such strings, one a line. */}}
+{{- define "antispoofd.urlsWithPasswords" -}}
+{{- $path := index . 0 -}}
+{{- $value := index . 1 -}}
+{{- if and (kindIs "string" $value) (regexMatch "[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\\s]*:[^/?#\\s]+@" $value) }}
+{{ $path }}
+{{- else if kindIs "slice" $value -}}
+{{- range $index, $item := $value -}}
+{{- include "antispoofd.urlsWithPasswords" (list (printf "%s[%d]" $path $index) $item) -}}
+{{- end -}}
+{{- else if or (kindIs "map" $value) (eq $path "") -}}
+{{- range $key, $item := $value -}}
+{{- include "antispoofd.urlsWithPasswords" (list (printf "%s.%s" $path $key | trimPrefix ".") $item) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "antispoofd.problems.durations" -}}
+{{- range $setting, $limits := .Files.Get "durations.json" | fromJson -}}
+{{- $section := include "antispoofd.section" (list $ (splitList "." $setting | first)) | fromJson -}}
+{{- with index $section (splitList "." $setting | last) -}}
+{{- $millis := include "antispoofd.millis" . | int64 -}}
+{{- if or (lt $millis (include "antispoofd.millis" (first $limits) | int64)) (gt $millis (include "antispoofd.millis" (last $limits) | int64)) }}
+config.{{ $setting }}: {{ . }} is not within {{ join " to " $limits }}, and no worker would start
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -133,9 +227,21 @@ config.ledger.backend: "{{ $backend }}" is not shared by replicas, of which ther
 config.api.rate_limit: is 0 (no limit), and apiQuota.callsPerSecond is set; give each worker its share
 {{- else if gt $rate $quota }}
 config.api.rate_limit: one worker alone may make more calls a second than apiQuota.callsPerSecond
-{{- else if and (not .Values.keda.enabled) (gt (mulf $rate $most) $quota) }}
-replicaCount: {{ $most }} workers at config.api.rate_limit {{ $rate }} make more calls a second than apiQuota.callsPerSecond
+{{- else if and (not .Values.keda.enabled) (gt $most 0) (gt $most (include "antispoofd.quotaReplicas" . | int64)) }}
+{{- $surge := include "antispoofd.surge" (list . $most) | int64 }}
+replicaCount: {{ $most }} and, during a rollout, {{ $surge }} more workers (maxSurge) at config.api.rate_limit {{ $rate }} make {{ mulf $rate (add $most $surge) }} calls a second, more than apiQuota.callsPerSecond ({{ $quota }}); {{ include "antispoofd.waysOut" . }}
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "antispoofd.waysOut" -}}
+take fewer workers, a lower config.api.rate_limit, or updateStrategy.rollingUpdate with maxSurge 0 and maxUnavailable 1
+{{- end -}}
+
+{{- define "antispoofd.problems.rollout" -}}
+{{- $rolling := default dict (default dict .Values.updateStrategy).rollingUpdate -}}
+{{- if and (regexMatch "^0+%?$" (toString $rolling.maxSurge)) (regexMatch "^0+%?$" (toString $rolling.maxUnavailable)) }}
+updateStrategy.rollingUpdate: with maxSurge 0 and maxUnavailable 0 no pod could be replaced; Kubernetes refuses it
 {{- end }}
 {{- end -}}
 
@@ -153,7 +259,10 @@ keda.managementUrl: has credentials in it; put them into the Secret of keda.exis
 keda.existingSecret: is empty; name a Secret with user name and password for the management API
 {{- end }}
 {{- if and (include "antispoofd.quotaReplicas" .) (lt (include "antispoofd.mostReplicas" . | int64) (max 1 (int64 .Values.keda.minReplicas))) }}
-keda.minReplicas: is more than the quota and keda.maxReplicas allow ({{ include "antispoofd.mostReplicas" . }})
+keda.minReplicas: is more than the quota, with a rollout's maxSurge, and keda.maxReplicas allow ({{ include "antispoofd.mostReplicas" . }}); {{ include "antispoofd.waysOut" . }}
+{{- end }}
+{{- if ne (int64 .Values.replicaCount) 1 }}
+replicaCount: is {{ int64 .Values.replicaCount }}, and keda.enabled decides how many workers there are; leave it out, and set keda.minReplicas and keda.maxReplicas
 {{- end }}
 {{- end -}}
 {{- end -}}

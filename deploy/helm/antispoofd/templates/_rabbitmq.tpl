@@ -2,9 +2,8 @@
 
 {{/* (list root name): names of the broker have dots and may be long, those of Kubernetes may not. */}}
 {{- define "antispoofd.topologyMeta" -}}
-name: {{ include "antispoofd.objectName" (printf "%s-%s" (include "antispoofd.fullname" (index . 0)) (index . 1)) }}
-labels:
-  {{- include "antispoofd.labels" (index . 0) | nindent 2 }}
+{{- $name := include "antispoofd.objectName" (printf "%s-%s" (include "antispoofd.fullname" (index . 0)) (index . 1)) -}}
+{{- include "antispoofd.meta" (list (index . 0) $name dict dict) }}
 {{- end -}}
 
 {{- define "antispoofd.objectName" -}}
