@@ -104,7 +104,7 @@ annotations:
 {{- $unit := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 -}}
 {{- $sum := 0 -}}
 {{- range $part := regexFindAll "[0-9]+(ms|s|m|h|d)" $text -1 -}}
-{{- $sum = add $sum (mul (regexFind "^[0-9]+" $part | int64) (index $unit (regexFind "[a-z]+$" $part))) -}}
+{{- $sum = add $sum (mul (regexReplaceAll "^0+" (regexFind "^[0-9]+" $part) "" | int64) (index $unit (regexFind "[a-z]+$" $part))) -}}
 {{- end -}}
 {{- $sum -}}
 {{- end -}}
