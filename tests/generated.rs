@@ -1,9 +1,11 @@
 //! The pages that are generated from the settings are what the program prints; `make generate` writes them anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::{Command, Output};
 
+use antispoof_core::failure::Code;
+use antispoofd::telemetry::Metrics;
 use serde_json::Value;
 
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -152,4 +154,90 @@ fn settings_that_are_not_sound_are_not_printed() {
     let output = run(&["config", "print", "--set", "worker.concurrency=0"], &[]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(78), 0));
     assert!(String::from_utf8_lossy(&output.stderr).contains("error: worker.concurrency: 0 is out of bounds"));
+}
+
+/// A metric as `/metrics` serves it, or as docs/metrics.md lists it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Metric {
+    kind: String,
+    /// The values of each label.
+    labels: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> Vec<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn served() -> BTreeMap<String, Metric> {
+    let metrics = Metrics::new();
+    metrics.broker_is("of the broker", "of the broker");
+    let page = metrics.render().expect("it can be put into words");
+    let mut all = BTreeMap::new();
+    let mut current = (String::new(), String::new());
+    for line in page.lines() {
+        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            current = (name.to_owned(), kind.to_owned());
+            continue;
+        }
+        if line.starts_with('#') {
+            continue;
+        }
+        let series = line.rsplit_once(' ').expect("a value").0;
+        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        let (family, kind) = &current;
+        // The series of a histogram are listed as one.
+        let name = if kind == "histogram" { family } else { name };
+        let metric: &mut Metric = all.entry(name.to_owned()).or_default();
+        metric.kind.clone_from(kind);
+        for label in labels.trim_end_matches('}').split_terminator(',') {
+            let (label, value) = label.split_once('=').expect("a label has a value");
+            metric.labels.entry(label.to_owned()).or_default().insert(value.trim_matches('"').to_owned());
+        }
+    }
+    all
+}
+
+fn documented(page: &str) -> BTreeMap<String, Metric> {
+    let buckets = |of: &str| {
+        let line = page.lines().find_map(|line| line.strip_prefix(&format!("Buckets of {of}: "))).expect("a line");
+        quoted(line).into_iter().chain(["+Inf".to_owned()]).collect::<BTreeSet<String>>()
+    };
+    let rows = page.lines().filter(|line| line.starts_with("| `antispoofd_"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split(" | ").map(str::trim).collect();
+        let [name, kind, labels, meaning] = cells[..] else { panic!("four cells: {row}") };
+        assert!(meaning.len() > 3, "{row}");
+        let name = quoted(name).remove(0);
+        let mut metric = Metric { kind: kind.to_owned(), ..Metric::default() };
+        if kind == "histogram" {
+            let unit = if name.ends_with("_seconds") { "seconds" } else { "bytes" };
+            metric.labels.insert("le".to_owned(), buckets(unit));
+        } else if let Some((label, values)) = labels.split_once(" = ") {
+            let values = match values {
+                "any failure code" => Code::ALL.iter().map(|code| code.name().to_owned()).collect(),
+                values => quoted(values).into_iter().collect(),
+            };
+            metric.labels.insert(quoted(label).remove(0), values);
+        } else if let Some((names, _)) = labels.split_once(": ") {
+            let values = |name: &str| match name {
+                "version" if kind == "info" => env!("CARGO_PKG_VERSION").to_owned(),
+                _ => "of the broker".to_owned(),
+            };
+            metric.labels.extend(quoted(names).into_iter().map(|name| (name.clone(), BTreeSet::from([values(&name)]))));
+        }
+        (name, metric)
+    })
+    .collect()
+}
+
+#[test]
+fn every_metric_is_documented_as_it_is_served() {
+    let (served, documented) = (served(), documented(&file("docs/metrics.md")));
+    let names = |metrics: &BTreeMap<String, Metric>| metrics.keys().cloned().collect::<Vec<String>>();
+    assert_eq!(names(&documented), names(&served));
+    for (name, metric) in &served {
+        assert_eq!(documented[name], *metric, "{name}");
+    }
+    assert!(served.len() > 25, "{} metrics", served.len());
 }
