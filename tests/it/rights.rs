@@ -21,6 +21,8 @@ const PASSWORD: &str = "it-rights";
 const ALL: &str = r"^antispoof\.(jobs|internal|results|parked|retry\..+)$";
 const DECLARES: Rights = [ALL, ALL, r"^antispoof\.(jobs|internal|retry\..+)$"];
 const WORKS: Rights = ["^$", r"^antispoof\.(internal|results)$", r"^antispoof\.jobs$"];
+/// From RabbitMQ 4.3 on a passive declaration needs some right on what it asks for.
+const LOOKS: Rights = ["^$", r"^antispoof\.(internal|results|parked|retry\..+)$", r"^antispoof\.jobs$"];
 const PRODUCES: Rights = ["^$", r"^antispoof\.jobs$", "^$"];
 const PRODUCES_BY_DEFAULT: Rights = ["^$", r"^amq\.default$", "^$"];
 const BINDS: Rights = [r"^kyc\.verdicts$", r"^kyc\.verdicts$", r"^(kyc\.verdicts|antispoof\.results)$"];
@@ -110,10 +112,10 @@ async fn a_worker_with_the_least_rights_works_on_what_others_declared() {
     let world = World::new("rights_work").await;
     let applied = world.daemon().command(&["topology", "apply"]);
     assert!(applied.wait_exit(STARTED).await.success());
-    for topology in ["check", "none"] {
-        works(&world, topology, WORKS, topology).await;
+    for (topology, rights) in [("check", LOOKS), ("none", WORKS)] {
+        works(&world, topology, rights, topology).await;
         let declares = ["declare exchange", "'antispoof."];
-        is_refused(&world, &format!("{topology}-declares"), WORKS, "declare", declares).await;
+        is_refused(&world, &format!("{topology}-declares"), rights, "declare", declares).await;
     }
     let consume = ["consume from antispoof.jobs", "read"];
     is_refused(&world, "read", ["^$", WORKS[1], "^$"], "none", consume).await;
@@ -125,7 +127,7 @@ async fn a_worker_with_the_least_rights_works_on_what_others_declared() {
     let results = ["publish failed", "'antispoof.results'"];
     is_refused(&world, "results", ["^$", r"^antispoof\.internal$", WORKS[2]], "none", results).await;
     // Those that were refused have lost no job.
-    let daemon = worker(&world, "last", WORKS, "check").await.start_ready().await;
+    let daemon = worker(&world, "last", LOOKS, "check").await.start_ready().await;
     assert_eq!(world.event_for(&job).await.failure_code(), Some("object_not_found"));
     assert!(world.event_for(&other).await.failure_code().is_none());
     daemon.term();
@@ -202,8 +204,9 @@ async fn tools(world: &World, key: &str) {
     let producer = url(world, "submits-only", PRODUCES).await;
     let submit = world.daemon().set("amqp.url", &producer).command(&["submit", &object]);
     assert!(submit.wait_exit(EVENTUALLY).await.success(), "{:?}", submit.stderr());
+    let reads = url(world, "reads", [PRODUCES[0], PRODUCES[1], r"^antispoof\.results$"]).await;
     for (command, url, named) in [
-        (vec!["submit", object.as_str(), "--wait"], &producer, "declare a private queue"),
+        (vec!["submit", object.as_str(), "--wait"], &reads, "declare a private queue"),
         (vec!["submit", object.as_str()], &watcher, "'antispoof.jobs'"),
     ] {
         let refused = world.daemon().set("amqp.url", url).command(&command);
@@ -246,7 +249,8 @@ async fn consume_verdicts(url: &str, make: bool) -> Result<(), String> {
 #[test]
 fn the_page_for_operators_lists_these_rights() {
     let page = include_str!("../../docs/operations.md");
-    for [configure, write, read] in [DECLARES, WORKS, PRODUCES, PRODUCES_BY_DEFAULT, BINDS, CONSUMES, WATCHES, SUBMITS]
+    for [configure, write, read] in
+        [DECLARES, WORKS, LOOKS, PRODUCES, PRODUCES_BY_DEFAULT, BINDS, CONSUMES, WATCHES, SUBMITS]
     {
         let rights = format!("'{configure}' '{write}' '{read}'");
         assert!(page.contains(&rights), "{rights}");
