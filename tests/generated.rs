@@ -241,3 +241,47 @@ fn every_metric_is_documented_as_it_is_served() {
     }
     assert!(served.len() > 25, "{} metrics", served.len());
 }
+
+/// Whether a source file below `folder` has `text` in it.
+fn in_sources(folder: &str, text: &str) -> bool {
+    fs::read_dir(folder).expect("a folder").any(|entry| {
+        let path = entry.expect("an entry").path();
+        let name = path.to_str().expect("text");
+        if path.is_dir() { in_sources(name, text) } else { file(name).contains(text) }
+    })
+}
+
+#[test]
+fn what_to_do_is_said_of_every_alert_and_code_in_the_programs_own_words() {
+    const LINES: [&str; 11] = [
+        "nothing is consumed until ",
+        "what closed the gate is over: consuming again",
+        "the API refuses the token and its clock differs",
+        "the result is held",
+        "nothing is paid for until it is back",
+        "an earlier call may have been paid for",
+        "times without an end: it is run with nothing beside it",
+        "a confirm of the broker is late",
+        "but others are not: calls go on",
+        "the broker blocks publishing",
+        "cannot reach the broker, trying again",
+    ];
+    let page = file("docs/operations.md");
+    let (_, page) = page.split_once("\n## When an alert fires\n").expect("the section");
+    let (page, _) = page.split_once("\n## Parked messages\n").expect("the next section");
+    let rules = file("deploy/helm/antispoofd/templates/prometheusrule.yaml");
+    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() > 5, "{alerts:?}");
+    for alert in alerts {
+        assert!(page.contains(&format!("**{alert}.**")), "{alert}");
+    }
+    // Nothing is parked, and no gate closed, with this code: it is what a verdict waits for.
+    for code in Code::ALL.iter().filter(|code| **code != Code::BrokerUnavailable) {
+        let named = |line: &str| line.split(" | ").next().is_some_and(|cell| quoted(cell).contains(&code.to_string()));
+        assert!(page.lines().any(|line| line.starts_with("| `") && named(line)), "{code}");
+    }
+    for line in LINES {
+        assert!(page.contains(line), "{line:?} is not quoted");
+        assert!(in_sources("src", line), "{line:?} is not what the program says");
+    }
+}

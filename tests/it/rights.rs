@@ -44,7 +44,7 @@ async fn worker(world: &World, name: &str, rights: Rights, topology: &str) -> Da
 /// A worker with these rights judges, defers, divides and parks, and loses no session over it.
 async fn works(world: &World, name: &str, rights: Rights, topology: &str) {
     let daemon = worker(world, name, rights, topology).await.start_ready().await;
-    let parked_before = world.broker.parked().await.len();
+    let parked_before = world.broker.depth(PARKED).await;
     let face = world.upload(&format!("{name}.jpg"), jpeg::tiny(7)).await;
     let empty = world.upload(&format!("{name}-empty.jpg"), []).await;
     let judged = world.submit(&face.key).await;
@@ -62,7 +62,7 @@ async fn works(world: &World, name: &str, rights: Rights, topology: &str) {
     eventually("all to be settled", EVENTUALLY, async || {
         let parked = world.broker.depth(PARKED).await.unwrap_or(0);
         // The two, and the empty one of the notification.
-        if usize::try_from(parked).unwrap() == parked_before + 3 { Ok(()) } else { Err(format!("{parked} parked")) }
+        if parked == parked_before.unwrap_or(0) + 3 { Ok(()) } else { Err(format!("{parked} parked")) }
     })
     .await;
     for (kind, least) in [("announced", 2.0), ("deferred", 1.0), ("parked", 3.0), ("divided", 1.0)] {
@@ -117,6 +117,10 @@ async fn a_worker_with_the_least_rights_works_on_what_others_declared() {
         let declares = ["declare exchange", "'antispoof."];
         is_refused(&world, &format!("{topology}-declares"), rights, "declare", declares).await;
     }
+    let looks = world.daemon().set("amqp.url", url(&world, "looks", LOOKS).await).set("amqp.topology", "check");
+    let look = looks.command(&["check", "--connect"]);
+    look.wait_output(STARTED).await;
+    assert!(look.said("note    topology  there, but not compared: "), "{:?}", look.stdout());
     let consume = ["consume from antispoof.jobs", "read"];
     is_refused(&world, "read", ["^$", WORKS[1], "^$"], "none", consume).await;
     let job = world.submit("nowhere.jpg").await;
