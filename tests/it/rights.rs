@@ -204,17 +204,17 @@ async fn tools(world: &World, key: &str) {
     let object = format!("s3://{BUCKET}/{key}");
     let submitter = url(world, "submits", SUBMITS).await;
     let submit = world.daemon().set("amqp.url", &submitter).command(&["submit", &object, "--wait"]);
-    assert!(submit.wait_exit(EVENTUALLY).await.success(), "{:?}", submit.stderr());
+    assert!(submit.wait_output(EVENTUALLY).await.success(), "{:?}", submit.stderr());
     let producer = url(world, "submits-only", PRODUCES).await;
     let submit = world.daemon().set("amqp.url", &producer).command(&["submit", &object]);
-    assert!(submit.wait_exit(EVENTUALLY).await.success(), "{:?}", submit.stderr());
+    assert!(submit.wait_output(EVENTUALLY).await.success(), "{:?}", submit.stderr());
     let reads = url(world, "reads", [PRODUCES[0], PRODUCES[1], r"^antispoof\.results$"]).await;
     for (command, url, named) in [
         (vec!["submit", object.as_str(), "--wait"], &reads, "declare a private queue"),
         (vec!["submit", object.as_str()], &watcher, "'antispoof.jobs'"),
     ] {
         let refused = world.daemon().set("amqp.url", url).command(&command);
-        assert!(!refused.wait_exit(EVENTUALLY).await.success(), "{command:?}");
+        assert!(!refused.wait_output(EVENTUALLY).await.success(), "{command:?}");
         assert!(refused.said("ACCESS_REFUSED") && refused.said(named), "{command:?}: {:?}", refused.stderr());
     }
 }
