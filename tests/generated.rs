@@ -1,9 +1,11 @@
 //! The pages that are generated from the settings are what the program prints; `make generate` writes them anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::{Command, Output};
 
+use antispoof_core::failure::Code;
+use antispoofd::telemetry::Metrics;
 use serde_json::Value;
 
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -152,4 +154,134 @@ fn settings_that_are_not_sound_are_not_printed() {
     let output = run(&["config", "print", "--set", "worker.concurrency=0"], &[]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(78), 0));
     assert!(String::from_utf8_lossy(&output.stderr).contains("error: worker.concurrency: 0 is out of bounds"));
+}
+
+/// A metric as `/metrics` serves it, or as docs/metrics.md lists it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Metric {
+    kind: String,
+    /// The values of each label.
+    labels: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> Vec<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn served() -> BTreeMap<String, Metric> {
+    let metrics = Metrics::new();
+    metrics.broker_is("of the broker", "of the broker");
+    let page = metrics.render().expect("it can be put into words");
+    let mut all = BTreeMap::new();
+    let mut current = (String::new(), String::new());
+    for line in page.lines() {
+        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            current = (name.to_owned(), kind.to_owned());
+            continue;
+        }
+        if line.starts_with('#') {
+            continue;
+        }
+        let series = line.rsplit_once(' ').expect("a value").0;
+        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        let (family, kind) = &current;
+        // The series of a histogram are listed as one.
+        let name = if kind == "histogram" { family } else { name };
+        let metric: &mut Metric = all.entry(name.to_owned()).or_default();
+        metric.kind.clone_from(kind);
+        for label in labels.trim_end_matches('}').split_terminator(',') {
+            let (label, value) = label.split_once('=').expect("a label has a value");
+            metric.labels.entry(label.to_owned()).or_default().insert(value.trim_matches('"').to_owned());
+        }
+    }
+    all
+}
+
+fn documented(page: &str) -> BTreeMap<String, Metric> {
+    let buckets = |of: &str| {
+        let line = page.lines().find_map(|line| line.strip_prefix(&format!("Buckets of {of}: "))).expect("a line");
+        quoted(line).into_iter().chain(["+Inf".to_owned()]).collect::<BTreeSet<String>>()
+    };
+    let rows = page.lines().filter(|line| line.starts_with("| `antispoofd_"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split(" | ").map(str::trim).collect();
+        let [name, kind, labels, meaning] = cells[..] else { panic!("four cells: {row}") };
+        assert!(meaning.len() > 3, "{row}");
+        let name = quoted(name).remove(0);
+        let mut metric = Metric { kind: kind.to_owned(), ..Metric::default() };
+        if kind == "histogram" {
+            let unit = if name.ends_with("_seconds") { "seconds" } else { "bytes" };
+            metric.labels.insert("le".to_owned(), buckets(unit));
+        } else if let Some((label, values)) = labels.split_once(" = ") {
+            let values = match values {
+                "any failure code" => Code::ALL.iter().map(|code| code.name().to_owned()).collect(),
+                values => quoted(values).into_iter().collect(),
+            };
+            metric.labels.insert(quoted(label).remove(0), values);
+        } else if let Some((names, _)) = labels.split_once(": ") {
+            let values = |name: &str| match name {
+                "version" if kind == "info" => env!("CARGO_PKG_VERSION").to_owned(),
+                _ => "of the broker".to_owned(),
+            };
+            metric.labels.extend(quoted(names).into_iter().map(|name| (name.clone(), BTreeSet::from([values(&name)]))));
+        }
+        (name, metric)
+    })
+    .collect()
+}
+
+#[test]
+fn every_metric_is_documented_as_it_is_served() {
+    let (served, documented) = (served(), documented(&file("docs/metrics.md")));
+    let names = |metrics: &BTreeMap<String, Metric>| metrics.keys().cloned().collect::<Vec<String>>();
+    assert_eq!(names(&documented), names(&served));
+    for (name, metric) in &served {
+        assert_eq!(documented[name], *metric, "{name}");
+    }
+    assert!(served.len() > 25, "{} metrics", served.len());
+}
+
+/// Whether a source file below `folder` has `text` in it.
+fn in_sources(folder: &str, text: &str) -> bool {
+    fs::read_dir(folder).expect("a folder").any(|entry| {
+        let path = entry.expect("an entry").path();
+        let name = path.to_str().expect("text");
+        if path.is_dir() { in_sources(name, text) } else { file(name).contains(text) }
+    })
+}
+
+#[test]
+fn what_to_do_is_said_of_every_alert_and_code_in_the_programs_own_words() {
+    const LINES: [&str; 11] = [
+        "nothing is consumed until ",
+        "what closed the gate is over: consuming again",
+        "the API refuses the token and its clock differs",
+        "the result is held",
+        "nothing is paid for until it is back",
+        "an earlier call may have been paid for",
+        "times without an end: it is run with nothing beside it",
+        "a confirm of the broker is late",
+        "but others are not: calls go on",
+        "the broker blocks publishing",
+        "cannot reach the broker, trying again",
+    ];
+    let page = file("docs/operations.md");
+    let (_, page) = page.split_once("\n## When an alert fires\n").expect("the section");
+    let (page, _) = page.split_once("\n## Parked messages\n").expect("the next section");
+    let rules = file("deploy/helm/antispoofd/templates/prometheusrule.yaml");
+    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() > 5, "{alerts:?}");
+    for alert in alerts {
+        assert!(page.contains(&format!("**{alert}.**")), "{alert}");
+    }
+    // Nothing is parked, and no gate closed, with this code: it is what a verdict waits for.
+    for code in Code::ALL.iter().filter(|code| **code != Code::BrokerUnavailable) {
+        let named = |line: &str| line.split(" | ").next().is_some_and(|cell| quoted(cell).contains(&code.to_string()));
+        assert!(page.lines().any(|line| line.starts_with("| `") && named(line)), "{code}");
+    }
+    for line in LINES {
+        assert!(page.contains(line), "{line:?} is not quoted");
+        assert!(in_sources("src", line), "{line:?} is not what the program says");
+    }
 }

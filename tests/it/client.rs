@@ -29,7 +29,7 @@ async fn uploads_become_jobs_and_their_ends_a_table() {
     let arguments = ["submit", "--wait", "--metadata", r#"{"n":1.50}"#, "--to", &to, "--create-bucket", "--upload"];
     let paths = [face.to_str().unwrap(), notes.to_str().unwrap()];
     let submit = world.daemon().command(&[&arguments[..], &paths].concat());
-    assert_eq!(submit.wait_exit(EVENTUALLY).await.code(), Some(1), "one of them is no image");
+    assert_eq!(submit.wait_output(EVENTUALLY).await.code(), Some(1), "one of them is no image");
     assert!(submit.said("1 of 2 jobs ended without a verdict"), "{:?}", submit.stderr());
 
     let lines = submit.stdout();
@@ -57,7 +57,7 @@ async fn with_json_every_event_is_a_line_and_the_counts_are_talk() {
     world.upload("a/2.jpg", jpeg::tiny(2)).await;
     let prefix = format!("s3://{BUCKET}/{}", world.store.key("a/"));
     let submit = world.daemon().command(&["submit", "--prefix", &prefix, "--wait", "--json", "--id-prefix", "it-"]);
-    assert!(submit.wait_exit(EVENTUALLY).await.success());
+    assert!(submit.wait_output(EVENTUALLY).await.success());
     let events: Vec<Value> =
         submit.stdout().iter().map(|line| serde_json::from_str(line).expect("a line is an event")).collect();
     assert_eq!(events.len(), 2);
@@ -84,7 +84,7 @@ async fn a_list_is_published_up_to_the_line_that_is_no_job() {
     std::fs::write(file.path(), list).unwrap();
     let from = file.path().to_str().unwrap();
     let submit = world.daemon().command(&["submit", "--from", from]);
-    assert_eq!(submit.wait_exit(EVENTUALLY).await.code(), Some(1));
+    assert_eq!(submit.wait_output(EVENTUALLY).await.code(), Some(1));
     let said = submit.stderr().join("\n");
     assert!(said.contains(&format!("line {} of {from}", GOOD + 2)) && said.contains("colour"), "{said}");
     assert!(said.contains(&format!("{GOOD} jobs published")), "{said}");
@@ -103,7 +103,7 @@ async fn without_a_topology_nothing_is_uploaded_and_the_message_says_what_is_mis
     std::fs::write(&face, jpeg::tiny(7)).unwrap();
     let to = format!("s3://{BUCKET}/{}", world.store.key("up/"));
     let submit = world.daemon().command(&["submit", "--to", &to, "--upload", face.to_str().unwrap()]);
-    assert_eq!(submit.wait_exit(STARTED).await.code(), Some(69));
+    assert_eq!(submit.wait_output(STARTED).await.code(), Some(69));
     let said = submit.stderr().join("\n");
     assert!(said.contains("find exchange antispoof.jobs") && said.contains("amqp.topology = \"declare\""), "{said}");
     assert_eq!(world.store.list().await, Vec::<String>::new());
@@ -130,7 +130,7 @@ async fn a_verdict_that_was_known_is_shown_as_reused() {
     let uri = format!("s3://{BUCKET}/{}", stored.key);
     for expected in [false, true] {
         let submit = world.daemon().command(&["submit", &uri, "--wait", "--id-prefix", "same-"]);
-        assert!(submit.wait_exit(EVENTUALLY).await.success());
+        assert!(submit.wait_output(EVENTUALLY).await.success());
         assert_eq!(submit.stdout().join("\n").contains("reused"), expected, "{:?}", submit.stdout());
     }
     said(&watch, "reused").await;
@@ -148,7 +148,7 @@ async fn jobs_without_an_event_in_time_are_named() {
     let uri = format!("s3://{BUCKET}/nobody-looks");
     let arguments = ["submit", &uri, "--wait", "--timeout", "1s", "--id-prefix", "late-"];
     let submit = world.daemon().command(&arguments);
-    assert_eq!(submit.wait_exit(STARTED).await.code(), Some(1));
+    assert_eq!(submit.wait_output(STARTED).await.code(), Some(1));
     let said = submit.stderr().join("\n");
     assert!(said.contains("no event within 1s for 1 of 1 jobs: late-"), "{said}");
     assert_eq!(submit.stdout(), ["0 of 1 job ended"]);
@@ -165,7 +165,7 @@ async fn an_interrupted_wait_prints_what_came() {
     })
     .await;
     submit.signal(rustix::process::Signal::INT);
-    assert_eq!(submit.wait_exit(STARTED).await.code(), Some(1));
+    assert_eq!(submit.wait_output(STARTED).await.code(), Some(1));
     assert!(submit.said("0 of 1 job ended") && submit.said("interrupted"), "{:?}", submit.stderr());
 }
 
@@ -180,7 +180,7 @@ async fn a_wait_that_lost_its_queue_says_so() {
     })
     .await;
     world.amqp_link.cut().await;
-    assert_eq!(submit.wait_exit(STARTED).await.code(), Some(69));
+    assert_eq!(submit.wait_output(STARTED).await.code(), Some(69));
     assert!(submit.said("lost the connection to the broker") && submit.said("hint: "), "{:?}", submit.stderr());
 }
 

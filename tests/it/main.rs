@@ -54,6 +54,7 @@ mod ledger;
 mod outages;
 mod privacy;
 mod recovery;
+mod rights;
 mod rollout;
 mod soak;
 mod suspects;

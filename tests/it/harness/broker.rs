@@ -42,6 +42,7 @@ pub(crate) struct Broker {
     management: Management,
     connection: tokio::sync::Mutex<Option<Connection>>,
     collected: Mutex<Vec<Message>>,
+    users: Mutex<Vec<String>>,
 }
 
 impl Broker {
@@ -56,6 +57,7 @@ impl Broker {
             management,
             connection: tokio::sync::Mutex::new(None),
             collected: Mutex::new(Vec::new()),
+            users: Mutex::default(),
         };
         broker.collect_results().await;
         broker
@@ -166,6 +168,14 @@ impl Broker {
     /// Gives the user these permissions (regular expressions) in place of the present ones. Connections that are open feel it, too.
     pub(crate) async fn set_permissions(&self, configure: &str, write: &str, read: &str) {
         self.management.set_permissions(&self.vhost, configure, write, read).await;
+    }
+
+    /// Makes a user who has these rights (regular expressions: configure, write, read) here, and returns its full name. Deleted with the virtual host.
+    pub(crate) async fn create_user(&self, name: &str, password: &str, rights: [&str; 3]) -> String {
+        let user = format!("{}-{name}", self.vhost);
+        self.users.lock().unwrap_or_else(PoisonError::into_inner).push(user.clone());
+        self.management.create_user(&self.vhost, &user, password, rights).await;
+        user
     }
 
     /// Closes all connections of the virtual host but the harness's own, from the broker's side, as an operator does. Returns how many; waits until
@@ -287,7 +297,8 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        self.management.delete_vhost_blocking(&self.vhost);
+        let users = std::mem::take(&mut *self.users.lock().unwrap_or_else(PoisonError::into_inner));
+        self.management.delete_blocking(&self.vhost, &users);
     }
 }
 

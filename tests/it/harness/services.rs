@@ -80,18 +80,19 @@ impl Services {
     /// `amqp://user:password@ADDRESS/VHOST`
     pub(crate) fn amqp_url(&self, address: &str, vhost: &str) -> String {
         let user = &self.amqp.authority.userinfo;
-        format!(
-            "amqp://{}:{}@{address}/{}",
-            percent_encoded(&user.username),
-            percent_encoded(&user.password),
-            percent_encoded(vhost)
-        )
+        amqp_url(&user.username, &user.password, address, vhost)
     }
 
     /// The Redis URL with another address in it.
     pub(crate) fn redis_url(&self, address: &str) -> String {
         self.redis.replacen(&self.redis_address(), address, 1)
     }
+}
+
+/// `amqp://USER:PASSWORD@ADDRESS/VHOST`
+pub(crate) fn amqp_url(user: &str, password: &str, address: &str, vhost: &str) -> String {
+    let [user, password, vhost] = [user, password, vhost].map(percent_encoded);
+    format!("amqp://{user}:{password}@{address}/{vhost}")
 }
 
 /// `text` as one segment of a URL's path.

@@ -34,6 +34,15 @@ impl Management {
         self.set_permissions(vhost, ".*", ".*", ".*").await;
     }
 
+    /// Makes a user who has these permissions (regular expressions) in the virtual host, and none in another.
+    pub(super) async fn create_user(&self, vhost: &str, user: &str, password: &str, rights: [&str; 3]) {
+        let user = percent_encoded(user);
+        self.expect(Method::PUT, &format!("users/{user}"), json!({ "password": password, "tags": "" })).await;
+        let path = format!("permissions/{}/{user}", percent_encoded(vhost));
+        let [configure, write, read] = rights;
+        self.expect(Method::PUT, &path, json!({ "configure": configure, "write": write, "read": read })).await;
+    }
+
     /// Gives the user these permissions (regular expressions) in place of the present ones.
     pub(super) async fn set_permissions(&self, vhost: &str, configure: &str, write: &str, read: &str) {
         let path = format!("permissions/{}/{}", percent_encoded(vhost), percent_encoded(&self.user));
@@ -75,17 +84,21 @@ impl Management {
         status.is_success()
     }
 
-    /// Deletes a virtual host with all that is in it, from a place that cannot await.
-    pub(super) fn delete_vhost_blocking(&self, vhost: &str) {
+    /// Deletes a virtual host with all that is in it, and users, from a place that cannot await.
+    pub(super) fn delete_blocking(&self, vhost: &str, users: &[String]) {
         // A client of its own: the pooled connections of ours belong to the test's runtime, which waits for this thread.
         let management = Self { http: http::client(), ..self.clone() };
-        let path = format!("vhosts/{}", percent_encoded(vhost));
+        let mut paths = vec![format!("vhosts/{}", percent_encoded(vhost))];
+        paths.extend(users.iter().map(|user| format!("users/{}", percent_encoded(user))));
         let deleting = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let request = management.request(Method::DELETE, &path);
-            runtime.expect("a runtime can be built").block_on(http::answer(request))
+            runtime.expect("a runtime can be built").block_on(async {
+                for path in paths {
+                    drop(http::answer(management.request(Method::DELETE, &path)).await);
+                }
+            });
         });
-        // A virtual host that could not be deleted is litter in a broker that is thrown away, and no reason to fail.
+        // What could not be deleted is litter in a broker that is thrown away, and no reason to fail.
         drop(deleting.join());
     }
 
