@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::batch::Batch;
 use crate::harness::broker::{JOBS, PARKED};
 use crate::harness::daemon::Daemon;
-use crate::harness::wait::{EVENTUALLY, SOON, STARTED, eventually, eventually_equals, holds};
+use crate::harness::wait::{EVENTUALLY, SOON, STARTED, eventually, eventually_equals};
 use crate::harness::world::World;
 use crate::images::jpeg;
 
@@ -131,16 +131,6 @@ async fn a_verdict_that_nobody_takes_is_held_until_the_drain_is_over() {
     world.assert_drained().await;
 }
 
-/// The first signal has been heard, and a later one is no echo of it.
-async fn drains(daemon: &Daemon) {
-    daemon.wait_status("/readyz", StatusCode::SERVICE_UNAVAILABLE, SOON).await;
-    holds("the drain", Duration::from_millis(200), async || match daemon.get("/readyz").await {
-        Ok((StatusCode::SERVICE_UNAVAILABLE, _)) => Ok(()),
-        other => Err(format!("{other:?}")),
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn an_echo_of_the_signal_is_no_second_one() {
     let world = World::new("echo").await;
@@ -165,7 +155,7 @@ async fn a_second_signal_ends_it_at_once() {
     calls_in_flight(&world, 2).await;
 
     daemon.term();
-    drains(&daemon).await;
+    daemon.wait_draining().await;
     daemon.term();
     let since = Instant::now();
     assert_eq!(daemon.wait_exit(STARTED).await.code(), FAILED);
@@ -189,7 +179,7 @@ async fn a_second_signal_does_not_wait_for_a_broker_that_hangs() {
     world.amqp_link.freeze();
 
     daemon.term();
-    drains(&daemon).await;
+    daemon.wait_draining().await;
     daemon.term();
     let since = Instant::now();
     assert_eq!(daemon.wait_exit(STARTED).await.code(), FAILED);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::batch::Batch;
@@ -37,7 +36,7 @@ async fn a_log_that_nobody_reads_costs_lines_and_no_job() {
     let in_flight = async || world.simulator.count("in_flight").await;
     eventually_equals("a call in flight", SOON, 1, in_flight).await;
     daemon.term();
-    daemon.wait_status("/readyz", StatusCode::SERVICE_UNAVAILABLE, SOON).await;
+    daemon.wait_draining().await;
     daemon.term();
     assert_eq!(daemon.wait_exit(AT_ONCE).await.code(), Some(1));
 }

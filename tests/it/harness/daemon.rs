@@ -9,7 +9,7 @@ use reqwest::{Client, StatusCode};
 use rustix::process::Signal;
 
 use super::process::Process;
-use super::wait::{STARTED, eventually};
+use super::wait::{SOON, STARTED, eventually, holds};
 use super::{http, metrics, ports};
 
 /// The settings of a daemon to be started.
@@ -132,6 +132,16 @@ impl Daemon {
                 Ok((status, body)) => Err(format!("{status}: {body}")),
                 Err(problem) => Err(problem),
             }
+        })
+        .await;
+    }
+
+    /// Waits until the first signal has been heard, and a later one is no echo of it.
+    pub(crate) async fn wait_draining(&self) {
+        self.wait_status("/readyz", StatusCode::SERVICE_UNAVAILABLE, SOON).await;
+        holds("the drain", Duration::from_millis(200), async || match self.get("/readyz").await {
+            Ok((StatusCode::SERVICE_UNAVAILABLE, _)) => Ok(()),
+            other => Err(format!("{other:?}")),
         })
         .await;
     }
