@@ -25,6 +25,25 @@ fn held(tries: u32, origin: &Origin, error: &PublishError) {
     }
 }
 
+/// The value of the label `status` of the results' metric.
+fn status(error: &PublishError) -> &'static str {
+    match error {
+        PublishError::Unroutable { .. } => "unroutable",
+        PublishError::Refused { .. } => "refused",
+        PublishError::Unconfirmed { .. } => "unconfirmed",
+        PublishError::Unavailable(_) => "unavailable",
+    }
+}
+
+/// What is at fault where the next message of the kind would not fare better; nothing where a session that comes back puts it right.
+fn fault(error: &PublishError) -> Option<Code> {
+    match error {
+        PublishError::Unroutable { .. } => Some(Code::ResultsUnroutable),
+        PublishError::Refused { .. } | PublishError::Unconfirmed { .. } => Some(Code::BrokerUnavailable),
+        PublishError::Unavailable(_) => None,
+    }
+}
+
 /// What was not confirmed may have arrived, and arrives once more with each try: the next one is made after three times the wait for a confirm.
 fn longer(error: &PublishError) -> Duration {
     match error {
@@ -171,36 +190,20 @@ where
         for tries in 0.. {
             // Asked before the try: the last one is made for a lease that is gone, too, because consumers want to know.
             let last = !lease.usable();
-            let mut pause = Duration::ZERO;
-            match self.broker.announce(&event).await {
+            let error = match self.broker.announce(&event).await {
                 Ok(receipt) => {
                     entry.announced("confirmed");
                     self.gate.reopen(Stage::Publish);
                     return Told::Taken(receipt);
                 }
-                Err(error @ PublishError::Unroutable { .. }) => {
-                    entry.announced("unroutable");
-                    held(tries, origin, &error);
-                    if probe.is_none() {
-                        probe = self.gate.close(Code::ResultsUnroutable);
-                    }
-                }
-                Err(error @ (PublishError::Refused { .. } | PublishError::Unconfirmed { .. })) => {
-                    entry.announced(if matches!(error, PublishError::Refused { .. }) {
-                        "refused"
-                    } else {
-                        "unconfirmed"
-                    });
-                    held(tries, origin, &error);
-                    if probe.is_none() {
-                        probe = self.gate.close(Code::BrokerUnavailable);
-                    }
-                    pause = longer(&error);
-                }
-                Err(error @ PublishError::Unavailable(_)) => {
-                    entry.announced("unavailable");
-                    held(tries, origin, &error);
-                }
+                Err(error) => error,
+            };
+            entry.announced(status(&error));
+            held(tries, origin, &error);
+            if probe.is_none()
+                && let Some(code) = fault(&error)
+            {
+                probe = self.gate.close(code);
             }
             if last {
                 break;
@@ -208,7 +211,7 @@ where
             if since.elapsed() > RESULT_HOLD && self.books.remembers() {
                 return Told::Held;
             }
-            sleep(self.rules.publish.wait(tries, (self.ambient.roll)()).max(pause)).await;
+            sleep(self.rules.publish.wait(tries, (self.ambient.roll)()).max(longer(&error))).await;
         }
         Told::Lost
     }
@@ -229,8 +232,7 @@ where
             match publish(refused).await {
                 Ok(receipt) => return Some(receipt),
                 Err(error) => {
-                    let of_its_queue = matches!(error, PublishError::Refused { .. } | PublishError::Unconfirmed { .. });
-                    refused += usize::from(of_its_queue);
+                    refused += usize::from(fault(&error) == Some(Code::BrokerUnavailable));
                     tracing::warn!(%error, "a message is held: {error}");
                 }
             }
