@@ -117,6 +117,8 @@ codes! {
     StoreUnavailable "store_unavailable" Fetch Transient,
     /// The store did not answer, or stopped sending, in time.
     StoreTimeout "store_timeout" Fetch Transient,
+    /// The store does not take the credentials, or there are none: unknown or expired key, wrong signature, clock skew.
+    StoreUnauthorized "store_unauthorized" Fetch Systemic,
     /// The bytes are no image that is known.
     NotAnImage "not_an_image" Inspect Permanent,
     /// The bytes are an image of a format that is not accepted.
@@ -129,8 +131,10 @@ codes! {
     ApiRejected "api_rejected" Call Permanent,
     /// The API refuses the token, also a fresh one.
     ApiUnauthorized "api_unauthorized" Call Systemic,
-    /// The API refuses the account or does not know the address (402, 403, 404).
+    /// The API refuses the account or does not know the address: 402, 403, 404 and every other 4xx that has no meaning of its own.
     ApiForbidden "api_forbidden" Call Systemic,
+    /// The server of `api.url` cannot be talked to: name, certificate, protocol, redirect, proxy.
+    ApiUnreachable "api_unreachable" Call Systemic,
     /// The API asks to slow down (429).
     ApiRateLimited "api_rate_limited" Call Transient,
     /// The API cannot be reached or says it cannot work (406, 408, 425, 5xx).
@@ -172,6 +176,7 @@ impl Code {
             | Self::ObjectChanged
             | Self::ObjectEmpty
             | Self::ObjectTooLarge
+            | Self::StoreUnauthorized
             | Self::NotAnImage
             | Self::UnsupportedFormat
             | Self::ImageCorrupt
@@ -179,6 +184,7 @@ impl Code {
             | Self::ApiRejected
             | Self::ApiUnauthorized
             | Self::ApiForbidden
+            | Self::ApiUnreachable
             | Self::ApiInDoubt
             | Self::ApiBadResponse
             | Self::ResultsUnroutable
@@ -304,7 +310,7 @@ mod tests {
         for &code in Code::ALL {
             assert_eq!(Code::from_name(code.name()), Some(code));
         }
-        assert_eq!(Code::ALL.len(), 25);
+        assert_eq!(Code::ALL.len(), 27);
         assert_eq!(Code::from_name("no_such_code"), None);
     }
 

@@ -39,8 +39,9 @@ impl Statuses {
         match (self.failures.get(&status), status) {
             (Some(&code), _) => code,
             // An address that redirects is a wrong address: the fault of the settings, not of the job.
-            (None, 300..=399) => Code::ApiForbidden,
-            (None, 400..=499) => Code::ApiRejected,
+            (None, 300..=399) => Code::ApiUnreachable,
+            // A refusal that has no meaning of its own says nothing about the image: it would end every job.
+            (None, 400..=499) => Code::ApiForbidden,
             (None, _) => Code::ApiUnavailable,
         }
     }
@@ -103,8 +104,9 @@ mod tests {
         for (status, code) in [
             (401, Code::ApiUnauthorized),
             (451, Code::ApiForbidden),
-            (302, Code::ApiForbidden),
-            (418, Code::ApiRejected),
+            (302, Code::ApiUnreachable),
+            (405, Code::ApiForbidden),
+            (418, Code::ApiForbidden),
             (599, Code::ApiUnavailable),
             (100, Code::ApiUnavailable),
         ] {

@@ -45,7 +45,7 @@ pub struct Api {
     /// First wait between probes while the API is at fault. At most 1 min.
     pub probe_interval: Duration,
     /// Meaning by HTTP status: of 200 to 299 one of [`SUCCESS_CODES`], of 400 to 599 one of [`STATUS_CODES`]. Of what is not in here, 2xx mean
-    /// `api_bad_response`, 4xx `api_rejected` and 5xx `api_unavailable`.
+    /// `api_bad_response`, 4xx `api_forbidden` and 5xx `api_unavailable`.
     pub statuses: BTreeMap<u16, String>,
 }
 

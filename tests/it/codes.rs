@@ -1,6 +1,6 @@
 //! Every failure code that this version can produce, as a producer and an operator see it: one event, one parked message, one bill.
 //!
-//! The codes that are nobody's fault (`api_unauthorized`, `api_forbidden`, `results_unroutable`, `broker_unavailable`) end no job and are told of elsewhere.
+//! The codes that are nobody's fault (`store_unauthorized`, `api_unauthorized`, `api_forbidden`, `api_unreachable`, `results_unroutable`, `broker_unavailable`) end no job and are told of elsewhere.
 
 #[path = "codes/doubt.rs"]
 mod doubt;

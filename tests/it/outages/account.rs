@@ -34,6 +34,11 @@ async fn a_wrong_address_burns_no_queue() {
     at_fault("api_404", json!({ "faults": "404=100%" }), json!({ "faults": "" })).await;
 }
 
+#[tokio::test]
+async fn a_refusal_without_a_meaning_burns_no_queue() {
+    at_fault("api_418", json!({ "faults": "418=100%" }), json!({ "faults": "" })).await;
+}
+
 async fn at_fault(test: &str, broken: Value, mended: Value) {
     const WAITING: usize = 6;
     /// With a first wait of 200 ms that doubles there are at most five probes in this time, and each may be made twice, with a fresh token.
