@@ -1,5 +1,6 @@
-//! The vendor's edge: the only place that names reqwest for the paid call and jsonwebtoken.
+//! The vendor's edge: the paid call, and the only place that names jsonwebtoken.
 
+mod answer;
 mod body;
 mod classify;
 mod pace;
@@ -12,25 +13,27 @@ pub use classify::Statuses;
 pub use reach::{ReachError, Reached, reach};
 pub use token::{Minted, TokenError, mint};
 
-use crate::settings;
+use crate::{http_client, settings};
 use antispoof_core::encode;
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::ports::{Answer, CallFailure, Detector, Inspected};
 use antispoof_core::tap::{DigestKind, Tap};
-use antispoof_core::verdict::{MAX_ANSWER_BYTES, Verdict};
-use body::{DetectBody, Report};
+use antispoof_core::verdict::Verdict;
+use body::{Broken, DetectBody, Report};
 use bytes::Bytes;
 use futures_util::Stream;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::{HeaderMap, Request, StatusCode, Uri};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
 use pace::Pace;
-use reqwest::{Body, Client};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use token::Tokens;
-use tokio::time::{Instant, timeout_at};
-use url::Url;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("antispoofd/", env!("CARGO_PKG_VERSION")));
 
 /// Where the vendor and its own SDKs put the id of a call.
 const REQUEST_IDS: [&str; 4] = ["x-request-id", "request-id", "x-amzn-requestid", "x-amz-request-id"];
@@ -38,11 +41,19 @@ const REQUEST_IDS: [&str; 4] = ["x-request-id", "request-id", "x-amzn-requestid"
 /// Longest request id that is repeated in an event.
 const MAX_REQUEST_ID: usize = 128;
 
+/// Whether a port speaks TLS is asked again after this: somebody may have put it right.
+const TLS_KNOWN: Duration = Duration::from_mins(1);
+
+const SPEAKS_TLS: &str = "the port of api.url speaks TLS and not plain HTTP: write https:// in api.url";
+
+type RequestBody = UnsyncBoxBody<Bytes, Broken>;
+
 /// The vendor, as the pipeline sees it.
 pub struct Vendor {
-    http: Client,
+    http: http_client::Client<RequestBody>,
     /// Read once: reading a URL costs as much as signing a request.
-    endpoint: Url,
+    endpoint: Uri,
+    speaks_tls: Mutex<Option<(Instant, bool)>>,
     tokens: Tokens,
     statuses: Statuses,
     pace: Pace,
@@ -55,10 +66,10 @@ pub struct Vendor {
 pub enum VendorError {
     /// The endpoint is no URL. The settings' own check finds that first.
     #[error("read api.url: {0}")]
-    Url(url::ParseError),
-    /// The HTTP part.
+    Url(::http::uri::InvalidUri),
+    /// The HTTP client could not be built: the system's certificate authorities cannot be read.
     #[error("build the API client: {0}")]
-    Http(#[from] reqwest::Error),
+    Http(std::io::Error),
     /// The token part.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -68,8 +79,9 @@ impl Vendor {
     /// Puts the parts together and mints the first token; makes no call.
     pub fn new(settings: settings::Api, digest: DigestKind) -> Result<Self, VendorError> {
         Ok(Self {
-            http: client(&settings)?,
-            endpoint: Url::parse(&settings.url).map_err(VendorError::Url)?,
+            http: client(&settings).map_err(VendorError::Http)?,
+            endpoint: settings.url.parse().map_err(VendorError::Url)?,
+            speaks_tls: Mutex::default(),
             tokens: Tokens::new(&settings, SystemTime::now())?,
             statuses: Statuses::new(&settings.statuses),
             pace: Pace::new(settings.rate_limit),
@@ -88,74 +100,102 @@ impl Vendor {
     where
         S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
     {
-        let deadline = Instant::now() + self.settings.timeout;
-        let length = encode::body_len(image.bytes);
-        let tap = Tap::new(self.digest, image.facts.scan_from);
-        let mut request = self
-            .http
-            .post(self.endpoint.clone())
-            .header(AUTHORIZATION, token)
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .header(CONTENT_LENGTH, length)
-            .body(Body::wrap(DetectBody::new(image, tap, report.clone())));
-        if let Some(name) = &self.settings.idempotency_header {
-            request = request.header(name, identity);
-        }
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place that calls the vendor; every exit below is classified"
-        )]
-        let sending = request.send();
-        let response = match timeout_at(deadline, sending).await {
-            Ok(Ok(response)) => http::Response::<Body>::from(response),
-            Ok(Err(error)) => return Err(classify::no_answer(&error, report)),
-            Err(_) => return Err(classify::too_late(self.settings.timeout, report)),
+        let limit = self.settings.timeout;
+        let deadline = Instant::now() + limit;
+        let request = self.request(image, token, identity, report)?;
+        let response = match self.http.send(request, deadline).await {
+            Ok(response) => response,
+            Err(error) => {
+                let failed = classify::no_answer(&error, report, limit);
+                return Err(if error.is_timeout() { failed } else { self.wrong_protocol(failed).await });
+            }
         };
         let (head, body) = response.into_parts();
+        let sent = report.sent() && !body.request_incomplete();
         let request_id = request_id(&head.headers);
+        let status = head.status.as_u16();
         if !head.status.is_success() {
-            return Err(self.refused(head.status, &head.headers, report, request_id));
+            answer::discard(body).await;
+            let refused = self.refused(head.status, &head.headers, sent, request_id);
+            return Err(if status == 400 { self.wrong_protocol(refused).await } else { refused });
         }
         let bad = |message: String| CallFailure {
-            failure: Failure::new(Code::ApiBadResponse, message).with_status(head.status.as_u16()),
+            failure: Failure::new(Code::ApiBadResponse, message).with_status(status),
             token_replaced: false,
             sent: true,
             request_id: request_id.clone(),
         };
-        if !self.statuses.brings_verdict(head.status.as_u16()) {
-            return Err(bad(format!("the API answered {}, with which no verdict comes", head.status.as_u16())));
+        if !self.statuses.brings_verdict(status) {
+            return Err(bad(format!("the API answered {status}, with which no verdict comes")));
         }
-        if !report.sent() {
+        if !sent {
             return Err(bad("the API answered before it had the whole image".to_owned()));
         }
-        let body = match timeout_at(deadline, Limited::new(body, MAX_ANSWER_BYTES).collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return Err(bad(format!("the answer is longer than {MAX_ANSWER_BYTES} bytes")));
-            }
-            Ok(Err(_)) => return Err(bad("the answer broke off".to_owned())),
-            Err(_) => return Err(bad(format!("the answer was not complete within {:?}", self.settings.timeout))),
-        };
+        let body = answer::read(&head.headers, body, deadline, limit).await.map_err(|error| bad(error.to_string()))?;
         match Verdict::read(&body) {
-            Ok(verdict) => {
-                Ok(Answer { verdict, http_status: head.status.as_u16(), request_id, digest: report.digest() })
-            }
+            Ok(verdict) => Ok(Answer { verdict, http_status: status, request_id, digest: report.digest() }),
             Err(error) => Err(bad(error.to_string())),
         }
     }
 
-    fn refused(
+    fn request<S>(
         &self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        report: &Report,
-        request_id: Option<String>,
-    ) -> CallFailure {
+        image: Inspected<S>,
+        token: HeaderValue,
+        identity: &str,
+        report: &Arc<Report>,
+    ) -> Result<Request<RequestBody>, CallFailure>
+    where
+        S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
+    {
+        let length = encode::body_len(image.bytes);
+        let tap = Tap::new(self.digest, image.facts.scan_from);
+        let mut request = Request::post(self.endpoint.clone())
+            .header(AUTHORIZATION, token)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .header(CONTENT_LENGTH, length)
+            .header(USER_AGENT, AGENT)
+            .header(ACCEPT, HeaderValue::from_static("*/*"))
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(name) = &self.settings.idempotency_header {
+            request = request.header(name, identity);
+        }
+        // The settings have checked what goes into it.
+        request.body(DetectBody::new(image, tap, report.clone()).boxed_unsync()).map_err(|error| CallFailure {
+            failure: Failure::new(Code::ApiUnreachable, format!("the request cannot be made: {error}")),
+            token_replaced: false,
+            sent: false,
+            request_id: None,
+        })
+    }
+
+    /// A failure over plain HTTP that a port which speaks TLS would bring about: is it one? (nginx and Go answer 400, others hang up.)
+    async fn wrong_protocol(&self, failed: CallFailure) -> CallFailure {
+        if self.endpoint.scheme_str() != Some("http") || !self.port_speaks_tls().await {
+            return failed;
+        }
+        CallFailure { failure: Failure::new(Code::ApiUnreachable, SPEAKS_TLS), sent: false, ..failed }
+    }
+
+    /// Found out once, and again after a while: many calls may fail at the same time.
+    async fn port_speaks_tls(&self) -> bool {
+        let mut known = self.speaks_tls.lock().await;
+        match *known {
+            Some((at, speaks)) if Instant::now() - at < TLS_KNOWN => speaks,
+            _ => {
+                let speaks = self.http.speaks_tls(&self.endpoint).await;
+                *known = Some((Instant::now(), speaks));
+                speaks
+            }
+        }
+    }
+
+    fn refused(&self, status: StatusCode, headers: &HeaderMap, sent: bool, request_id: Option<String>) -> CallFailure {
         let now = SystemTime::now();
-        let wait = classify::retry_after(headers, now).map(|wait| wait.min(self.settings.max_retry_after));
         let code = self.statuses.code(status.as_u16());
-        if code == Code::ApiRateLimited {
-            self.pace.hold(wait);
+        let wait = classify::wait(status, headers, now).map(|wait| wait.min(self.settings.max_retry_after));
+        if code == Code::ApiRateLimited && wait.is_none() {
+            self.pace.hold();
         }
         if code == Code::ApiUnauthorized
             && let Some(skew) = classify::clock_skew(headers, now)
@@ -165,28 +205,34 @@ impl Vendor {
                 "the API refuses the token and its clock differs from ours by {skew:?}: tokens may be expired or not yet valid there"
             );
         }
+        let message = match code {
+            Code::ApiUnreachable => {
+                format!(
+                    "the API answered {}, which leads elsewhere and is not followed: correct api.url",
+                    status.as_u16()
+                )
+            }
+            _ => format!("the API answered {}", status.as_u16()),
+        };
         CallFailure {
-            failure: Failure::new(code, format!("the API answered {}", status.as_u16()))
+            failure: Failure::new(code, message)
                 .with_status(status.as_u16())
-                .with_request_sent(report.sent())
+                .with_request_sent(sent)
                 .with_retry_after(wait),
             token_replaced: false,
-            sent: report.sent(),
+            sent,
             request_id,
         }
     }
 }
 
-fn client(settings: &settings::Api) -> Result<Client, reqwest::Error> {
-    Client::builder()
-        // A redirect would send the token and the image to whoever it names.
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .tcp_nodelay(true)
-        .connect_timeout(settings.connect_timeout)
-        .pool_idle_timeout(settings.pool_idle_timeout)
-        .user_agent(concat!("antispoofd/", env!("CARGO_PKG_VERSION")))
-        .build()
+fn client<B: http_client::RequestBody>(settings: &settings::Api) -> std::io::Result<http_client::Client<B>> {
+    http_client::Client::new(http_client::Options {
+        connect_timeout: settings.connect_timeout,
+        idle_timeout: settings.pool_idle_timeout,
+        http2: true,
+        proxies: true,
+    })
 }
 
 impl Detector for Vendor {

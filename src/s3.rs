@@ -11,14 +11,13 @@ mod sdk;
 mod sign;
 mod stream;
 mod tools;
-mod transport;
 
 pub use probe::Refusal;
 pub use sdk::SdkError;
 pub use stream::ObjectStream;
 pub use tools::{ToolError, Tools};
 
-use crate::settings;
+use crate::{http_client, settings};
 use address::Addresses;
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::image::ImageRef;
@@ -29,15 +28,17 @@ use http::header::{self, CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Empty;
 use sign::Signer;
-use std::time::SystemTime;
-use tokio::time::timeout;
-use transport::HttpClient;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("antispoofd/", env!("CARGO_PKG_VERSION")));
 
+/// Idle connections are closed before the store does it: MinIO and S3 keep them for longer.
+const POOL_IDLE: Duration = Duration::from_secs(15);
+
 /// The object store, as the pipeline sees it.
 pub struct Store {
-    http: HttpClient,
+    http: http_client::Client<Empty<Bytes>>,
     addresses: Addresses,
     credentials: Credentials,
     signer: Signer,
@@ -54,7 +55,13 @@ impl Store {
     pub async fn new(settings: settings::S3) -> Result<Self, StoreError> {
         let sdk = sdk::config(&settings).await;
         Ok(Self {
-            http: transport::client(settings.connect_timeout).map_err(StoreError)?,
+            http: http_client::Client::new(http_client::Options {
+                connect_timeout: settings.connect_timeout,
+                idle_timeout: POOL_IDLE,
+                http2: false,
+                proxies: false,
+            })
+            .map_err(StoreError)?,
             addresses: Addresses::new(&sdk, &settings),
             credentials: Credentials::new(&sdk),
             signer: Signer::new(settings.region.clone()),
@@ -83,13 +90,8 @@ impl ImageStore for Store {
     async fn open(&self, image: &ImageRef) -> Result<Opened<ObjectStream>, Failure> {
         let request = self.request(image).await?;
         let limit = self.settings.timeout;
-        let response = match timeout(limit, self.http.request(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Failure::new(Code::StoreUnavailable, transport::explain(&error))),
-            Err(_) => {
-                return Err(Failure::new(Code::StoreTimeout, format!("the store did not answer within {limit:?}")));
-            }
-        };
+        let response =
+            self.http.send(request, Instant::now() + limit).await.map_err(|error| no_answer(&error, limit))?;
         let (head, body) = response.into_parts();
         let stream = ObjectStream::new(body, self.settings.read_timeout);
         if head.status != StatusCode::OK {
@@ -104,6 +106,20 @@ impl ImageStore for Store {
         within(bytes, self.settings.max_object_bytes)?;
         Ok(Opened { bytes, etag: named.etag, version_id: named.version_id, stream })
     }
+}
+
+/// Why the store did not answer, and what to do about it where it does not pass by itself.
+fn no_answer(error: &http_client::SendError, limit: Duration) -> Failure {
+    if error.is_timeout() {
+        return Failure::new(Code::StoreTimeout, format!("the store did not answer within {limit:?}"));
+    }
+    let remedy = error.connecting().and_then(http_client::ConnectError::remedy);
+    let said = match (error.connecting(), remedy) {
+        (Some(error), Some(remedy)) => format!("the store cannot be reached: {error}: {remedy}"),
+        (Some(error), None) => format!("the store cannot be reached: {error}"),
+        (None, _) => format!("{error}, before the store answered"),
+    };
+    Failure::new(Code::StoreUnavailable, said)
 }
 
 fn announced(headers: &HeaderMap) -> Result<u64, Failure> {

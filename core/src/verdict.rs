@@ -80,6 +80,8 @@ impl Verdict {
             at: error.valid_up_to(),
             len: body.len(),
         })?;
+        // Some servers write a byte order mark before their JSON (RFC 8259, 8.1 lets a reader skip it).
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let answer: Answer = serde_json::from_str(text).map_err(|error| NotAVerdict::Shape {
             kind: match error.classify() {
                 serde_json::error::Category::Syntax => "not JSON",
@@ -140,6 +142,10 @@ mod tests {
     fn only_two_well_typed_fields_are_a_verdict() {
         let good = Verdict::read(br#" {"accuracy": 0.9899068176746368, "spoof_detected": true, "model": "x"} "#);
         assert_eq!(good, Ok(Verdict { spoof_detected: true, accuracy: 0.989_906_817_674_636_8 }));
+        assert!(
+            Verdict::read("\u{feff}{\"spoof_detected\":true,\"accuracy\":1}".as_bytes()).is_ok(),
+            "a byte order mark"
+        );
         for bad in [
             "",
             "null",

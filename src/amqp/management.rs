@@ -8,16 +8,11 @@ use super::topology::Names;
 use crate::settings;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderValue};
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use lapin::uri::AMQPUri;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -31,7 +26,7 @@ const MOST_BYTES: usize = 32 << 20;
 
 /// The management API of the broker, asked as the user of `amqp.url`.
 pub struct Management {
-    http: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    http: Client,
     base: Url,
     vhost: String,
     authorization: HeaderValue,
@@ -93,18 +88,10 @@ impl Management {
         let authorization = HeaderValue::try_from(format!("Basic {login}"));
         let mut authorization = authorization.map_err(|error| ManagementError::Client(error.to_string()))?;
         authorization.set_sensitive(true);
-        let mut tcp = HttpConnector::new();
-        tcp.set_connect_timeout(Some(LIMIT));
-        // Plain addresses are refused by default below a TLS connector.
-        tcp.enforce_http(false);
-        let tls = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
-            .map_err(|error| ManagementError::Client(error.to_string()))?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+        // As before the broker itself, there is no proxy; and the password goes nowhere else.
+        let http = Client::builder().no_proxy().redirect(Policy::none()).connect_timeout(LIMIT).build();
         Ok(Self {
-            http: Client::builder(TokioExecutor::new()).build(tls),
+            http: http.map_err(|error| ManagementError::Client(innermost(&error)))?,
             base,
             vhost: utf8_percent_encode(amqp.url.vhost(), NON_ALPHANUMERIC).to_string(),
             authorization,
@@ -129,16 +116,21 @@ impl Management {
         let at = self.base.origin().ascii_serialization();
         let unreachable = |why: String| ManagementError::Unreachable { at: at.clone(), why };
         let address = format!("{}api/{what}/{}", self.base, self.vhost);
-        let request = Request::get(address).header(AUTHORIZATION, self.authorization.clone()).body(Empty::new());
-        let request = request.map_err(|error| ManagementError::Client(error.to_string()))?;
         let asked = async {
-            let answer = self.http.request(request).await.map_err(|error| unreachable(innermost(&error)))?;
-            let (head, body) = answer.into_parts();
-            if head.status != StatusCode::OK {
-                return Err(ManagementError::Refused { at: at.clone(), status: head.status });
+            #[expect(clippy::disallowed_methods, reason = "no call: the management API of the broker")]
+            let answer = self.http.get(address).header(AUTHORIZATION, self.authorization.clone()).send().await;
+            let mut answer = answer.map_err(|error| unreachable(innermost(&error)))?;
+            if answer.status() != StatusCode::OK {
+                return Err(ManagementError::Refused { at: at.clone(), status: answer.status() });
             }
-            let body = Limited::new(body, MOST_BYTES).collect().await;
-            let body = body.map_err(|error| unreachable(format!("read its answer: {error}")))?.to_bytes();
+            let mut body = Vec::new();
+            let broken = |error: reqwest::Error| unreachable(format!("read its answer: {}", innermost(&error)));
+            while let Some(chunk) = answer.chunk().await.map_err(broken)? {
+                if body.len() + chunk.len() > MOST_BYTES {
+                    return Err(unreachable(format!("its answer is longer than {MOST_BYTES} bytes")));
+                }
+                body.extend_from_slice(&chunk);
+            }
             serde_json::from_slice(&body).map_err(|_| unreachable("its answer is no list".to_owned()))
         };
         timeout(LIMIT, asked).await.map_err(|_| unreachable(format!("no answer within {LIMIT:?}")))?
@@ -146,7 +138,7 @@ impl Management {
 }
 
 /// The cause at the end of the chain: what is before it names layers of the library.
-fn innermost(error: &hyper_util::client::legacy::Error) -> String {
+fn innermost(error: &reqwest::Error) -> String {
     let mut at: &dyn std::error::Error = error;
     while let Some(source) = at.source() {
         at = source;

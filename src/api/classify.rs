@@ -1,15 +1,23 @@
 //! What an answer of the API, or its absence, means. Only the status and the headers are looked at: no text of the vendor is documented.
 
 use super::body::Report;
+use crate::http_client::{ConnectError, SendError};
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::ports::CallFailure;
-use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Clocks that differ by less have no bearing on a token.
 const NOTABLE_SKEW: Duration = Duration::from_secs(30);
+
+/// A reset beyond this is no wait but a time since 1970, in seconds (from the year 2001 on) or in milliseconds.
+const EPOCH_SECONDS: Duration = Duration::from_secs(1_000_000_000);
+const EPOCH_MILLIS: Duration = Duration::from_secs(1_000_000_000_000);
+
+/// Far above any time that is meant.
+const MOST_SECONDS: Duration = Duration::from_secs(10_000_000_000_000);
 
 /// The table of `api.statuses`.
 #[derive(Clone, Debug)]
@@ -47,39 +55,82 @@ impl Statuses {
     }
 }
 
-/// No answer came and the connection ended with an error.
-pub(super) fn no_answer(error: &reqwest::Error, report: &Report) -> CallFailure {
-    let (code, message) = if error.is_connect() {
-        (Code::ApiUnavailable, "the connection to the API was refused or could not be made")
-    } else if report.sent() {
-        (Code::ApiInDoubt, "the connection broke after the whole image was sent, before the answer")
-    } else {
-        (Code::ApiUnavailable, "the connection to the API broke while the image was being sent")
+/// No answer came. What is proved not to have reached the vendor is not in doubt.
+pub(super) fn no_answer(error: &SendError, report: &Report, limit: Duration) -> CallFailure {
+    if let Some(error) = error.connecting() {
+        return failed(unconnected(error), false);
+    }
+    let sent = report.sent() && !error.request_incomplete();
+    if error.is_unprocessed() {
+        let failure = Failure::new(Code::ApiUnavailable, format!("{error}: nothing was done"));
+        return CallFailure { token_replaced: true, ..failed(failure, false) };
+    }
+    let (code, message) = match (error.is_timeout(), sent) {
+        (true, true) => (Code::ApiInDoubt, format!("no answer within {limit:?}, after the whole image was sent")),
+        (true, false) => (Code::ApiUnavailable, format!("the image could not be sent within {limit:?}")),
+        (false, true) if error.is_unreadable() => (Code::ApiBadResponse, error.to_string()),
+        (false, true) => (Code::ApiInDoubt, format!("{error}, after the whole image was sent and before the answer")),
+        (false, false) => (Code::ApiUnavailable, format!("{error}, while the image was being sent")),
     };
-    failed(code, message.to_owned(), report)
+    failed(Failure::new(code, message), sent)
 }
 
-/// No answer came in time.
-pub(super) fn too_late(limit: Duration, report: &Report) -> CallFailure {
-    if report.sent() {
-        failed(Code::ApiInDoubt, format!("no answer within {limit:?}, after the whole image was sent"), report)
-    } else {
-        failed(Code::ApiUnavailable, format!("the image could not be sent within {limit:?}"), report)
+/// What it means that there is no connection: for a call, and for `check --connect`.
+pub(super) fn unconnected(error: &ConnectError) -> Failure {
+    match error.remedy() {
+        Some(remedy) => Failure::new(Code::ApiUnreachable, format!("{error}: {remedy}")),
+        None => Failure::new(Code::ApiUnavailable, format!("the API cannot be reached: {error}")),
     }
 }
 
-fn failed(code: Code, message: String, report: &Report) -> CallFailure {
-    CallFailure { failure: Failure::new(code, message), token_replaced: false, sent: report.sent(), request_id: None }
+fn failed(failure: Failure, sent: bool) -> CallFailure {
+    CallFailure { failure, token_replaced: false, sent, request_id: None }
 }
 
-/// The wait of `Retry-After`, in either of its forms (RFC 9110, 10.2.3). A date that has passed is a wait of nothing.
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+/// How long a server that refuses for being busy (429, 503) asks to be left alone: `Retry-After`, else when it says that its limit is renewed.
+pub(super) fn wait(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        return None;
+    }
+    retry_after(headers, now).or_else(|| limit_reset(headers, now))
+}
+
+/// The wait of `Retry-After`, in either of its forms (RFC 9110, 10.2.3); some servers send fractions. A date that has passed is a wait of nothing.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    if let Some(wait) = seconds(value) {
+        return Some(wait);
     }
     let at = httpdate::parse_http_date(value).ok()?;
     Some(at.duration_since(now).unwrap_or_default())
+}
+
+/// When the limit is renewed: `RateLimit` (IETF drafts 7 and 8 of httpapi-ratelimit-headers: `reset=30`, `t=30`), `RateLimit-Reset` (the drafts before), and what
+/// `X-RateLimit-Reset` says in seconds from now or since 1970.
+fn limit_reset(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let item = |list: &str| {
+        let mut items = list.split([',', ';']).map(str::trim);
+        items.find_map(|item| seconds(item.strip_prefix("reset=").or_else(|| item.strip_prefix("t="))?))
+    };
+    if let Some(wait) = text("ratelimit").and_then(item) {
+        return Some(wait);
+    }
+    ["ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset"].iter().find_map(|name| {
+        let said = seconds(text(name)?.trim())?;
+        let since_1970 = if said >= EPOCH_MILLIS { said / 1000 } else { said };
+        if since_1970 < EPOCH_SECONDS {
+            return Some(said);
+        }
+        Some((UNIX_EPOCH + since_1970).duration_since(now).unwrap_or_default())
+    })
+}
+
+/// Seconds, with fractions or without; nothing that is negative, and nothing beyond what a clock can add.
+fn seconds(text: &str) -> Option<Duration> {
+    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let wait = Duration::try_from_secs_f64(text.parse().ok().filter(|_| plain)?).ok()?;
+    (wait < MOST_SECONDS).then_some(wait)
 }
 
 /// How far the API's clock is from ours, where it says and where it matters.
@@ -123,15 +174,49 @@ mod tests {
             (" 0 ", Some(0)),
             ("Sun, 22 Nov 2026 22:01:30 GMT", Some(90)),
             ("Sun, 22 Nov 2026 21:00:00 GMT", Some(0)),
+            ("1.5", Some(1)),
+            ("1e3", None),
+            ("inf", None),
             ("99999999999999999999", None),
             ("-1", None),
             ("soon", None),
             ("", None),
         ] {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().expect("a header"))]);
-            assert_eq!(retry_after(&headers, now), wait.map(Duration::from_secs), "{value:?}");
+            let waits = super::wait(StatusCode::TOO_MANY_REQUESTS, &headers, now);
+            assert_eq!(waits.map(|wait| wait.as_secs()), wait, "{value:?}");
+            assert_eq!(super::wait(StatusCode::BAD_GATEWAY, &headers, now), None, "only who is busy is heeded");
         }
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+        assert_eq!(super::wait(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn when_a_limit_is_renewed_is_read_as_servers_write_it() {
+        let now = UNIX_EPOCH + Duration::from_hours(500_000);
+        for (name, value, wait) in [
+            ("ratelimit", "limit=10, remaining=0, reset=30", Some(30)),
+            ("ratelimit", "\"10-in-1min\"; r=0; t=42", Some(42)),
+            ("ratelimit", "limit=10", None),
+            ("ratelimit-reset", "17", Some(17)),
+            ("x-ratelimit-reset", "1800000025", Some(25)),
+            ("x-ratelimit-reset", "1800000025000", Some(25)),
+            ("x-ratelimit-reset", "1799999999", Some(0)),
+            ("x-ratelimit-reset", "60", Some(60)),
+            ("x-ratelimit-reset", "-60", None),
+            ("x-rate-limit-reset", "60", Some(60)),
+            ("x-other", "60", None),
+        ] {
+            let headers = HeaderMap::from_iter([(
+                name.parse::<http::HeaderName>().expect("a name"),
+                value.parse().expect("a header"),
+            )]);
+            let waits = wait_of(&headers, now);
+            assert_eq!(waits.map(|wait| wait.as_secs()), wait, "{name}: {value}");
+        }
+    }
+
+    fn wait_of(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+        wait(StatusCode::SERVICE_UNAVAILABLE, headers, now)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! When the next call may start: `api.rate_limit`, and a pause when the vendor asks for one.
+//! When the next call may start: `api.rate_limit`, and a moment's pause when the vendor refuses for being asked too often.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,10 +6,6 @@ use tokio::time::{Instant, sleep_until};
 
 /// The pause after a 429 that names none.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// The longest pause for everybody. A job that was asked to wait for longer goes into a delay queue; the others find out for themselves
-/// after this whether the storm is over.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) struct Pace {
     /// Time between two calls; zero is no limit.
@@ -36,9 +32,9 @@ impl Pace {
         }
     }
 
-    /// Nobody calls for this long.
-    pub(super) fn hold(&self, wait: Option<Duration>) {
-        let until = Instant::now() + wait.unwrap_or(PAUSE).min(LONGEST_PAUSE);
+    /// No call starts for a moment. (A pause that the vendor asks for holds jobs back, and is the gate's.)
+    pub(super) fn hold(&self) {
+        let until = Instant::now() + PAUSE;
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         *next = next.max(Some(until));
     }
@@ -75,15 +71,11 @@ mod tests {
         let start = Instant::now();
         pace.turn().await;
         assert_eq!(start.elapsed(), Duration::ZERO);
-        pace.hold(Some(Duration::from_secs(3)));
-        pace.hold(None);
+        pace.hold();
         tokio::join!(pace.turn(), pace.turn());
-        assert!(start.elapsed() >= Duration::from_secs(3) && start.elapsed() < Duration::from_millis(3100));
+        assert!(start.elapsed() >= PAUSE && start.elapsed() < PAUSE * 2);
         let held = Instant::now();
         pace.turn().await;
         assert_eq!(held.elapsed(), Duration::ZERO);
-        pace.hold(Some(Duration::from_hours(1)));
-        pace.turn().await;
-        assert!(held.elapsed() < Duration::from_secs(6), "the job waits in a queue, not everybody here");
     }
 }

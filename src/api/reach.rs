@@ -1,11 +1,14 @@
 //! Whether the vendor can be reached, found out without a call that anybody could be billed for: no token goes with it, no body, and it
 //! does not name the endpoint.
 
-use super::classify::clock_skew;
+use super::classify::{clock_skew, unconnected};
 use super::client;
 use crate::settings;
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::Empty;
 use std::time::{Duration, SystemTime};
-use url::Url;
+use tokio::time::Instant;
 
 /// The vendor's server answered, whatever it said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,37 +25,28 @@ pub struct Reached {
 pub struct ReachError {
     origin: String,
     why: String,
-    /// Whether the other side's certificate is the reason.
-    pub tls: bool,
+    /// Whether it will not pass by itself: then `why` says what to do, in the words in which a worker's log says it.
+    pub systemic: bool,
 }
 
 /// Sends `HEAD /` to the server of `api.url`, by the same way (proxy, certificate authorities) that calls take. Bounded by
 /// `api.connect_timeout` and `api.timeout`.
 pub async fn reach(settings: &settings::Api) -> Result<Reached, ReachError> {
-    let mut origin = settings.url.clone();
-    let failed = |why: String| ReachError { origin: settings.url.clone(), tls: why.contains("certificate"), why };
-    let root = Url::parse(&settings.url).and_then(|url| {
-        origin = url.origin().ascii_serialization();
-        url.join("/")
-    });
-    let root = root.map_err(|error| failed(error.to_string()))?;
-    let client = client(settings).map_err(|error| failed(innermost(&error)))?;
-    #[expect(clippy::disallowed_methods, reason = "no call: any answer, also an error, says that the server is there")]
-    let asked = client.head(root).timeout(settings.timeout).send().await;
-    match asked {
+    let origin = settings.url.find("//").and_then(|at| settings.url[at + 2..].find('/').map(|end| at + 2 + end));
+    let origin = settings.url[..origin.unwrap_or(settings.url.len())].to_owned();
+    let failed = |why: String, systemic| ReachError { origin: origin.clone(), why, systemic };
+    let client = client::<Empty<Bytes>>(settings).map_err(|error| failed(error.to_string(), true))?;
+    let request = Request::head(format!("{origin}/")).header(header::USER_AGENT, super::AGENT).body(Empty::new());
+    let request = request.map_err(|error| failed(error.to_string(), true))?;
+    let root = request.uri().clone();
+    match client.send(request, Instant::now() + settings.timeout).await {
         Ok(answer) => Ok(Reached { origin, skew: clock_skew(answer.headers(), SystemTime::now()) }),
-        Err(error) => {
-            let why = if error.is_timeout() { "no answer in time".to_owned() } else { innermost(&error) };
-            Err(ReachError { origin, tls: why.contains("certificate"), why })
-        }
+        Err(error) => Err(match error.connecting() {
+            Some(error) => failed(unconnected(error).message().to_owned(), error.remedy().is_some()),
+            None if root.scheme_str() == Some("http") && client.speaks_tls(&root).await => {
+                failed(super::SPEAKS_TLS.to_owned(), true)
+            }
+            None => failed(error.to_string(), false),
+        }),
     }
-}
-
-/// The cause at the end of the chain: what is before it names layers of the library.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut at: &dyn std::error::Error = error;
-    while let Some(source) = at.source() {
-        at = source;
-    }
-    at.to_string()
 }

@@ -1,10 +1,10 @@
 //! Whether a bucket can be read, found out as a job would: by a GET, of an object that is not there.
 
-use super::{Store, answer, transport};
+use super::{Store, answer, no_answer};
 use crate::s3::stream::ObjectStream;
 use antispoof_core::image::ImageRef;
 use http::StatusCode;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 /// Why no object of a bucket can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,11 +50,8 @@ impl Store {
         self.credentials.get().await.map_err(|failure| Refusal::NoCredentials(found_nowhere(failure.message())))?;
         let request = self.request(&image).await.map_err(|failure| Refusal::Unasked(failure.message().to_owned()))?;
         let limit = self.settings.timeout;
-        let response = match timeout(limit, self.http.request(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Refusal::Unreachable(transport::explain(&error).to_owned())),
-            Err(_) => return Err(Refusal::Unreachable(format!("no answer within s3.timeout ({limit:?})"))),
-        };
+        let response = self.http.send(request, Instant::now() + limit).await;
+        let response = response.map_err(|error| Refusal::Unreachable(no_answer(&error, limit).message().to_owned()))?;
         let (head, body) = response.into_parts();
         if head.status == StatusCode::OK {
             return Ok(());

@@ -1,10 +1,11 @@
 //! The body of an object, each wait bounded.
 
+use crate::http_client::Body;
 use antispoof_core::failure::{Code, Failure};
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body::Body as _;
-use hyper::body::Incoming;
+use http_body_util::Empty;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 /// Chunks as they come from the socket. An error is the last item.
 pub struct ObjectStream {
-    body: Incoming,
+    body: Body<Empty<Bytes>>,
     limit: Duration,
     deadline: Pin<Box<Sleep>>,
     waiting: bool,
@@ -21,7 +22,7 @@ pub struct ObjectStream {
 
 impl ObjectStream {
     /// A body of which each chunk may take `limit`, counted only while somebody waits for it: our own back-pressure is not the store's fault.
-    pub(super) fn new(body: Incoming, limit: Duration) -> Self {
+    pub(super) fn new(body: Body<Empty<Bytes>>, limit: Duration) -> Self {
         Self { body, limit, deadline: Box::pin(tokio::time::sleep(limit)), waiting: false }
     }
 }

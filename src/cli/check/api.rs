@@ -16,11 +16,9 @@ pub(super) async fn probe(settings: &Api) -> Line {
             )
             .help("set this machine's clock, and keep it set (NTP): a token may be expired or not yet valid there"),
         },
-        Err(error) if error.tls => Line::wrong(
-            API,
-            error.to_string(),
-            "is api.url right, and are the certificate authorities up to date (SSL_CERT_FILE)?",
-        ),
+        Err(error) if error.systemic => {
+            Line::wrong(API, error.to_string(), "until then nothing is consumed (api_unreachable)")
+        }
         Err(error) => Line::unreachable(
             API,
             error.to_string(),

@@ -1,0 +1,190 @@
+//! One HTTP client for both edges, the store's and the vendor's.
+//!
+//! It makes one request at a time and hands out one answer, on hyper's connections. What it adds is what general clients do not have and a paid
+//! call needs: an answer that came before the request was over is found even when a write has failed ([`wire`]); what proves that a server
+//! has processed nothing is told apart from what proves nothing ([`SendError`]); and a connection that does not serve is not used again
+//! ([`pool`]). It follows no redirect and repeats nothing, except a request that never left this process. docs/decisions/0019 says why.
+
+mod body;
+mod connect;
+mod error;
+mod pool;
+mod proxy;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod wire;
+
+pub use body::Body;
+pub use error::{ConnectError, SendError};
+
+use connect::{Connector, Peer, Target};
+use error::Unsent;
+use http::header::{CONNECTION, HOST, HeaderValue, PROXY_AUTHORIZATION};
+use http::uri::PathAndQuery;
+use http::{Request, Response, StatusCode, Uri, Version};
+use pool::{Lease, Pool};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use tls::Tls;
+use tokio::time::{Instant, timeout_at};
+
+/// What the two edges want differently.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Limit for a connection, from the name's resolution to the end of the TLS handshake.
+    pub connect_timeout: Duration,
+    /// The longest time for which an idle connection is kept. A server that announces or shows a shorter one is heeded.
+    pub idle_timeout: Duration,
+    /// Whether HTTP/2 is offered in the TLS handshake.
+    pub http2: bool,
+    /// Whether `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are heeded.
+    pub proxies: bool,
+}
+
+/// A request's body, as hyper's connections take it.
+pub trait RequestBody:
+    http_body::Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static
+{
+}
+
+impl<B> RequestBody for B where
+    B: http_body::Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static
+{
+}
+
+/// An HTTP client whose requests have bodies of type `B`. Cheap to clone.
+pub struct Client<B: RequestBody> {
+    connector: Arc<Connector>,
+    pool: Arc<Pool<B>>,
+}
+
+impl<B: RequestBody> Client<B> {
+    /// A client that is not connected to anything yet. Fails when the system's certificate authorities cannot be read.
+    pub fn new(options: Options) -> std::io::Result<Self> {
+        Ok(Self::over(options, Tls::new(options.http2)?))
+    }
+
+    fn over(options: Options, tls: Tls) -> Self {
+        Self { connector: Arc::new(Connector::new(options, tls)), pool: Arc::new(Pool::new(options.idle_timeout)) }
+    }
+
+    /// Sends a request with an absolute URI and waits for the head of the answer until `deadline`, connecting included.
+    ///
+    /// The answer's body may be read for as long as the caller likes. A body that is dropped before its end, an error and a status that says that
+    /// the server does not serve (5xx, 429) close the connection behind it, or take it out of use where other requests are on it.
+    pub async fn send(&self, request: Request<B>, deadline: Instant) -> Result<Response<Body<B>>, SendError> {
+        let target = Target::of(request.uri())?;
+        let uri = request.uri().clone();
+        let mut unsent = match self.send_once(&target, &uri, request, deadline, Freshness::Any).await {
+            Err(Unsent::TakenBack(request)) => *request,
+            Err(Unsent::Failed(error)) => return Err(error),
+            Ok(response) => return Ok(response),
+        };
+        *unsent.version_mut() = Version::HTTP_11;
+        match self.send_once(&target, &uri, unsent, deadline, Freshness::New).await {
+            Ok(response) => Ok(response),
+            Err(Unsent::Failed(error)) => Err(error),
+            Err(Unsent::TakenBack(_)) => {
+                Err(SendError::unprocessed("the connection was closed before the request was written"))
+            }
+        }
+    }
+
+    /// Whether what listens at `uri`, an `http://` address, speaks TLS. Bounded by the limit for a connection; sends nothing but the
+    /// beginning of a handshake.
+    pub async fn speaks_tls(&self, uri: &Uri) -> bool {
+        self.connector.speaks_tls(uri).await
+    }
+
+    async fn send_once(
+        &self,
+        target: &Target,
+        uri: &Uri,
+        mut request: Request<B>,
+        deadline: Instant,
+        freshness: Freshness,
+    ) -> Result<Response<Body<B>>, Unsent<B>> {
+        let leased = timeout_at(deadline, self.lease(target, freshness)).await;
+        let mut lease = leased.map_err(|_| SendError::connect(ConnectError::TimedOut))?.map_err(SendError::connect)?;
+        address(&mut request, uri, &lease, target);
+        let answered = timeout_at(deadline, lease.send(request)).await;
+        // Asked before anything else: it is about the request as it stood when the answer, or its absence, was noticed.
+        let incomplete = lease.request_incomplete();
+        let response = match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(mut refused)) => {
+                if let Some(request) = refused.take_message() {
+                    return Err(Unsent::TakenBack(Box::new(request)));
+                }
+                let error = refused.into_error();
+                lease.broke_before_answer();
+                return Err(SendError::broken(&error, incomplete).into());
+            }
+            Err(_) => return Err(SendError::timed_out(incomplete).into()),
+        };
+        let serves = !response.status().is_server_error() && response.status() != StatusCode::TOO_MANY_REQUESTS;
+        lease.answered(response.headers(), serves && !incomplete);
+        Ok(response.map(|incoming| Body::new(incoming, lease, incomplete)))
+    }
+
+    async fn lease(&self, target: &Target, freshness: Freshness) -> Result<Lease<B>, ConnectError> {
+        if freshness == Freshness::Any
+            && let Some(lease) = self.pool.take(&target.origin)
+        {
+            return Ok(lease);
+        }
+        // While it is not known whether the server speaks HTTP/2, connections are made one after the other: the first may serve all.
+        let turn = self.pool.turn(&target.origin, self.connector.offers_http2(target)).await;
+        if turn.is_some()
+            && freshness == Freshness::Any
+            && let Some(lease) = self.pool.take(&target.origin)
+        {
+            return Ok(lease);
+        }
+        let made = self.connector.connect(target).await;
+        self.pool.made(&target.origin, made.as_ref().map(connect::Made::is_http2).ok());
+        Ok(self.pool.hold(&target.origin, made?))
+    }
+}
+
+/// Which connections will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Freshness {
+    Any,
+    New,
+}
+
+impl<B: RequestBody> Clone for Client<B> {
+    fn clone(&self) -> Self {
+        Self { connector: self.connector.clone(), pool: self.pool.clone() }
+    }
+}
+
+/// Writes the request's target in the form that its connection wants (RFC 9112, 3.2; RFC 9113, 8.3.1).
+fn address<B: RequestBody>(request: &mut Request<B>, uri: &Uri, lease: &Lease<B>, target: &Target) {
+    if lease.is_http2() {
+        *request.version_mut() = Version::HTTP_2;
+        request.headers_mut().remove(CONNECTION);
+        request.headers_mut().remove(HOST);
+        *request.uri_mut() = uri.clone();
+        return;
+    }
+    if !request.headers().contains_key(HOST)
+        && let Ok(host) = HeaderValue::from_str(&target.host_header)
+    {
+        request.headers_mut().insert(HOST, host);
+    }
+    *request.uri_mut() = match lease.peer() {
+        Peer::Server => uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")).into(),
+        // It wants the whole address.
+        Peer::Proxy(authorization) => {
+            if let Some(authorization) = authorization {
+                request.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
+            }
+            uri.clone()
+        }
+    };
+}
