@@ -6,7 +6,8 @@
 //!
 //! Beside the endpoint, `/_sim/` has `GET stats` (`?images=false` leaves the images out), `POST reset`, `GET` and `PUT config`
 //! ([`Change`]), and `GET health`. Everything speaks HTTP/1.1, and HTTP/2 to clients that begin with it; over HTTP/2 the
-//! resets and breaks are those of the one stream.
+//! resets and breaks are those of the one stream. How it treats connections ([`Config::max_requests`], [`Config::idle_timeout`],
+//! [`RefusalManner`], [`Fault::HangConnection`]) is what real servers were seen to do.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -33,25 +34,36 @@ use tokio_util::sync::CancellationToken;
 
 mod admin;
 mod auth;
+mod backoff;
 mod body;
 mod books;
 mod call;
+mod change;
 mod config;
+mod encoding;
 mod fault;
+mod faults;
+mod goaway;
 mod jpeg;
 mod latency;
 mod rate;
 mod refusal;
 mod reply;
 mod server;
+mod session;
 mod state;
 mod verdict;
 mod wire;
 
 pub use auth::Auth;
+pub use backoff::{
+    RateHeaders, RateHeadersError, RetryAfterForm, RetryAfterFormError, RetryStatuses, RetryStatusesError,
+};
 pub use books::{ImageCount, Stats};
-pub use config::{Change, Config, RetryAfterForm, RetryAfterFormError, WaitError, parse_wait};
-pub use fault::{Fault, Faults, FaultsError};
+pub use change::Change;
+pub use config::{Config, RefusalManner, RefusalMannerError, WaitError, parse_wait};
+pub use fault::{Fault, FaultKindError};
+pub use faults::{Faults, FaultsError};
 pub use latency::{Latency, LatencyError};
 pub use rate::{RateLimit, RateLimitError};
 pub use verdict::{VerdictRule, VerdictRuleError};

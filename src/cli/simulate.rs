@@ -14,7 +14,8 @@ use super::exit::Exit;
 use super::problem::Problem;
 use super::terminal::{print, say};
 use crate::simulator::{
-    Auth, Config, Faults, Latency, Options, RateLimit, RetryAfterForm, Simulator, Stats, VerdictRule, parse_wait,
+    Auth, Config, Faults, Latency, Options, RateHeaders, RateLimit, RefusalManner, RetryAfterForm, RetryStatuses,
+    Simulator, Stats, VerdictRule, parse_wait,
 };
 
 /// Run a local stand-in for the vendor's detect-spoof endpoint
@@ -44,7 +45,10 @@ pub struct SimulateArgs {
     pub latency: Latency,
     /// Faults: KIND=5% of the requests, KIND=x3 for the next three; comma-separated
     ///
-    /// Kinds: a status from 400 to 599, reset-before, reset-after, hang, slow, garbage, garbage-json, empty, truncated.
+    /// Before the body is read, and not billed: early-STATUS (answered, and the connection closed at once), lingering-STATUS (closed a little later),
+    /// reset-before, refused-stream (HTTP/2). After it: a STATUS from 300 to 599, not billed; reset-after, hang, slow, gzip, deflate, bom,
+    /// gzip-bom, many-headers, garbage, garbage-json, empty, truncated, all billed. hang-connection stops everything on the
+    /// connection for --hang-time.
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     pub faults: Faults,
     /// What to answer: by-digest (about one image in five is a spoof), live or spoof
@@ -53,15 +57,37 @@ pub struct SimulateArgs {
     /// Calls a second above which the answer is 429; 0 is no limit
     #[arg(long, value_name = "CALLS", default_value = "0", value_parser = parse_rate)]
     pub rate_limit: RateLimit,
-    /// What Retry-After says on an injected 429
+    /// What Retry-After says on an injected status of --retry-after-on
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_wait)]
     pub retry_after: Duration,
-    /// How Retry-After says it: seconds or date
+    /// How Retry-After says it: seconds, fraction (1.5), negative (-1), date, or none for not at all
     #[arg(long, value_name = "FORM", default_value = "seconds")]
     pub retry_after_form: RetryAfterForm,
+    /// The injected statuses that say when to come back, early ones included
+    #[arg(long, value_name = "LIST", default_value = "429")]
+    pub retry_after_on: RetryStatuses,
+    /// Headers of express-rate-limit on every answer: none, legacy (X-RateLimit-Reset), draft-6, draft-7 or draft-8
+    #[arg(long, value_name = "HEADERS", default_value = "none")]
+    pub rate_headers: RateHeaders,
     /// Time between two bytes of an answer of the fault `slow`
     #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = parse_wait)]
     pub slow_interval: Duration,
+    /// After a refusal of the simulator's own with the body unread: drain (the connection stays usable), close (at once, as Fastify and gunicorn do) or
+    /// linger (a little later, as nginx does)
+    #[arg(long, value_name = "MANNER", default_value = "drain")]
+    pub refusal: RefusalManner,
+    /// Requests after which a connection is ended, over HTTP/2 by GOAWAY, as nginx does; 0 is no limit
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub max_requests: u32,
+    /// Time after which a connection without a request is closed; 0s is the default of one minute
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_wait)]
+    pub idle_timeout: Duration,
+    /// What `Keep-Alive: timeout=N` announces over HTTP/1.1; 0s is nothing. Node announces 5s and closes after 6s
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_wait)]
+    pub keep_alive: Duration,
+    /// How long hang-connection lasts; setting the faults anew ends it, too
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_wait)]
+    pub hang_time: Duration,
     /// Size of a request body above which the answer is 413
     #[arg(long, value_name = "SIZE", default_value = "20MiB")]
     pub max_body: ByteSize,
@@ -129,7 +155,14 @@ impl SimulateArgs {
             rate_limit: self.rate_limit,
             retry_after: self.retry_after,
             retry_after_form: self.retry_after_form,
+            retry_after_on: self.retry_after_on,
+            rate_headers: self.rate_headers,
             slow_interval: self.slow_interval,
+            refusal: self.refusal,
+            max_requests: self.max_requests,
+            idle_timeout: self.idle_timeout,
+            keep_alive: self.keep_alive,
+            hang_time: self.hang_time,
             ..Config::new(auth)
         };
         Options { config, seed: self.seed, max_body: self.max_body.as_u64(), ..Options::new(Auth::Open) }
@@ -172,7 +205,8 @@ mod tests {
     fn every_flag_arrives() {
         let options = parse(
             "sim --no-auth --latency uniform:1ms..2ms --faults 503=x3,hang=1% --verdict spoof --rate-limit 0.5 --retry-after 3s \
-             --retry-after-form date --slow-interval 7ms --max-body 1MiB --seed 9",
+             --retry-after-form date --retry-after-on 429,503 --rate-headers draft-7 --slow-interval 7ms --refusal linger \
+             --max-requests 1000 --idle-timeout 6s --keep-alive 5s --hang-time 20s --max-body 1MiB --seed 9",
         )
         .unwrap();
         let config = &options.config;
@@ -182,7 +216,11 @@ mod tests {
         assert!((config.rate_limit.get() - 0.5).abs() < 1e-9);
         assert_eq!(config.retry_after, Duration::from_secs(3));
         assert_eq!(config.retry_after_form, RetryAfterForm::Date);
+        assert_eq!((config.retry_after_on.to_string().as_str(), config.rate_headers), ("429,503", RateHeaders::Draft7));
         assert_eq!(config.slow_interval, Duration::from_millis(7));
+        assert_eq!((config.refusal, config.max_requests), (RefusalManner::Linger, 1000));
+        let times = [config.idle_timeout, config.keep_alive, config.hang_time].map(|time| time.as_secs());
+        assert_eq!(times, [6, 5, 20]);
         assert_eq!((options.max_body, options.seed), (1024 * 1024, 9));
     }
 
@@ -194,6 +232,11 @@ mod tests {
             "--verdict maybe",
             "--rate-limit -1",
             "--retry-after 2",
+            "--retry-after-form roman",
+            "--retry-after-on 200",
+            "--rate-headers draft-9",
+            "--refusal rudely",
+            "--idle-timeout 2d",
             "--max-body lots",
         ] {
             assert!(parse(&format!("sim --no-auth {flag}")).is_err(), "{flag}");

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use super::config::Change;
+use super::change::Change;
 use super::reply::{self, Reply};
 use super::state::State;
 

@@ -17,8 +17,9 @@ const MAX_IMAGES: usize = 1_000_000;
 
 /// The counters since the start or the last reset.
 ///
-/// `calls` = answered + abandoned + cut off on purpose (`reset-after`) + still being answered. `calls`, `rejected`, `aborted_bodies` and
-/// `by_fault["reset-before"]` add up to the requests that have been decided about.
+/// `calls` = answered + abandoned + cut off on purpose (`reset-after`) + still being answered. `calls`, `rejected`, `aborted_bodies` and what
+/// `by_fault` has of `reset-before`, `refused-stream`, `early-…` and `lingering-…` add up to the requests that have been decided about. A request behind a
+/// GOAWAY is counted nowhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stats {
@@ -34,9 +35,10 @@ pub struct Stats {
     pub aborted_bodies: u64,
     /// Calls whose client left, or whose connection broke, before an answer was there. All `hang`s end here.
     pub abandoned: u64,
-    /// Answers by status, rejected ones included.
+    /// Answers by status, rejected and early ones included.
     pub by_status: BTreeMap<u16, u64>,
-    /// Injected faults by kind, and `rate-limit`.
+    /// Injected faults by kind, `rate-limit`, and `goaway` for each connection that was ended by one. A request that met `hang-connection` is also counted as
+    /// what then became of it.
     pub by_fault: BTreeMap<String, u64>,
     /// Requests between their headers and the end of their answer.
     pub in_flight: u64,
@@ -153,6 +155,11 @@ impl Books {
         Line { books: Arc::clone(self) }
     }
 
+    /// Something went wrong on purpose that is no end of a request.
+    pub(super) fn count_fault(&self, name: &str) {
+        self.change(|Counts { stats, .. }| *stats.by_fault.entry(name.to_owned()).or_default() += 1);
+    }
+
     fn change(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.lock());
         self.changed.notify_waiters();
@@ -175,11 +182,14 @@ impl Ticket {
         });
     }
 
-    /// The connection is reset on purpose before the body is read.
-    pub(super) fn cut_before_body(&mut self, fault: &str) {
+    /// The request ends on purpose before its body is read, with or without an answer.
+    pub(super) fn end_before_body(&mut self, fault: Fault, status: Option<StatusCode>) {
         self.phase = Phase::Settled;
         self.books.change(|Counts { stats, .. }| {
-            *stats.by_fault.entry(fault.to_owned()).or_default() += 1;
+            *stats.by_fault.entry(fault.to_string()).or_default() += 1;
+            if let Some(status) = status {
+                *stats.by_status.entry(status.as_u16()).or_default() += 1;
+            }
         });
     }
 

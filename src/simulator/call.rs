@@ -4,28 +4,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use super::backoff::Backoff;
 use super::body::{ImageDigest, Scanner};
 use super::books::Ticket;
-use super::fault::{Arrival, Fault};
+use super::config::RefusalManner;
+use super::encoding::Encoding;
+use super::fault::Fault;
+use super::faults::Arrival;
 use super::refusal::Refusal;
 use super::reply::{self, Reply};
+use super::session::{CutOff, Session};
 use super::state::{Course, Plan, State};
 use super::verdict::Verdict;
-use super::wire::Fuse;
 
 /// How long the rest of a refused body is read and thrown away after the answer, so that a client that is still sending gets to
 /// read the answer instead of a reset.
 const LINGER: Duration = Duration::from_secs(10);
-
-/// Nothing will be answered: the connection is to be closed, or its client has left.
-#[derive(Debug, thiserror::Error)]
-#[error("answer the request")]
-pub(super) struct CutOff;
 
 /// How reading a body can end without a digest.
 enum Unread {
@@ -40,7 +39,7 @@ enum Unread {
 /// Answers a request for the endpoint.
 pub(super) async fn detect(
     state: Arc<State>,
-    fuse: Arc<Fuse>,
+    session: Arc<Session>,
     request: Request<Incoming>,
 ) -> Result<Response<Reply>, CutOff> {
     let mut ticket = state.books.arrive();
@@ -48,22 +47,24 @@ pub(super) async fn detect(
 
     if let Err(refusal) = admit(&state, &parts, &body) {
         let expects = parts.headers.contains_key(header::EXPECT);
-        return Ok(refuse(&state, ticket, &refusal, (!expects).then_some(body)));
+        return Ok(refuse(&state, ticket, &refusal, (!expects).then_some(body), parts.version));
     }
     let share = match state.arrival() {
         Arrival::Proceed(share) => share,
-        Arrival::Reset => {
-            ticket.cut_before_body(&Fault::ResetBefore.to_string());
-            return Err(fuse.blow(parts.version));
+        Arrival::Now(fault @ Fault::HangConnection) => {
+            state.books.count_fault(&fault.to_string());
+            session.hang().await;
+            None
         }
+        Arrival::Now(fault) => return at_head(&state, &session, ticket, fault, body, parts.version),
     };
     let digest = match read(&state, body).await {
         Ok(digest) => digest,
-        Err(Unread::Gone) => return Err(CutOff),
+        Err(Unread::Gone) => return Err(CutOff::Reset),
         Err(Unread::Refused(refusal, rest)) => {
-            return Ok(refuse(&state, ticket, &refusal, Some(rest)));
+            return Ok(refuse(&state, ticket, &refusal, Some(rest), parts.version));
         }
-        Err(Unread::Wrong(refusal)) => return Ok(refuse(&state, ticket, &refusal, None)),
+        Err(Unread::Wrong(refusal)) => return Ok(refuse(&state, ticket, &refusal, None, parts.version)),
     };
 
     let plan = state.plan(share, Instant::now());
@@ -76,24 +77,66 @@ pub(super) async fn detect(
     if !matches!(plan.course, Course::Limited(_)) && !plan.latency.is_zero() {
         tokio::time::sleep(plan.latency).await;
     }
-    match answer(&plan, &digest) {
+    match answer(&state, &plan, &digest) {
         Answer::Send(response) => Ok(send(&state, ticket, response)),
         Answer::Reset => {
             ticket.cut();
-            Err(fuse.blow(parts.version))
+            Err(session.reset(parts.version))
         }
         Answer::Never => {
             // The server drops this future, and the ticket with it, when the client goes away.
             state.stopping.cancelled().await;
-            Err(CutOff)
+            Err(CutOff::Reset)
         }
+    }
+}
+
+/// Ends a request whose body has not been read.
+fn at_head(
+    state: &Arc<State>,
+    session: &Session,
+    mut ticket: Ticket,
+    fault: Fault,
+    body: Incoming,
+    version: Version,
+) -> Result<Response<Reply>, CutOff> {
+    let (status, linger) = match fault {
+        Fault::Early(status) => (status, false),
+        Fault::Lingering(status) => (status, true),
+        Fault::RefusedStream if version >= Version::HTTP_2 => {
+            ticket.end_before_body(fault, None);
+            return Err(CutOff::Refused(h2::Reason::REFUSED_STREAM.into()));
+        }
+        _ => {
+            ticket.end_before_body(fault, None);
+            return Err(session.reset(version));
+        }
+    };
+    ticket.end_before_body(fault, Some(status));
+    if linger {
+        tokio::spawn(throw_away(Arc::clone(state), body));
+    }
+    let response = backed_off(reply::injected(status), state.backoff_of(status));
+    Ok(reply::with_ticket(reply::with_request_id(close(response, version), &state.request_id()), ticket))
+}
+
+/// The connection ends with this answer. Over HTTP/2 only the stream does, which is the library's doing.
+fn close(response: Response<Reply>, version: Version) -> Response<Reply> {
+    if version < Version::HTTP_2 { reply::closing(response) } else { response }
+}
+
+fn backed_off(response: Response<Reply>, backoff: Option<Backoff>) -> Response<Reply> {
+    match backoff {
+        Some(backoff) => backoff.full(response, SystemTime::now()),
+        None => response,
     }
 }
 
 /// Answers a request for anything else with 404.
 pub(super) fn unknown_path(state: &Arc<State>, request: Request<Incoming>) -> Response<Reply> {
     let refusal = Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path");
-    refuse(state, state.books.arrive(), &refusal, Some(request.into_body()))
+    let (version, body) = (request.version(), request.into_body());
+    refuse(state, state.books.arrive(), &refusal, Some(body), version)
 }
 
 /// The checks that need no body, in the order in which a gateway and a framework would make them.
@@ -148,16 +191,28 @@ fn too_large(state: &State) -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {} bytes", state.max_body))
 }
 
-fn refuse(state: &Arc<State>, mut ticket: Ticket, refusal: &Refusal, rest: Option<Incoming>) -> Response<Reply> {
+fn refuse(
+    state: &Arc<State>,
+    mut ticket: Ticket,
+    refusal: &Refusal,
+    rest: Option<Incoming>,
+    version: Version,
+) -> Response<Reply> {
     ticket.reject(refusal.status);
-    if let Some(rest) = rest.filter(|rest| !rest.is_end_stream()) {
-        tokio::spawn(throw_away(Arc::clone(state), rest));
-    }
-    let response = if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
+    let mut response = if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
         reply::method_not_allowed("POST")
     } else {
         reply::message(refusal.status, &refusal.message)
     };
+    if let Some(rest) = rest.filter(|rest| !rest.is_end_stream()) {
+        let manner = state.refusal();
+        if manner != RefusalManner::Drain {
+            response = close(response, version);
+        }
+        if manner != RefusalManner::Close {
+            tokio::spawn(throw_away(Arc::clone(state), rest));
+        }
+    }
     reply::with_ticket(reply::with_request_id(response, &state.request_id()), ticket)
 }
 
@@ -184,28 +239,34 @@ enum Answer {
     Never,
 }
 
-fn answer(plan: &Plan, digest: &ImageDigest) -> Answer {
-    let verdict = || reply::json(StatusCode::OK, &Verdict::of(digest, plan.verdict));
-    let limited = |wait| {
-        let response = reply::message(StatusCode::TOO_MANY_REQUESTS, "too many requests");
-        reply::with_retry_after(response, wait, plan.retry_after_form, SystemTime::now())
-    };
+fn answer(state: &State, plan: &Plan, digest: &ImageDigest) -> Answer {
+    let now = SystemTime::now();
+    let verdict = || plan.backoff.room(reply::json(StatusCode::OK, &Verdict::of(digest, plan.verdict)), now);
     Answer::Send(match plan.course {
         Course::Verdict => verdict(),
-        Course::Limited(wait) => limited(wait),
-        Course::Fault(Fault::Status(StatusCode::TOO_MANY_REQUESTS)) => limited(plan.retry_after),
-        Course::Fault(Fault::Status(status)) => {
-            let reason = status.canonical_reason().unwrap_or("error");
-            reply::message(status, &format!("{} (injected)", reason.to_ascii_lowercase()))
-        }
-        Course::Fault(Fault::Slow) => reply::drip(verdict(), plan.slow_interval),
-        Course::Fault(Fault::Garbage) => reply::garbage(),
-        Course::Fault(Fault::GarbageJson) => reply::garbage_json(plan.variant),
-        Course::Fault(Fault::Empty) => reply::empty(),
-        Course::Fault(Fault::Truncated) => reply::truncate(verdict()),
-        // The first of them cannot come this far; were it to, a reset is what was asked for.
-        Course::Fault(Fault::ResetBefore | Fault::ResetAfter) => return Answer::Reset,
-        Course::Fault(Fault::Hang) => return Answer::Never,
+        Course::Limited(wait) => Backoff { wait, ..plan.backoff }
+            .full(reply::message(StatusCode::TOO_MANY_REQUESTS, "too many requests"), now),
+        Course::Fault(fault) => match fault {
+            Fault::Status(status) => backed_off(reply::injected(status), state.backoff_of(status)),
+            Fault::Slow => reply::drip(verdict(), plan.slow_interval),
+            Fault::Gzip => reply::encoded(verdict(), Some(Encoding::Gzip), false),
+            Fault::Deflate => reply::encoded(verdict(), Some(Encoding::Deflate), false),
+            Fault::Bom => reply::encoded(verdict(), None, true),
+            Fault::GzipBom => reply::encoded(verdict(), Some(Encoding::Gzip), true),
+            Fault::ManyHeaders => reply::with_many_headers(verdict()),
+            Fault::Garbage => reply::garbage(),
+            Fault::GarbageJson => reply::garbage_json(plan.variant),
+            Fault::Empty => reply::empty(),
+            Fault::Truncated => reply::truncate(verdict()),
+            Fault::Hang => return Answer::Never,
+            // All but the first happen at the head and do not come this far; were one to, a reset is the plainest of ends.
+            Fault::ResetAfter
+            | Fault::Early(_)
+            | Fault::Lingering(_)
+            | Fault::ResetBefore
+            | Fault::RefusedStream
+            | Fault::HangConnection => return Answer::Reset,
+        },
     })
 }
 

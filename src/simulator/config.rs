@@ -4,17 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use secrecy::SecretString;
-use serde::{Deserialize, Deserializer, de};
+use humantime::format_duration;
 use serde_json::{Value, json};
 
 use super::auth::Auth;
-use super::fault::Faults;
+use super::backoff::{Backoff, RateHeaders, RetryAfterForm, RetryStatuses};
+use super::faults::Faults;
 use super::latency::Latency;
 use super::rate::RateLimit;
 use super::verdict::VerdictRule;
 
-/// How the simulator behaves. Everything here can be changed at run time, by [`Change`].
+/// How the simulator behaves. Everything here can be changed at run time, by [`Change`](super::Change).
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Who may call.
@@ -27,28 +27,44 @@ pub struct Config {
     pub verdict: VerdictRule,
     /// Calls a second above which a call is answered at once with 429.
     pub rate_limit: RateLimit,
-    /// What `Retry-After` says on an injected 429, rounded up to whole seconds. (A 429 of the rate limit says when there will be
-    /// room again.)
+    /// What `Retry-After` says on an injected status of `retry_after_on`. (A 429 of the rate limit says when there will be room again.)
     pub retry_after: Duration,
     /// How `Retry-After` says it.
     pub retry_after_form: RetryAfterForm,
+    /// The injected statuses that say when to come back.
+    pub retry_after_on: RetryStatuses,
+    /// The headers of a rate limiter beside it, and on good answers.
+    pub rate_headers: RateHeaders,
     /// Time between two bytes of an answer of the fault `slow`.
     pub slow_interval: Duration,
+    /// What becomes of a connection whose request is refused before its body was read, by a check of the simulator's own.
+    pub refusal: RefusalManner,
+    /// Requests of a connection after which it is ended, as nginx does by `keepalive_requests`: over HTTP/1.1 with `Connection: close`, over HTTP/2 with
+    /// GOAWAY, after which later streams are neither answered nor counted. 0 is no limit.
+    pub max_requests: u32,
+    /// Time after which a connection without a request is closed. Zero: only after a minute.
+    pub idle_timeout: Duration,
+    /// What `Keep-Alive: timeout=N` announces over HTTP/1.1, in whole seconds. Zero: nothing. Node announces five and closes after six.
+    pub keep_alive: Duration,
+    /// How long the fault `hang-connection` lasts.
+    pub hang_time: Duration,
 }
 
-/// The two forms of `Retry-After` that HTTP knows.
+/// What becomes of a connection whose request was refused with its body unread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RetryAfterForm {
-    /// `Retry-After: 2`
-    Seconds,
-    /// `Retry-After: Sun, 22 Nov 2026 23:30:00 GMT`
-    Date,
+pub enum RefusalManner {
+    /// The rest of the body is read and thrown away, and the connection can be used again.
+    Drain,
+    /// As the fault `early-401`: it is closed at once.
+    Close,
+    /// As the fault `lingering-401`: it reads on for a while, and is closed.
+    Linger,
 }
 
-/// A text that is no [`RetryAfterForm`].
+/// A text that is no [`RefusalManner`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("read the form of Retry-After `{0}`: write seconds or date")]
-pub struct RetryAfterFormError(String);
+#[error("read the manner of refusals `{0}`: write drain, close or linger")]
+pub struct RefusalMannerError(String);
 
 /// Longer than anybody waits for a simulator, and short enough that no date overflows.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
@@ -69,37 +85,6 @@ pub enum WaitError {
     TooLong(String),
 }
 
-/// A change to a [`Config`]: fields that are absent stay as they are, an unknown field is an error. Setting `faults` also
-/// forgets what was left of counted ones; setting `rate_limit` starts with a full bucket.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Change {
-    /// `{"type":"open"}`, `{"type":"token","token":"…"}` or `{"type":"keys","api_key":"…","secret":"…"}`.
-    #[serde(default, deserialize_with = "auth")]
-    pub auth: Option<Auth>,
-    /// As in [`Latency`].
-    #[serde(default, deserialize_with = "text")]
-    pub latency: Option<Latency>,
-    /// As in [`Faults`].
-    #[serde(default, deserialize_with = "text")]
-    pub faults: Option<Faults>,
-    /// As in [`VerdictRule`].
-    #[serde(default, deserialize_with = "text")]
-    pub verdict: Option<VerdictRule>,
-    /// Calls a second; 0 is no limit.
-    #[serde(default, deserialize_with = "rate")]
-    pub rate_limit: Option<RateLimit>,
-    /// A duration such as `"2s"`.
-    #[serde(default, deserialize_with = "duration")]
-    pub retry_after: Option<Duration>,
-    /// `"seconds"` or `"date"`.
-    #[serde(default, deserialize_with = "text")]
-    pub retry_after_form: Option<RetryAfterForm>,
-    /// A duration such as `"250ms"`.
-    #[serde(default, deserialize_with = "duration")]
-    pub slow_interval: Option<Duration>,
-}
-
 // === impl Config ===
 
 impl Config {
@@ -113,25 +98,29 @@ impl Config {
             rate_limit: RateLimit::OFF,
             retry_after: Duration::from_secs(1),
             retry_after_form: RetryAfterForm::Seconds,
+            retry_after_on: RetryStatuses::default(),
+            rate_headers: RateHeaders::Omitted,
             // A verdict takes some ten seconds: longer than a careless client waits, shorter than a careful one.
             slow_interval: Duration::from_millis(200),
+            refusal: RefusalManner::Drain,
+            max_requests: 0,
+            idle_timeout: Duration::ZERO,
+            keep_alive: Duration::ZERO,
+            hang_time: Duration::from_mins(10),
         }
     }
 
-    pub(super) fn apply(&mut self, change: Change) {
-        let Change { auth, latency, faults, verdict, rate_limit, retry_after, retry_after_form, slow_interval } =
-            change;
-        put(&mut self.auth, auth);
-        put(&mut self.latency, latency);
-        put(&mut self.faults, faults);
-        put(&mut self.verdict, verdict);
-        put(&mut self.rate_limit, rate_limit);
-        put(&mut self.retry_after, retry_after);
-        put(&mut self.retry_after_form, retry_after_form);
-        put(&mut self.slow_interval, slow_interval);
+    /// How an answer without room says so.
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff { wait: self.retry_after, form: self.retry_after_form, headers: self.rate_headers }
     }
 
-    /// The settings as JSON in the words of [`Change`], without token and secret. Counted faults show what is left of them.
+    /// [`idle_timeout`](Self::idle_timeout), where there is one.
+    pub(super) fn idle_limit(&self) -> Option<Duration> {
+        Some(self.idle_timeout).filter(|limit| !limit.is_zero())
+    }
+
+    /// The settings as JSON in the words of [`Change`](super::Change), without token and secret. Counted faults show what is left of them.
     pub(super) fn to_json(&self) -> Value {
         let auth = match &self.auth {
             Auth::Open => json!({ "type": "open" }),
@@ -144,38 +133,41 @@ impl Config {
             "faults": self.faults.to_string(),
             "verdict": self.verdict.to_string(),
             "rate_limit": self.rate_limit.get(),
-            "retry_after": humantime::format_duration(self.retry_after).to_string(),
+            "retry_after": format_duration(self.retry_after).to_string(),
             "retry_after_form": self.retry_after_form.to_string(),
-            "slow_interval": humantime::format_duration(self.slow_interval).to_string(),
+            "retry_after_on": self.retry_after_on.to_string(),
+            "rate_headers": self.rate_headers.to_string(),
+            "slow_interval": format_duration(self.slow_interval).to_string(),
+            "refusal": self.refusal.to_string(),
+            "max_requests": self.max_requests,
+            "idle_timeout": format_duration(self.idle_timeout).to_string(),
+            "keep_alive": format_duration(self.keep_alive).to_string(),
+            "hang_time": format_duration(self.hang_time).to_string(),
         })
     }
 }
 
-fn put<T>(place: &mut T, new: Option<T>) {
-    if let Some(new) = new {
-        *place = new;
-    }
-}
+// === impl RefusalManner ===
 
-// === impl RetryAfterForm ===
+impl FromStr for RefusalManner {
+    type Err = RefusalMannerError;
 
-impl FromStr for RetryAfterForm {
-    type Err = RetryAfterFormError;
-
-    fn from_str(text: &str) -> Result<Self, RetryAfterFormError> {
+    fn from_str(text: &str) -> Result<Self, RefusalMannerError> {
         match text {
-            "seconds" => Ok(Self::Seconds),
-            "date" => Ok(Self::Date),
-            other => Err(RetryAfterFormError(other.to_owned())),
+            "drain" => Ok(Self::Drain),
+            "close" => Ok(Self::Close),
+            "linger" => Ok(Self::Linger),
+            other => Err(RefusalMannerError(other.to_owned())),
         }
     }
 }
 
-impl fmt::Display for RetryAfterForm {
+impl fmt::Display for RefusalManner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Seconds => "seconds",
-            Self::Date => "date",
+            Self::Drain => "drain",
+            Self::Close => "close",
+            Self::Linger => "linger",
         })
     }
 }
@@ -187,36 +179,4 @@ pub fn parse_wait(text: &str) -> Result<Duration, WaitError> {
         Ok(_) => Err(WaitError::TooLong(text.to_owned())),
         Err(source) => Err(WaitError::Shape { text: text.to_owned(), source }),
     }
-}
-
-// === reading a Change ===
-
-/// What JSON says of [`Auth`]; apart from it so that the secrets are plain text for no longer than it takes to read them.
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
-enum AuthText {
-    // With braces, because serde lets unknown fields pass beside a tag that has none.
-    Open {},
-    Token { token: String },
-    Keys { api_key: String, secret: String },
-}
-
-fn auth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Auth>, D::Error> {
-    Ok(Some(match AuthText::deserialize(deserializer)? {
-        AuthText::Open {} => Auth::Open,
-        AuthText::Token { token } => Auth::Token(SecretString::from(token)),
-        AuthText::Keys { api_key, secret } => Auth::Keys { api_key, secret: SecretString::from(secret) },
-    }))
-}
-
-fn text<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    String::deserialize(deserializer)?.parse().map(Some).map_err(de::Error::custom)
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    parse_wait(&String::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
-}
-
-fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RateLimit>, D::Error> {
-    RateLimit::per_second(f64::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
 }

@@ -1,24 +1,44 @@
-//! What may go wrong with a call because somebody asked for it.
+//! What may go wrong with a call because it was asked for.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
 
 use http::StatusCode;
 
-/// One way of failing. Written as in [`Faults`]: a status such as `503`, or a name such as `reset-after`.
+/// One way of failing. Written as in [`Faults`](super::Faults): a status such as `503`, or a name such as `reset-after`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
-    /// An error status between 400 and 599, once the whole request has been read.
+    /// A status between 300 and 599, once the whole request has been read. From 300 to 399 with a `Location`.
     Status(StatusCode),
-    /// The connection is reset when the headers have been read, before any of the body is.
+    /// `early-503`: the status is answered as soon as the head has been read, and the connection is closed with the body unread, as Fastify, gunicorn
+    /// and axum do: what the client still sends is answered by a reset. Over HTTP/2 the answer is followed by `RST_STREAM` with `NO_ERROR`.
+    Early(StatusCode),
+    /// `lingering-503`: as `early-503`, but the connection reads on for a while after the answer before it is closed, as nginx does.
+    Lingering(StatusCode),
+    /// The connection is reset when the head has been read, before any of the body is.
     ResetBefore,
+    /// HTTP/2: the stream is reset with `REFUSED_STREAM` before any work (RFC 9113, 8.7). HTTP/1.1 knows no such answer; there it is `reset-before`.
+    RefusedStream,
+    /// The whole connection stops as if its process had been stopped: nothing more is read or written, no PING is answered, and the other
+    /// connections go on. It ends after [`Config::hang_time`](super::Config::hang_time), or when the faults are set; then the connection
+    /// goes on where it was, and a request whose client has waited for it is a call like any other.
+    HangConnection,
     /// The connection is reset when the whole request has been read: the vendor would have billed it.
     ResetAfter,
     /// The whole request is read and nothing is ever answered. Ends when the client leaves or the simulator stops.
     Hang,
     /// The right answer, its body one byte at a time.
     Slow,
+    /// The right answer, compressed though nobody asked for it.
+    Gzip,
+    /// As `gzip`, with the `deflate` of HTTP, which is zlib's format.
+    Deflate,
+    /// The right answer behind a UTF-8 byte order mark.
+    Bom,
+    /// Both: the byte order mark is inside.
+    GzipBom,
+    /// The right answer under 150 headers.
+    ManyHeaders,
     /// Status 200 with an HTML page.
     Garbage,
     /// Status 200 with JSON that is not a verdict: fields missing, or of the wrong type.
@@ -29,199 +49,104 @@ pub enum Fault {
     Truncated,
 }
 
-/// The faults to inject, as text: `429=5%,reset-before=1%` for shares of all requests, `503=x3` for the next three.
-///
-/// Counted faults come first, in the order written, each until it is used up; only then do the shares apply. The shares may
-/// not add up to more than 100 %. The empty text is no faults.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Faults {
-    next: VecDeque<(Fault, u32)>,
-    shares: Vec<(Fault, f64)>,
-}
-
-/// Why a text is not a list of faults.
+/// A text that is no kind of fault.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum FaultsError {
-    /// An item without `=`.
-    #[error("read the fault `{0}`: it has no `=`; write `kind=5%` or `kind=x3`")]
-    Shape(String),
-    /// The part before `=` is no kind of fault.
-    #[error(
-        "read the fault kind `{0}`: known are a status from 400 to 599, reset-before, reset-after, hang, slow, garbage, garbage-json, \
-         empty and truncated"
-    )]
-    Kind(String),
-    /// The part after `=` is neither a percentage nor a count.
-    #[error("read the amount of `{0}`: write `5%` (0 to 100) or `x3`")]
-    Amount(String),
-    /// More faults than requests.
-    #[error("add up the shares of the faults: they exceed 100%")]
-    Sum,
-}
+#[error(
+    "read the fault kind `{0}`: known are a status from 300 to 599, early-STATUS, lingering-STATUS, reset-before, refused-stream, \
+     hang-connection, reset-after, hang, slow, gzip, deflate, bom, gzip-bom, many-headers, garbage, garbage-json, empty and truncated"
+)]
+pub struct FaultKindError(pub(super) String);
+
+/// The kinds that have a name of their own.
+const NAMED: [(&str, Fault); 15] = [
+    ("reset-before", Fault::ResetBefore),
+    ("refused-stream", Fault::RefusedStream),
+    ("hang-connection", Fault::HangConnection),
+    ("reset-after", Fault::ResetAfter),
+    ("hang", Fault::Hang),
+    ("slow", Fault::Slow),
+    ("gzip", Fault::Gzip),
+    ("deflate", Fault::Deflate),
+    ("bom", Fault::Bom),
+    ("gzip-bom", Fault::GzipBom),
+    ("many-headers", Fault::ManyHeaders),
+    ("garbage", Fault::Garbage),
+    ("garbage-json", Fault::GarbageJson),
+    ("empty", Fault::Empty),
+    ("truncated", Fault::Truncated),
+];
+
+const EARLY: &str = "early-";
+const LINGERING: &str = "lingering-";
 
 // === impl Fault ===
 
 impl Fault {
-    /// Whether the vendor would have done the work, and so would ask to be paid: everything but an error status and a
-    /// reset before the body.
-    pub fn is_billed(self) -> bool {
+    /// Whether it happens when the head of the request is in, before any of the body is read.
+    pub(super) fn is_at_head(self) -> bool {
         match self {
-            Self::Status(_) | Self::ResetBefore => false,
-            Self::ResetAfter
+            Self::Early(_) | Self::Lingering(_) | Self::ResetBefore | Self::RefusedStream | Self::HangConnection => {
+                true
+            }
+            Self::Status(_)
+            | Self::ResetAfter
             | Self::Hang
             | Self::Slow
+            | Self::Gzip
+            | Self::Deflate
+            | Self::Bom
+            | Self::GzipBom
+            | Self::ManyHeaders
             | Self::Garbage
             | Self::GarbageJson
             | Self::Empty
-            | Self::Truncated => true,
+            | Self::Truncated => false,
         }
+    }
+
+    /// Whether the vendor would have done the work, and so would ask to be paid: everything but an error status and what ends the request before its
+    /// body. (A request that outlives `hang-connection` is billed as the call that it then is.)
+    pub fn is_billed(self) -> bool {
+        !self.is_at_head() && !matches!(self, Self::Status(_))
     }
 
     /// Whether the answer is a 200 that holds no verdict.
     pub fn is_garbled(self) -> bool {
-        match self {
-            Self::Garbage | Self::GarbageJson | Self::Empty | Self::Truncated => true,
-            Self::Status(_) | Self::ResetBefore | Self::ResetAfter | Self::Hang | Self::Slow => false,
-        }
+        matches!(self, Self::Garbage | Self::GarbageJson | Self::Empty | Self::Truncated)
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Status(status) => return write!(f, "{}", status.as_u16()),
-            Self::ResetBefore => "reset-before",
-            Self::ResetAfter => "reset-after",
-            Self::Hang => "hang",
-            Self::Slow => "slow",
-            Self::Garbage => "garbage",
-            Self::GarbageJson => "garbage-json",
-            Self::Empty => "empty",
-            Self::Truncated => "truncated",
-        })
+        match self {
+            Self::Status(status) => write!(f, "{}", status.as_u16()),
+            Self::Early(status) => write!(f, "{EARLY}{}", status.as_u16()),
+            Self::Lingering(status) => write!(f, "{LINGERING}{}", status.as_u16()),
+            named => {
+                let found = NAMED.iter().find(|(_, fault)| fault == named);
+                // A test holds every other kind against the table.
+                f.write_str(found.map_or("unnamed", |(name, _)| name))
+            }
+        }
     }
 }
 
 impl FromStr for Fault {
-    type Err = FaultsError;
+    type Err = FaultKindError;
 
-    fn from_str(text: &str) -> Result<Self, FaultsError> {
-        Ok(match text {
-            "reset-before" => Self::ResetBefore,
-            "reset-after" => Self::ResetAfter,
-            "hang" => Self::Hang,
-            "slow" => Self::Slow,
-            "garbage" => Self::Garbage,
-            "garbage-json" => Self::GarbageJson,
-            "empty" => Self::Empty,
-            "truncated" => Self::Truncated,
-            number => StatusCode::from_str(number)
-                .ok()
-                .filter(|status| status.is_client_error() || status.is_server_error())
-                .map(Self::Status)
-                .ok_or_else(|| FaultsError::Kind(text.to_owned()))?,
-        })
-    }
-}
-
-// === impl Faults ===
-
-impl Faults {
-    /// Decides when the headers are in. `roll` is uniform in 0..100 and stands for this request from here on.
-    pub(super) fn at_headers(&mut self, roll: f64) -> Arrival {
-        match self.next.front() {
-            Some((Fault::ResetBefore, _)) => {
-                self.use_up_front();
-                Arrival::Reset
-            }
-            // A counted fault waits for the body; the shares have their turn when the counted ones are used up.
-            Some(_) => Arrival::Proceed(None),
-            None => match self.share(roll) {
-                Some(Fault::ResetBefore) => Arrival::Reset,
-                share => Arrival::Proceed(share),
-            },
+    fn from_str(text: &str) -> Result<Self, FaultKindError> {
+        if let Some((_, fault)) = NAMED.iter().find(|(name, _)| *name == text) {
+            return Ok(*fault);
         }
-    }
-
-    /// Decides when the body is in and good; `share` is what [`at_headers`](Self::at_headers) rolled.
-    pub(super) fn at_body(&mut self, share: Option<Fault>) -> Option<Fault> {
-        match self.next.front().copied() {
-            // Too late for this request; it is for the next one to arrive.
-            Some((Fault::ResetBefore, _)) | None => share,
-            Some((fault, _)) => {
-                self.use_up_front();
-                Some(fault)
-            }
-        }
-    }
-
-    fn share(&self, roll: f64) -> Option<Fault> {
-        let mut edge = 0.0;
-        for &(fault, percent) in &self.shares {
-            edge += percent;
-            if roll < edge {
-                return Some(fault);
-            }
-        }
-        None
-    }
-
-    fn use_up_front(&mut self) {
-        if let Some((_, left)) = self.next.front_mut() {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                self.next.pop_front();
-            }
-        }
-    }
-}
-
-/// What becomes of a request once its headers have been read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
-    /// Reset the connection now.
-    Reset,
-    /// Read the body, then do this unless a counted fault goes first.
-    Proceed(Option<Fault>),
-}
-
-impl FromStr for Faults {
-    type Err = FaultsError;
-
-    fn from_str(text: &str) -> Result<Self, FaultsError> {
-        let mut faults = Self::default();
-        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-            let (kind, amount) = item.split_once('=').ok_or_else(|| FaultsError::Shape(item.to_owned()))?;
-            let fault: Fault = kind.trim().parse()?;
-            let wrong = || FaultsError::Amount(item.to_owned());
-            let amount = amount.trim();
-            if let Some(count) = amount.strip_prefix('x') {
-                let count: u32 = count.parse().map_err(|_| wrong())?;
-                if count > 0 {
-                    faults.next.push_back((fault, count));
-                }
-            } else {
-                let percent: f64 =
-                    amount.strip_suffix('%').and_then(|number| number.trim().parse().ok()).ok_or_else(wrong)?;
-                if !(0.0..=100.0).contains(&percent) {
-                    return Err(wrong());
-                }
-                faults.shares.push((fault, percent));
-            }
-        }
-        // A hair of room: 0.1 added ten times is a little more than 1 in binary.
-        if faults.shares.iter().map(|(_, percent)| percent).sum::<f64>() > 100.0 + 1e-9 {
-            return Err(FaultsError::Sum);
-        }
-        Ok(faults)
-    }
-}
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counted = self.next.iter().map(|(fault, left)| format!("{fault}=x{left}"));
-        let shares = self.shares.iter().map(|(fault, percent)| format!("{fault}={percent}%"));
-        f.write_str(&counted.chain(shares).collect::<Vec<_>>().join(","))
+        let (make, number): (fn(StatusCode) -> Self, _) = if let Some(number) = text.strip_prefix(EARLY) {
+            (Self::Early, number)
+        } else if let Some(number) = text.strip_prefix(LINGERING) {
+            (Self::Lingering, number)
+        } else {
+            (Self::Status, text)
+        };
+        let status = StatusCode::from_str(number).ok().filter(|status| (300..600).contains(&status.as_u16()));
+        status.map(make).ok_or_else(|| FaultKindError(text.to_owned()))
     }
 }
 
@@ -230,70 +155,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_reads_and_prints_back() {
-        for text in [
-            "",
-            "429=5%",
-            "503=x3,429=5%,reset-before=0.5%",
-            "hang=100%",
-            "slow=x1,garbage-json=x2,empty=1%,truncated=2%",
-        ] {
-            assert_eq!(text.parse::<Faults>().unwrap().to_string(), text);
+    fn a_kind_reads_and_prints_back() {
+        let others = ["302", "429", "599", "early-401", "early-413", "lingering-503", "early-308"];
+        for text in NAMED.iter().map(|(name, _)| *name).chain(others) {
+            assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
         }
-        assert_eq!(" 503 = x2 , hang = 1% ".parse::<Faults>().unwrap().to_string(), "503=x2,hang=1%");
-    }
-
-    #[test]
-    fn a_wrong_list_says_what_is_wrong() {
-        use FaultsError::{Amount, Kind, Shape, Sum};
-        for (text, error) in [
-            ("503", Shape("503".into())),
-            ("302=1%", Kind("302".into())),
-            ("600=1%", Kind("600".into())),
-            ("explode=1%", Kind("explode".into())),
-            ("503=5", Amount("503=5".into())),
-            ("503=-1%", Amount("503=-1%".into())),
-            ("503=101%", Amount("503=101%".into())),
-            ("503=NaN%", Amount("503=NaN%".into())),
-            ("503=x", Amount("503=x".into())),
-            ("503=60%,hang=41%", Sum),
-        ] {
-            assert_eq!(text.parse::<Faults>(), Err(error), "{text}");
+        for text in
+            ["", "299", "600", "early", "early-", "early-200", "early-hang", "lingering-99", "Early-401", "gzip-"]
+        {
+            assert_eq!(text.parse::<Fault>(), Err(FaultKindError(text.to_owned())));
         }
-    }
-
-    #[test]
-    fn shares_divide_the_roll_in_the_order_written() {
-        let mut faults: Faults = "429=5%,reset-before=1%,hang=94%".parse().unwrap();
-        let limited = Some(Fault::Status(StatusCode::TOO_MANY_REQUESTS));
-        assert_eq!(faults.at_headers(0.0), Arrival::Proceed(limited));
-        assert_eq!(faults.at_headers(4.999), Arrival::Proceed(limited));
-        assert_eq!(faults.at_headers(5.0), Arrival::Reset);
-        assert_eq!(faults.at_headers(6.0), Arrival::Proceed(Some(Fault::Hang)));
-        assert_eq!(faults.at_body(limited), limited);
-    }
-
-    #[test]
-    fn counted_faults_go_first_and_run_out() {
-        let mut faults: Faults = "reset-before=x1,503=x2,reset-before=x1,hang=100%".parse().unwrap();
-        let unavailable = Some(Fault::Status(StatusCode::SERVICE_UNAVAILABLE));
-        assert_eq!(faults.at_headers(50.0), Arrival::Reset);
-        assert_eq!(faults.at_headers(50.0), Arrival::Proceed(None));
-        assert_eq!(faults.at_body(None), unavailable);
-        assert_eq!(faults.at_body(None), unavailable);
-        assert_eq!(faults.at_body(None), None, "a reset before the body is not spent on a request whose body is in");
-        assert_eq!(faults.at_headers(50.0), Arrival::Reset);
-        assert_eq!(faults.at_headers(50.0), Arrival::Proceed(Some(Fault::Hang)));
-        assert_eq!(faults.to_string(), "hang=100%");
     }
 
     #[test]
     fn only_the_vendor_s_work_is_billed() {
-        for text in ["reset-after", "hang", "slow", "garbage", "garbage-json", "empty", "truncated"] {
-            assert!(text.parse::<Fault>().unwrap().is_billed(), "{text}");
+        let billed = ["reset-after", "hang", "slow", "gzip", "deflate", "bom", "gzip-bom", "many-headers"];
+        let garbled = ["garbage", "garbage-json", "empty", "truncated"];
+        let unbilled = [
+            "300",
+            "400",
+            "429",
+            "503",
+            "599",
+            "early-401",
+            "lingering-413",
+            "reset-before",
+            "refused-stream",
+            "hang-connection",
+        ];
+        let is = |text: &str| {
+            let fault: Fault = text.parse().unwrap();
+            (fault.is_billed(), fault.is_garbled())
+        };
+        for (kinds, expected) in
+            [(&billed[..], (true, false)), (&garbled[..], (true, true)), (&unbilled[..], (false, false))]
+        {
+            for text in kinds {
+                assert_eq!(is(text), expected, "{text}");
+            }
         }
-        for text in ["400", "429", "503", "599", "reset-before"] {
-            assert!(!text.parse::<Fault>().unwrap().is_billed(), "{text}");
-        }
+        let named = unbilled.iter().filter(|text| NAMED.iter().any(|(name, _)| name == *text)).count();
+        assert_eq!(billed.len() + garbled.len() + named, NAMED.len(), "every kind is above");
     }
 }

@@ -1,14 +1,17 @@
-//! Whether a stream of bytes has the outside of a JPEG: markers up to the first scan, and an end.
+//! Whether a stream of bytes has the outside of a JPEG: markers up to the first scan, and an end behind it.
+
+use std::io::BufRead as _;
 
 /// Walks the segments of a JPEG as its bytes come, in chunks of any size, and holds none of them.
 ///
-/// It does what costs nothing: start marker, well-formed segments, a frame header with dimensions before the first scan,
-/// end marker as the last two bytes. The entropy-coded data is not decoded.
+/// It asks for what every decoder needs: the start marker, a frame header with dimensions before the first scan, and the end marker behind a scan. It
+/// forgives what decoders forgive: stray bytes between segments, and anything behind the end marker. The two bytes of the end marker inside a
+/// segment, such as a thumbnail's, are no end. The entropy-coded data is not decoded.
 #[derive(Debug)]
 pub(super) struct Walk {
     at: At,
     frame_seen: bool,
-    last_two: [u8; 2],
+    scan_seen: bool,
 }
 
 /// The reason a stream of bytes is no JPEG; a phrase that follows "image could not be decoded:".
@@ -18,8 +21,8 @@ pub(super) type Reason = &'static str;
 enum At {
     /// The two bytes of the start marker, and how many of them have come.
     Start(usize),
-    /// The `FF` that opens a marker.
-    Prefix,
+    /// Before the `FF` that opens a marker: between segments, or in entropy-coded data.
+    Seek,
     /// The byte that says which marker; more `FF` are filling.
     Code,
     /// The length of a segment, most significant byte first.
@@ -34,28 +37,27 @@ enum At {
         head: [u8; 5],
         held: usize,
     },
-    /// After the first scan header.
-    Scan,
+    /// Behind the end marker.
+    End,
     Failed(Reason),
 }
 
-const SOI: [u8; 2] = [0xff, 0xd8];
-const EOI: [u8; 2] = [0xff, 0xd9];
+const FF: u8 = 0xff;
+const SOI: [u8; 2] = [FF, 0xd8];
 const SOS: u8 = 0xda;
+/// What common decoders read.
+const BITS: u8 = 8;
 
 impl Walk {
     pub(super) fn new() -> Self {
-        Self { at: At::Start(0), frame_seen: false, last_two: [0; 2] }
+        Self { at: At::Start(0), frame_seen: false, scan_seen: false }
     }
 
     pub(super) fn push(&mut self, mut bytes: &[u8]) {
         while let Some(&byte) = bytes.first() {
             let taken = match &mut self.at {
-                At::Scan => {
-                    self.remember_end(bytes);
-                    return;
-                }
-                At::Failed(_) => return,
+                At::End | At::Failed(_) => return,
+                At::Seek => self.seek(bytes),
                 At::Segment { left, head, held, .. } => {
                     let taken = bytes.len().min(*left);
                     let wanted = (head.len() - *held).min(taken);
@@ -64,7 +66,7 @@ impl Walk {
                     *left -= taken;
                     taken
                 }
-                At::Start(_) | At::Prefix | At::Code | At::Length { .. } => {
+                At::Start(_) | At::Code | At::Length { .. } => {
                     self.at = self.step(byte);
                     1
                 }
@@ -81,25 +83,36 @@ impl Walk {
         match self.at {
             At::Start(0) => Err("it has no bytes"),
             At::Failed(reason) => Err(reason),
-            At::Scan if self.last_two == EOI => Ok(()),
-            At::Scan => Err("it does not end with the JPEG end marker"),
-            At::Start(_) | At::Prefix | At::Code | At::Length { .. } | At::Segment { .. } => {
+            At::End => Ok(()),
+            _ if self.scan_seen => Err("it has no JPEG end marker behind its scan"),
+            At::Start(_) | At::Seek | At::Code | At::Length { .. } | At::Segment { .. } => {
                 Err("it ends before the first scan")
             }
         }
+    }
+
+    /// Skips to the byte after the next `FF`. A library's search, because most of an image is passed over here.
+    fn seek(&mut self, mut bytes: &[u8]) -> usize {
+        let all = bytes;
+        // Reading from memory does not fail.
+        let skipped = bytes.skip_until(FF).unwrap_or(all.len());
+        if all[..skipped].last() == Some(&FF) {
+            self.at = At::Code;
+        }
+        skipped
     }
 
     fn step(&self, byte: u8) -> At {
         match self.at {
             At::Start(seen) if byte != SOI[seen] => At::Failed("it does not begin with the JPEG start marker"),
             At::Start(0) => At::Start(1),
-            At::Start(_) => At::Prefix,
-            At::Prefix if byte == 0xff => At::Code,
-            At::Prefix => At::Failed("a segment does not begin with a marker"),
+            At::Start(_) => At::Seek,
             At::Code => match byte {
-                0xff => At::Code,
-                0x01 => At::Prefix,
-                0x00 | 0xd0..=0xd8 => At::Failed("a marker stands where it must not"),
+                FF => At::Code,
+                // In a scan a stuffed FF or a restart; elsewhere stray bytes, which decoders pass over.
+                0x00..=0xbf | 0xd0..=0xd7 => At::Seek,
+                0xd8 => At::Failed("a second start marker comes before the end"),
+                0xd9 if self.scan_seen => At::End,
                 0xd9 => At::Failed("it ends before the first scan"),
                 SOS if !self.frame_seen => At::Failed("no frame header comes before the first scan"),
                 code => At::Length { code, first: None },
@@ -109,31 +122,24 @@ impl Walk {
                 0 | 1 => At::Failed("a segment is shorter than its own length field"),
                 length => At::Segment { code, left: length - 2, head: [0; 5], held: 0 },
             },
-            At::Segment { .. } | At::Scan | At::Failed(_) => At::Failed("a marker stands where it must not"),
+            At::Seek | At::Segment { .. } | At::End | At::Failed(_) => At::Failed("a marker stands where it must not"),
         }
     }
 
     fn end_segment(&mut self, code: u8, head: [u8; 5], filled: usize) -> At {
-        if code == SOS {
-            return At::Scan;
-        }
+        self.scan_seen |= code == SOS;
         // C4, C8 and CC share the range of the frame headers but are tables and an extension.
         if matches!(code, 0xc0..=0xcf) && !matches!(code, 0xc4 | 0xc8 | 0xcc) {
-            let [_, height @ .., width_high, width_low] = head;
+            let [precision, height @ .., width_high, width_low] = head;
             if filled < head.len() || height == [0, 0] || [width_high, width_low] == [0, 0] {
                 return At::Failed("the frame header has no dimensions");
             }
+            if precision != BITS {
+                return At::Failed("it does not have 8 bits a sample");
+            }
             self.frame_seen = true;
         }
-        At::Prefix
-    }
-
-    fn remember_end(&mut self, bytes: &[u8]) {
-        match bytes {
-            [] => {}
-            [only] => self.last_two = [self.last_two[1], *only],
-            [.., before, last] => self.last_two = [*before, *last],
-        }
+        At::Seek
     }
 }
 
@@ -163,26 +169,56 @@ mod tests {
         }
     }
 
+    const FRAME: [u8; 10] = [0xff, 0xc0, 0, 8, 8, 0, 1, 0, 1, 0];
+    const SCAN: [u8; 4] = [0xff, 0xda, 0, 2];
+    const EOI: [u8; 2] = [0xff, 0xd9];
+
     #[test]
     fn the_reason_names_the_place() {
-        let frame = [0xff, 0xc0, 0, 8, 8, 0, 1, 0, 1, 0];
-        let scan = [0xff, 0xda, 0, 2];
-        let join = |parts: &[&[u8]]| parts.concat();
-        for (bytes, reason) in [
-            (join(&[]), "it has no bytes"),
-            (join(&[b"\x89PNG"]), "it does not begin with the JPEG start marker"),
-            (join(&[&SOI, &[0xfe]]), "a segment does not begin with a marker"),
-            (join(&[&SOI, &SOI]), "a marker stands where it must not"),
-            (join(&[&SOI, &EOI]), "it ends before the first scan"),
-            (join(&[&SOI, &[0xff, 0xe0, 0, 1]]), "a segment is shorter than its own length field"),
-            (join(&[&SOI, &scan, &EOI]), "no frame header comes before the first scan"),
-            (join(&[&SOI, &[0xff, 0xc0, 0, 8, 8, 0, 0, 0, 1, 0]]), "the frame header has no dimensions"),
-            (join(&[&SOI, &[0xff, 0xc0, 0, 4, 8, 0]]), "the frame header has no dimensions"),
-            (join(&[&SOI, &frame, &scan]), "it does not end with the JPEG end marker"),
-            (join(&[&SOI, &frame, &scan, &EOI, b"\n"]), "it does not end with the JPEG end marker"),
+        let no_end = "it has no JPEG end marker behind its scan";
+        for (parts, reason) in [
+            (&[][..], "it has no bytes"),
+            (&[b"\x89PNG".as_slice()], "it does not begin with the JPEG start marker"),
+            (&[&SOI, &[0xfe]], "it ends before the first scan"),
+            (&[&SOI, &SOI], "a second start marker comes before the end"),
+            (&[&SOI, &EOI], "it ends before the first scan"),
+            (&[&SOI, &[0xff, 0xe0, 0, 1]], "a segment is shorter than its own length field"),
+            (&[&SOI, &SCAN, &EOI], "no frame header comes before the first scan"),
+            (&[&SOI, &[0xff, 0xc0, 0, 8, 8, 0, 0, 0, 1, 0]], "the frame header has no dimensions"),
+            (&[&SOI, &[0xff, 0xc0, 0, 4, 8, 0]], "the frame header has no dimensions"),
+            (&[&SOI, &[0xff, 0xc1, 0, 8, 12, 0, 1, 0, 1, 0]], "it does not have 8 bits a sample"),
+            (&[&SOI, &FRAME, &EOI], "it ends before the first scan"),
+            (&[&SOI, &FRAME, &SCAN], no_end),
+            (&[&SOI, &FRAME, &SCAN, b"\x12\xff"], no_end),
+            (&[&SOI, &FRAME, &SCAN, b"\xff\x00\xd9"], no_end),
+            // The end marker of a thumbnail, in a segment before the scan and behind one.
+            (&[&SOI, b"\xff\xef\0\x06x\xff\xd9x", &FRAME, &SCAN], no_end),
+            (&[&SOI, &FRAME, &SCAN, b"\xff\xef\0\x06x\xff\xd9x"], no_end),
+            (&[&SOI, &FRAME, &SCAN, &SOI, &FRAME, &SCAN, &EOI], "a second start marker comes before the end"),
         ] {
-            assert_eq!(walk(&bytes, 1), Err(reason), "{bytes:02x?}");
+            assert_eq!(walk(&parts.concat(), 1), Err(reason), "{parts:02x?}");
+            assert_eq!(walk(&parts.concat(), 64), Err(reason), "{parts:02x?}");
         }
-        assert_eq!(walk(&join(&[&SOI, &[0xff, 0xff], &frame[1..], &scan, &EOI]), 1), Ok(()), "filling is allowed");
+    }
+
+    #[test]
+    fn what_decoders_pass_over_is_passed_over() {
+        for (parts, what) in [
+            (&[&SOI[..], &[0xff, 0xff], &FRAME[1..], &SCAN, &EOI][..], "filling before a marker"),
+            (&[&SOI, b"\x00\x12", &FRAME, &SCAN, &EOI], "stray bytes behind the start marker"),
+            (&[&SOI, &FRAME, b"\x12\xff\x00\xff\x01\xff\xd0", &SCAN, &EOI], "stray bytes and markers between segments"),
+            (&[&SOI, &FRAME, &SCAN, b"\x12\xff\x00\xff\xd3\x34", &EOI], "stuffing and a restart in the scan"),
+            (
+                &[&SOI, &FRAME, &SCAN, b"\x12\xff\xc4\0\x02", &SCAN, b"\x34", &EOI],
+                "two scans, as progressive files have",
+            ),
+            (&[&SOI, &FRAME, &SCAN, &EOI, b"\0"], "one byte behind the end"),
+            (&[&SOI, &FRAME, &SCAN, &EOI, b"\0\0SEFH\xff\xd8\xffSEFT"], "a maker's trailer"),
+            (&[&SOI, &FRAME, &SCAN, &EOI, &SOI, &FRAME, &SCAN], "half a second picture behind the first"),
+        ] {
+            for chunk in [1, 3, 64] {
+                assert_eq!(walk(&parts.concat(), chunk), Ok(()), "{what}, in chunks of {chunk}");
+            }
+        }
     }
 }

@@ -2,18 +2,20 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
+};
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use serde::Serialize;
-use time::OffsetDateTime;
 use tokio::time::{Instant, Sleep};
 
 use super::books::Ticket;
-use super::config::RetryAfterForm;
+use super::encoding::{self, Encoding};
+use super::session::Busy;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -32,11 +34,19 @@ const NOT_VERDICTS: [&str; 8] = [
     r#"[{"spoof_detected":false,"accuracy":0.98}]"#,
 ];
 
-/// A response body. It keeps the request's ticket until it has been handed over or given up.
+/// Where a redirect leads: nowhere.
+const ELSEWHERE: &str = "/moved";
+
+/// The first of the headers that are too many, and their number. Common parsers stop at a hundred.
+const FILLING: &str = "x-filling-";
+const MANY: usize = 150;
+
+/// A response body. It keeps the request's ticket, and its connection busy, until it has been handed over or given up.
 pub(super) struct Reply {
     rest: Bytes,
     manner: Manner,
     _ticket: Option<Ticket>,
+    _busy: Option<Busy>,
 }
 
 enum Manner {
@@ -72,6 +82,16 @@ pub(super) fn message(status: StatusCode, message: &str) -> Response<Reply> {
         message: &'a str,
     }
     json(status, &Message { message })
+}
+
+/// An injected status.
+pub(super) fn injected(status: StatusCode) -> Response<Reply> {
+    let reason = status.canonical_reason().unwrap_or("error");
+    let mut response = message(status, &format!("{} (injected)", reason.to_ascii_lowercase()));
+    if status.is_redirection() {
+        response.headers_mut().insert(LOCATION, HeaderValue::from_static(ELSEWHERE));
+    }
+    response
 }
 
 pub(super) fn method_not_allowed(allowed: &'static str) -> Response<Reply> {
@@ -113,25 +133,39 @@ pub(super) fn truncate(mut response: Response<Reply>) -> Response<Reply> {
     })
 }
 
-pub(super) fn with_retry_after(
-    mut response: Response<Reply>,
-    after: Duration,
-    form: RetryAfterForm,
-    now: SystemTime,
-) -> Response<Reply> {
-    let value = match form {
-        RetryAfterForm::Seconds => HeaderValue::from(whole_seconds(after)),
-        RetryAfterForm::Date => {
-            let then = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_add(after);
-            // A date has whole seconds; rounding down would invite the client back too early.
-            let then = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(whole_seconds(then))).unwrap_or(now);
-            let Ok(value) = HeaderValue::from_str(&http_date(then.into())) else {
-                return response;
-            };
-            value
+/// Encodes what `response` says, or puts a byte order mark before it, or both.
+pub(super) fn encoded(mut response: Response<Reply>, encoding: Option<Encoding>, mark: bool) -> Response<Reply> {
+    if let Some(encoding) = encoding {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+    }
+    response.map(|reply| Reply { rest: encoding::encode(&reply.rest, encoding, mark).into(), ..reply })
+}
+
+/// Adds more headers than most clients take.
+pub(super) fn with_many_headers(mut response: Response<Reply>) -> Response<Reply> {
+    for number in 0..MANY {
+        if let Ok(name) = HeaderName::try_from(format!("{FILLING}{number}")) {
+            response.headers_mut().insert(name, HeaderValue::from_static("x"));
         }
-    };
-    response.headers_mut().insert(RETRY_AFTER, value);
+    }
+    response
+}
+
+/// The connection ends with this answer. Only for HTTP/1.1, which has such a header.
+pub(super) fn closing(mut response: Response<Reply>) -> Response<Reply> {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Announces how long the connection is kept without a request, unless it ends with this answer.
+pub(super) fn kept_alive(mut response: Response<Reply>, timeout: Option<Duration>) -> Response<Reply> {
+    let headers = response.headers_mut();
+    if let Some(timeout) = timeout.filter(|_| !headers.contains_key(CONNECTION))
+        && let Ok(value) = HeaderValue::try_from(format!("timeout={}", timeout.as_secs()))
+    {
+        headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
+        headers.insert(HeaderName::from_static("keep-alive"), value);
+    }
     response
 }
 
@@ -146,29 +180,14 @@ pub(super) fn with_ticket(response: Response<Reply>, ticket: Ticket) -> Response
     response.map(|reply| Reply { _ticket: Some(ticket), ..reply })
 }
 
+pub(super) fn with_busy(response: Response<Reply>, busy: Busy) -> Response<Reply> {
+    response.map(|reply| Reply { _busy: Some(busy), ..reply })
+}
+
 fn bare(status: StatusCode, rest: Bytes) -> Response<Reply> {
-    let mut response = Response::new(Reply { rest, manner: Manner::AtOnce, _ticket: None });
+    let mut response = Response::new(Reply { rest, manner: Manner::AtOnce, _ticket: None, _busy: None });
     *response.status_mut() = status;
     response
-}
-
-fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-}
-
-/// The one form of date that HTTP/1.1 lets a server write.
-fn http_date(at: OffsetDateTime) -> String {
-    let (day, month) = (at.weekday().to_string(), at.month().to_string());
-    format!(
-        "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
-        &day[..3],
-        at.day(),
-        &month[..3],
-        at.year(),
-        at.hour(),
-        at.minute(),
-        at.second()
-    )
 }
 
 // === impl Reply ===
@@ -218,21 +237,6 @@ impl Body for Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_date_has_the_form_of_http() {
-        let at = OffsetDateTime::from_unix_timestamp(784_111_777).unwrap();
-        assert_eq!(http_date(at), "Sun, 06 Nov 1994 08:49:37 GMT");
-    }
-
-    #[test]
-    fn retry_after_is_never_too_early() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(784_111_777_400);
-        let seconds = with_retry_after(empty(), Duration::from_millis(1500), RetryAfterForm::Seconds, now);
-        assert_eq!(seconds.headers()[RETRY_AFTER], "2");
-        let date = with_retry_after(empty(), Duration::from_secs(2), RetryAfterForm::Date, now);
-        assert_eq!(date.headers()[RETRY_AFTER], "Sun, 06 Nov 1994 08:49:40 GMT");
-    }
 
     #[test]
     fn no_garbage_is_a_verdict() {

@@ -2,10 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -14,10 +13,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::call::{self, CutOff};
-use super::reply::Reply;
+use super::call;
+use super::reply::{self, Reply};
+use super::session::{CutOff, Session};
 use super::state::State;
-use super::wire::{Fuse, Wire};
+use super::wire::Wire;
 use super::{DETECT_SPOOF, admin};
 
 /// After a failed accept: time for connections to close, when file descriptors have run out.
@@ -72,23 +72,20 @@ async fn connection(stream: TcpStream, state: Arc<State>, header_timeout: Durati
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY not set");
     }
-    let fuse = Arc::new(Fuse::default());
-    let spoken = Arc::new(AtomicBool::new(false));
+    let session = Arc::new(Session::new(Arc::clone(&state)));
     let service = {
-        let (fuse, spoken) = (Arc::clone(&fuse), Arc::clone(&spoken));
-        service_fn(move |request| {
-            spoken.store(true, Ordering::Relaxed);
-            route(Arc::clone(&state), Arc::clone(&fuse), request)
-        })
+        let session = Arc::clone(&session);
+        service_fn(move |request| route(Arc::clone(&state), Arc::clone(&session), request))
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
     builder.http2().timer(TokioTimer::new());
-    let serving = builder.serve_connection(TokioIo::new(Wire::new(stream, fuse)), service);
+    let serving = builder.serve_connection(TokioIo::new(Wire::new(stream, Arc::clone(&session))), service);
     let mut serving = std::pin::pin!(serving);
 
     // The server's own header timeout begins when it knows which HTTP is spoken; a client that says nothing never gets so far.
     let mut silence = std::pin::pin!(tokio::time::sleep(header_timeout));
+    let mut idle = std::pin::pin!(session.idle());
     let mut listening = true;
     let mut open = true;
     loop {
@@ -100,10 +97,18 @@ async fn connection(stream: TcpStream, state: Arc<State>, header_timeout: Durati
                 return;
             }
             () = silence.as_mut(), if listening => {
-                if !spoken.load(Ordering::Relaxed) {
+                if !session.has_spoken() {
                     return;
                 }
                 listening = false;
+            }
+            // Over HTTP/1.1 there is nothing to say: it is closed, and a request that is on its way is answered by a reset.
+            () = idle.as_mut(), if open => {
+                if !session.speaks_http2() {
+                    return;
+                }
+                serving.as_mut().graceful_shutdown();
+                open = false;
             }
             () = stop.cancelled(), if open => {
                 serving.as_mut().graceful_shutdown();
@@ -113,12 +118,27 @@ async fn connection(stream: TcpStream, state: Arc<State>, header_timeout: Durati
     }
 }
 
-async fn route(state: Arc<State>, fuse: Arc<Fuse>, request: Request<Incoming>) -> Result<Response<Reply>, CutOff> {
-    match request.uri().path() {
-        DETECT_SPOOF => call::detect(state, fuse, request).await,
-        path if path.starts_with(admin::PREFIX) => Ok(admin::serve(&state, request).await),
+async fn route(
+    state: Arc<State>,
+    session: Arc<Session>,
+    request: Request<Incoming>,
+) -> Result<Response<Reply>, CutOff> {
+    let version = request.version();
+    let busy = session.begin(version);
+    let response = match request.uri().path() {
+        DETECT_SPOOF => call::detect(Arc::clone(&state), Arc::clone(&session), request).await?,
+        path if path.starts_with(admin::PREFIX) => admin::serve(&state, request).await,
         // The worker's own paths, so that `antispoofd health` can ask a simulator, too.
-        "/livez" | "/readyz" => Ok(admin::alive(request.method())),
-        _ => Ok(call::unknown_path(&state, request)),
+        "/livez" | "/readyz" => admin::alive(request.method()),
+        _ => call::unknown_path(&state, request),
+    };
+    let response = reply::with_busy(response, busy);
+    if version >= Version::HTTP_2 {
+        return Ok(response);
     }
+    Ok(if session.is_at_its_last() {
+        reply::closing(response)
+    } else {
+        reply::kept_alive(response, state.keep_alive())
+    })
 }

@@ -1,15 +1,21 @@
 //! What all connections share.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::Verifier;
+use super::backoff::Backoff;
 use super::books::Books;
-use super::config::{Change, Config, RetryAfterForm};
-use super::fault::{Arrival, Fault};
+use super::change::Change;
+use super::config::{Config, RefusalManner};
+use super::fault::Fault;
+use super::faults::Arrival;
 use super::rate::Bucket;
 use super::verdict::VerdictRule;
 
@@ -23,6 +29,11 @@ pub(super) struct State {
     /// Cancelled when the simulator stops: releases what would otherwise wait for ever.
     pub(super) stopping: CancellationToken,
     control: Mutex<Control>,
+    /// Copies of what is asked for at every read of a connection.
+    max_requests: AtomicU32,
+    idle_timeout: watch::Sender<Option<Duration>>,
+    /// Changes when connections that hang may go on.
+    releases: watch::Sender<u64>,
 }
 
 /// Changed as a whole under one lock, so that no request sees half of a change.
@@ -38,8 +49,7 @@ pub(super) struct Plan {
     pub(super) course: Course,
     pub(super) latency: Duration,
     pub(super) verdict: VerdictRule,
-    pub(super) retry_after: Duration,
-    pub(super) retry_after_form: RetryAfterForm,
+    pub(super) backoff: Backoff,
     pub(super) slow_interval: Duration,
     /// Chooses among the variants of a fault.
     pub(super) variant: usize,
@@ -68,6 +78,9 @@ impl State {
             max_body,
             body_idle,
             stopping: CancellationToken::new(),
+            max_requests: AtomicU32::new(control.config.max_requests),
+            idle_timeout: watch::Sender::new(control.config.idle_limit()),
+            releases: watch::Sender::new(0),
             control: Mutex::new(control),
         }
     }
@@ -97,8 +110,7 @@ impl State {
             course,
             latency: config.latency.sample(rng),
             verdict: config.verdict,
-            retry_after: config.retry_after,
-            retry_after_form: config.retry_after_form,
+            backoff: config.backoff(),
             slow_interval: config.slow_interval,
             variant: rng.usize(..),
         }
@@ -107,12 +119,53 @@ impl State {
     pub(super) fn configure(&self, change: Change, now: Instant) {
         let control = &mut *self.lock();
         let (new_auth, new_rate) = (change.auth.is_some(), change.rate_limit.is_some());
-        control.config.apply(change);
+        let release = change.faults.is_some();
+        change.apply_to(&mut control.config);
         if new_auth {
             control.verifier = Arc::new(Verifier::new(&control.config.auth));
         }
         if new_rate {
             control.bucket = Bucket::new(control.config.rate_limit, now);
+        }
+        self.max_requests.store(control.config.max_requests, Ordering::Relaxed);
+        self.idle_timeout.send_replace(control.config.idle_limit());
+        if release {
+            self.releases.send_modify(|number| *number += 1);
+        }
+    }
+
+    pub(super) fn max_requests(&self) -> u32 {
+        self.max_requests.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn idle_timeout(&self) -> watch::Receiver<Option<Duration>> {
+        self.idle_timeout.subscribe()
+    }
+
+    /// What `Keep-Alive` announces.
+    pub(super) fn keep_alive(&self) -> Option<Duration> {
+        Some(self.lock().config.keep_alive).filter(|announced| !announced.is_zero())
+    }
+
+    pub(super) fn refusal(&self) -> RefusalManner {
+        self.lock().config.refusal
+    }
+
+    /// How an answer with this status says when to come back, if it does.
+    pub(super) fn backoff_of(&self, status: StatusCode) -> Option<Backoff> {
+        let config = &self.lock().config;
+        config.retry_after_on.contains(status).then(|| config.backoff())
+    }
+
+    /// Returns when a connection that hangs may go on: after its time, when the faults are set, or when the simulator stops.
+    pub(super) async fn hang_is_over(&self) {
+        let mut releases = self.releases.subscribe();
+        let time = self.lock().config.hang_time;
+        tokio::select! {
+            // The sender is this state's.
+            _ = releases.changed() => {}
+            () = tokio::time::sleep(time) => {}
+            () = self.stopping.cancelled() => {}
         }
     }
 

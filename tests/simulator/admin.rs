@@ -76,6 +76,10 @@ async fn the_settings_change_at_run_time_as_a_whole_or_not_at_all() {
         (json!({ "verdict": "spoof", "latency": 5 }), "invalid type"),
         (json!({ "verdict": "spoof", "rate_limit": -1 }), "rate limit"),
         (json!({ "verdict": "spoof", "retry_after": "3 days" }), "more than a day"),
+        (json!({ "verdict": "spoof", "retry_after_on": "429,ok" }), "`ok`"),
+        (json!({ "verdict": "spoof", "rate_headers": "draft-5" }), "draft-5"),
+        (json!({ "verdict": "spoof", "refusal": "slam" }), "slam"),
+        (json!({ "verdict": "spoof", "max_requests": -1 }), "invalid value"),
         (json!({ "verdict": "spoof", "auth": { "type": "keys", "api_key": "k" } }), "secret"),
         (json!({ "verdict": "spoof", "auth": { "type": "open", "token": "t" } }), "token"),
     ] {
@@ -89,7 +93,8 @@ async fn the_settings_change_at_run_time_as_a_whole_or_not_at_all() {
     let change = json!({
         "auth": { "type": "keys", "api_key": API_KEY, "secret": SECRET },
         "latency": "uniform:1ms..2ms", "faults": "503=x1,hang=0.5%", "verdict": "spoof", "rate_limit": 100.0,
-        "retry_after": "2s", "retry_after_form": "date", "slow_interval": "3ms",
+        "retry_after": "2s", "retry_after_form": "date", "retry_after_on": "429,503", "rate_headers": "draft-6", "slow_interval": "3ms",
+        "refusal": "linger", "max_requests": 1000, "idle_timeout": "6s", "keep_alive": "5s", "hang_time": "1m",
     });
     let (status, after) = put_config(&sim, &change).await;
     assert_eq!(status, 200);

@@ -148,6 +148,18 @@ async fn a_wrong_body_is_400_and_a_wrong_image_422() {
 }
 
 #[tokio::test]
+async fn a_maker_s_trailer_behind_the_image_is_part_of_it() {
+    let sim = Sim::open().await;
+    let trailer = [PHOTO, b"\0\0\x01\x0aImage_UTC_Data1700000000000SEFH\0\0\0\0SEFT"].concat();
+    let two = [PHOTO, FACE].concat();
+    let stray = [&PHOTO[..2], b"\0\x12", &PHOTO[2..]].concat();
+    for image in [&trailer, &two, &stray] {
+        assert_eq!(sim.post(image).await.unwrap().status(), 200);
+        assert_eq!(sim.handle.stats().images.unwrap()[&digest(image)], ImageCount { calls: 1, billed: 1, garbled: 0 });
+    }
+}
+
+#[tokio::test]
 async fn a_body_above_the_limit_is_413_announced_or_not() {
     let limit = body(PHOTO).len() as u64;
     let sim = Sim::start(Options { max_body: limit, ..Options::new(Auth::Open) }).await;

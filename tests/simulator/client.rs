@@ -55,7 +55,8 @@ impl Sim {
         let (url, base, handle) = (simulator.url(), simulator.base_url(), simulator.handle());
         let stop = CancellationToken::new();
         let task = tokio::spawn(simulator.run(stop.clone()));
-        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("build a client");
+        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none());
+        let http = http.build().expect("build a client");
         Self { url, base, handle, stop, task, http }
     }
 
@@ -82,6 +83,12 @@ impl Sim {
         stream.set_nodelay(true).expect("set TCP_NODELAY");
         Raw { stream }
     }
+}
+
+/// A client that begins with HTTP/2.
+pub(crate) fn http2() -> reqwest::Client {
+    let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).http2_prior_knowledge();
+    http.build().expect("build a client")
 }
 
 /// Bytes on a socket.

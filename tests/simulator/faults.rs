@@ -1,9 +1,10 @@
 //! Each fault as a client sees it, and what is billed for it.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::time::{Duration, Instant, SystemTime};
 
 use antispoofd::simulator::{ImageCount, Stats};
+use flate2::read::{GzDecoder, ZlibDecoder};
 use serde_json::{Value, json};
 
 use crate::client::{PHOTO, Sim, body, digest, json_of, refusal};
@@ -19,9 +20,15 @@ fn assert_one(stats: &Stats, billed: u64, fault: &str) {
 
 #[tokio::test]
 async fn a_status_is_answered_and_not_billed() {
-    for status in [400, 401, 402, 403, 404, 406, 408, 413, 422, 429, 500, 502, 503, 599] {
+    for status in [
+        301, 302, 307, 308, 400, 401, 402, 403, 404, 405, 406, 407, 408, 410, 413, 421, 422, 426, 429, 431, 500, 502,
+        503, 599,
+    ] {
         let sim = Sim::failing(&format!("{status}=100%")).await;
-        assert_eq!(refusal(sim.post(PHOTO).await.unwrap()).await.0, status);
+        let response = sim.post(PHOTO).await.unwrap();
+        let location = response.headers().get("location").map(|value| value.to_str().unwrap());
+        assert_eq!(location, (status < 400).then_some("/moved"));
+        assert_eq!(refusal(response).await.0, status);
         let stats = sim.handle.stats();
         assert_one(&stats, 0, &status.to_string());
         assert_eq!((stats.rejected, stats.by_status), (0, [(status, 1)].into()));
@@ -97,6 +104,79 @@ async fn a_slow_answer_is_right_and_slow() {
     let least = Duration::from_millis(2) * u32::try_from(expected.to_string().len()).unwrap();
     assert!(start.elapsed() >= least, "{:?}", start.elapsed());
     assert_one(&sim.handle.stats(), 1, "slow");
+}
+
+/// The three shapes that a legal answer may have and that surprise clients: nobody asked for them.
+#[tokio::test]
+async fn an_encoded_answer_or_one_behind_a_mark_is_the_right_one() {
+    let sim = Sim::open().await;
+    let expected = sim.post(PHOTO).await.unwrap().bytes().await.unwrap().to_vec();
+    let marked = [b"\xef\xbb\xbf".as_slice(), &expected].concat();
+    for (kind, encoding, plain) in [
+        ("gzip", Some("gzip"), &expected),
+        ("deflate", Some("deflate"), &expected),
+        ("gzip-bom", Some("gzip"), &marked),
+        ("bom", None, &marked),
+    ] {
+        sim.handle.reset();
+        sim.change(json!({ "faults": format!("{kind}=x1") }));
+        let response = sim.post(PHOTO).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let said = response.headers().get("content-encoding").map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(said.as_deref(), encoding, "{kind}");
+        let length = response.content_length();
+        let sent = response.bytes().await.unwrap();
+        assert_eq!(length, Some(sent.len() as u64));
+        let mut read = Vec::new();
+        match encoding {
+            None => read.extend_from_slice(&sent),
+            Some("gzip") => drop(GzDecoder::new(&sent[..]).read_to_end(&mut read).unwrap()),
+            Some(_) => drop(ZlibDecoder::new(&sent[..]).read_to_end(&mut read).unwrap()),
+        }
+        assert_eq!(&read, plain, "{kind}");
+        assert_one(&sim.handle.stats(), 1, kind);
+    }
+}
+
+#[tokio::test]
+async fn many_headers_are_more_than_common_parsers_take() {
+    let sim = Sim::failing("many-headers=100%").await;
+    let mut raw = sim.raw().await;
+    raw.send_head(&format!("connection: close\r\ncontent-length: {}\r\n", body(PHOTO).len())).await;
+    raw.send(body(PHOTO)).await;
+    let answer = raw.read_to_end().await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.matches("\r\nx-filling-").count() == 150, "{answer}");
+    assert!(answer.contains("\r\n\r\n{\"spoof_detected\""), "{answer}");
+    assert_one(&sim.handle.stats(), 1, "many-headers");
+}
+
+#[tokio::test]
+async fn a_rate_limiter_s_headers_are_on_every_answer() {
+    let sim = Sim::failing("429=x1,503=x1").await;
+    sim.change(
+        json!({ "retry_after": "30s", "retry_after_form": "none", "rate_headers": "draft-6", "rate_limit": 0.001 }),
+    );
+    // The first call has room, the second has none.
+    for (status, left, reset) in [(429, "0", Some("30")), (429, "0", None)] {
+        let response = sim.post(PHOTO).await.unwrap();
+        assert_eq!(response.status(), status);
+        assert_eq!(response.headers()["ratelimit-remaining"], left);
+        if let Some(reset) = reset {
+            assert_eq!(response.headers()["ratelimit-reset"], reset);
+        }
+        assert!(!response.headers().contains_key("retry-after"));
+    }
+    sim.change(json!({ "rate_limit": 0, "rate_headers": "legacy", "retry_after_on": "503" }));
+    let response = sim.post(PHOTO).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["x-ratelimit-remaining"]),
+        (503, &"0".parse().unwrap())
+    );
+    let response = sim.post(PHOTO).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["x-ratelimit-remaining"]),
+        (200, &"42".parse().unwrap())
+    );
 }
 
 #[tokio::test]

@@ -5,5 +5,7 @@
 mod admin;
 mod checks;
 mod client;
+mod connections;
+mod early;
 mod faults;
 mod life;
