@@ -45,6 +45,7 @@ mod conformance;
 mod contract;
 mod delays;
 mod drain;
+mod edge;
 mod happy;
 mod harness_tests;
 mod hostile;
