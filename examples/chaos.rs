@@ -30,9 +30,12 @@ mod harness {
     pub(crate) mod own_broker;
     pub(crate) mod ports;
     pub(crate) mod process;
+    pub(crate) mod redis;
     pub(crate) mod services;
     pub(crate) mod simulator;
+    pub(crate) mod stand_in;
     pub(crate) mod store;
+    pub(crate) mod tls;
     pub(crate) mod wait;
     pub(crate) mod world;
 }

@@ -22,6 +22,7 @@ mod harness {
     pub(crate) mod services;
     pub(crate) mod simulator;
     pub(crate) mod store;
+    pub(crate) mod tls;
     pub(crate) mod wait;
     pub(crate) mod world;
 }

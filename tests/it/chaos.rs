@@ -23,12 +23,17 @@ async fn replicas_with_a_shared_ledger_lose_nothing_and_pay_once() {
         Kind::BrokerCut,
         Kind::ConnectionsClosed,
         Kind::StoreCutMidBody,
+        Kind::StoreBadNode,
         Kind::ApiResetAfter,
         Kind::ApiGarbage,
         Kind::ApiUnauthorized,
+        Kind::ApiEarlyAnswer,
+        Kind::ApiGzip,
+        Kind::ApiRefusedStream,
         Kind::RedisKill,
+        Kind::LedgerReadonly,
     ];
-    let plan = Plan { jobs: 300, replicas: 3, ledger: Backing::Redis, faults: 9, only, brief: true, seed: 7 };
+    let plan = Plan { jobs: 450, replicas: 3, ledger: Backing::Redis, faults: 14, only, brief: true, seed: 7 };
     assert_good(&plan, "chaos-redis", &["redis"]).await;
 }
 

@@ -6,5 +6,6 @@ mod link;
 mod process;
 mod services;
 mod store;
+mod tls;
 mod wait;
 mod world;

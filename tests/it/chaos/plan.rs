@@ -74,6 +74,10 @@ pub(crate) enum Kind {
     /// A `Content-Length` that is larger than the object.
     StoreAnnouncesMore,
     StoreOutage,
+    /// Every second new connection reaches a node that answers 503.
+    StoreBadNode,
+    /// A web page is where the store should be.
+    StoreNotAStore,
     ApiSlow,
     ApiResetBefore,
     ApiResetAfter,
@@ -90,10 +94,32 @@ pub(crate) enum Kind {
     ApiOutage,
     /// The link to the API freezes: requests hang half-way.
     ApiFreeze,
+    /// 503, 429 and 401 before the body is read, and the connection is closed.
+    ApiEarlyAnswer,
+    /// Verdicts that are compressed, or behind a byte order mark, or under too many headers.
+    ApiGzip,
+    /// Connections are closed as soon as they are idle.
+    ApiIdleClose,
+    /// HTTP/2 connections end after a few requests, and what comes later is forgotten.
+    ApiGoaway,
+    /// HTTP/2 streams are refused before any work.
+    ApiRefusedStream,
+    /// A connection stops, HTTP/2 by half of the dice, and others work.
+    ApiHangConnection,
+    /// 429 and 503 that say when to come back, in any of the forms.
+    ApiRetryAfter,
+    /// The endpoint has moved: the gate.
+    ApiRedirect,
     RedisRestart,
     RedisKill,
     RedisCut,
     RedisFreeze,
+    /// Redis becomes a replica that takes no writes.
+    LedgerReadonly,
+    /// Redis has no memory left.
+    LedgerOom,
+    /// The ledger's user loses a right.
+    LedgerAcl,
     /// Nothing can be written to the ledger's file.
     DiskFull,
 }
@@ -143,7 +169,13 @@ impl Plan {
     /// Whether a kind of fault can happen in this run.
     pub(crate) fn allows(&self, kind: Kind) -> bool {
         match kind {
-            Kind::RedisRestart | Kind::RedisKill | Kind::RedisCut | Kind::RedisFreeze => self.ledger == Backing::Redis,
+            Kind::RedisRestart
+            | Kind::RedisKill
+            | Kind::RedisCut
+            | Kind::RedisFreeze
+            | Kind::LedgerReadonly
+            | Kind::LedgerOom
+            | Kind::LedgerAcl => self.ledger == Backing::Redis,
             Kind::StopPastClaim => self.ledger == Backing::Redis && !self.brief,
             Kind::DiskFull => self.ledger == Backing::File,
             _ => true,
@@ -165,7 +197,7 @@ impl Plan {
 // === impl Kind ===
 
 impl Kind {
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 44] = [
         Self::Kill,
         Self::KillInOutage,
         Self::Stop,
@@ -182,6 +214,8 @@ impl Kind {
         Self::StoreTruncated,
         Self::StoreAnnouncesMore,
         Self::StoreOutage,
+        Self::StoreBadNode,
+        Self::StoreNotAStore,
         Self::ApiSlow,
         Self::ApiResetBefore,
         Self::ApiResetAfter,
@@ -192,10 +226,21 @@ impl Kind {
         Self::ApiUnauthorized,
         Self::ApiOutage,
         Self::ApiFreeze,
+        Self::ApiEarlyAnswer,
+        Self::ApiGzip,
+        Self::ApiIdleClose,
+        Self::ApiGoaway,
+        Self::ApiRefusedStream,
+        Self::ApiHangConnection,
+        Self::ApiRetryAfter,
+        Self::ApiRedirect,
         Self::RedisRestart,
         Self::RedisKill,
         Self::RedisCut,
         Self::RedisFreeze,
+        Self::LedgerReadonly,
+        Self::LedgerOom,
+        Self::LedgerAcl,
         Self::DiskFull,
     ];
 
@@ -269,7 +314,7 @@ mod tests {
     use super::*;
 
     fn plan(ledger: Backing, seed: u64) -> Plan {
-        Plan { jobs: 1000, replicas: 3, ledger, faults: 40, only: Vec::new(), brief: false, seed }
+        Plan { jobs: 1000, replicas: 3, ledger, faults: 50, only: Vec::new(), brief: false, seed }
     }
 
     #[test]
@@ -296,7 +341,7 @@ mod tests {
         let kinds: BTreeSet<_> = plan.strikes().iter().map(|strike| strike.kind).collect();
         assert_eq!(kinds, plan.only.iter().copied().collect());
         assert!(
-            plan.replay().contains("--ledger file --faults 40 --only kill,disk-full --seed 1"),
+            plan.replay().contains("--ledger file --faults 50 --only kill,disk-full --seed 1"),
             "{}",
             plan.replay()
         );

@@ -36,7 +36,11 @@ pub(crate) async fn chaos(plan: &Plan, name: &str, others: &[&'static str], tell
 async fn run(plan: &Plan, name: &str, others: &[&'static str], tell: impl Fn(&Struck)) -> Report {
     let keepsake = Keepsake::new(plan);
     let own = OwnBroker::start_with(name, others).await;
-    let world = Arc::new(World::with(name, own.services()).await);
+    let world = Arc::new(World::with_tls(name, own.services()).await);
+    if let Some(front) = &world.tls {
+        // Most vendors and all proxies speak it; the faults of HTTP/2 change it for their time.
+        front.offer_http2(false);
+    }
     world.simulator.configure(json!({ "latency": USUAL_LATENCY })).await;
     let witness = Witness::of(&world).await;
     let jobs = jobs(plan.jobs, plan.seed);

@@ -1,14 +1,18 @@
 //! How each kind of fault is done, and undone.
 
+mod ledger;
+mod store;
+mod vendor;
+
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::crew::{CLAIM_SECONDS, HEARTBEAT, Replica};
 use super::plan::{Backing, CONCURRENCY, Kind, Strike};
-use crate::harness::link::{Direction, Link};
+use crate::harness::link::Link;
 use crate::harness::own_broker::OwnBroker;
 use crate::harness::wait::{SOON, eventually};
 use crate::harness::world::World;
@@ -16,12 +20,7 @@ use crate::harness::world::World;
 /// What a good day looks like.
 pub(crate) const USUAL_LATENCY: &str = "uniform:10ms..60ms";
 
-/// Bytes of an object, or of its header, that still pass: some end before the body, some in it.
-const MOST_PASSED: u64 = 3_000;
-
 const RECONNECTS: &str = "antispoofd_amqp_reconnects_total";
-const REFUSED: &str = "antispoofd_failures_total{code=\"api_unavailable\"}";
-const IN_DOUBT: &str = "antispoofd_api_in_doubt_total";
 const LEDGER_ERRORS: &str = "antispoofd_ledger_errors_total";
 
 /// Where it all happens.
@@ -79,34 +78,38 @@ impl Scene<'_> {
             | Kind::BrokerFreezeCut
             | Kind::ConnectionsClosed
             | Kind::MemoryAlarm => self.broker(strike).await,
-            Kind::StoreCutMidBody | Kind::StoreTruncated | Kind::StoreAnnouncesMore | Kind::StoreOutage => {
-                self.store(strike).await
-            }
-            Kind::ApiSlow => self.slow().await,
-            Kind::ApiResetBefore => self.faults(&["reset-before"], 6).await,
-            Kind::ApiResetAfter => self.faults(&["reset-after"], 6).await,
-            Kind::ApiHang => self.faults(&["hang"], 3).await,
-            Kind::ApiRateLimited => self.faults(&["429"], 20).await,
-            Kind::ApiErrors => self.faults(&["500", "502", "503"], 8).await,
-            Kind::ApiGarbage => self.faults(&["garbage", "garbage-json", "empty", "truncated"], 2).await,
-            Kind::ApiUnauthorized => self.faults(&["401"], 15).await,
-            Kind::ApiOutage => {
-                let before = self.sum(REFUSED).await;
-                self.world.api_link.cut().await;
-                let met = met(async || self.sum(REFUSED).await > before).await;
-                self.world.api_link.restore().await;
-                met
-            }
-            Kind::ApiFreeze => {
-                let before = self.sum(IN_DOUBT).await;
-                self.world.api_link.freeze();
-                let met = met(async || self.sum(IN_DOUBT).await > before).await;
-                self.world.api_link.thaw();
-                met
-            }
-            Kind::RedisRestart | Kind::RedisKill | Kind::RedisCut | Kind::RedisFreeze | Kind::DiskFull => {
-                self.ledger(strike).await
-            }
+            Kind::StoreCutMidBody
+            | Kind::StoreTruncated
+            | Kind::StoreAnnouncesMore
+            | Kind::StoreOutage
+            | Kind::StoreBadNode
+            | Kind::StoreNotAStore => self.store(strike).await,
+            Kind::ApiSlow
+            | Kind::ApiResetBefore
+            | Kind::ApiResetAfter
+            | Kind::ApiHang
+            | Kind::ApiRateLimited
+            | Kind::ApiErrors
+            | Kind::ApiGarbage
+            | Kind::ApiUnauthorized
+            | Kind::ApiOutage
+            | Kind::ApiFreeze
+            | Kind::ApiEarlyAnswer
+            | Kind::ApiGzip
+            | Kind::ApiIdleClose
+            | Kind::ApiGoaway
+            | Kind::ApiRefusedStream
+            | Kind::ApiHangConnection
+            | Kind::ApiRetryAfter
+            | Kind::ApiRedirect => self.vendor(strike).await,
+            Kind::RedisRestart
+            | Kind::RedisKill
+            | Kind::RedisCut
+            | Kind::RedisFreeze
+            | Kind::DiskFull
+            | Kind::LedgerReadonly
+            | Kind::LedgerOom
+            | Kind::LedgerAcl => self.ledger(strike).await,
         };
         Struck { strike, in_hand, met, took: since.elapsed() }
     }
@@ -209,72 +212,6 @@ impl Scene<'_> {
             }
         }
     }
-
-    async fn store(&mut self, strike: Strike) -> bool {
-        let replica = &self.replicas[strike.replica];
-        let bytes = 1 + strike.dice % MOST_PASSED;
-        match strike.kind {
-            Kind::StoreCutMidBody => {
-                replica.s3.drop_after(bytes, Direction::ToDaemon);
-                burnt(&replica.s3).await
-            }
-            Kind::StoreTruncated => {
-                replica.s3.close_after(bytes, Direction::ToDaemon);
-                burnt(&replica.s3).await
-            }
-            Kind::StoreAnnouncesMore => {
-                replica.s3.swell_length();
-                met(async || !replica.s3.swells()).await
-            }
-            _ => cut_until(&replica.s3, replica, "antispoofd_failures_total{code=\"store_unavailable\"}").await,
-        }
-    }
-
-    async fn slow(&mut self) -> bool {
-        let simulator = &self.world.simulator;
-        simulator.configure(json!({ "latency": "uniform:500ms..2s" })).await;
-        let before = simulator.count("calls").await;
-        let met = met(async || simulator.count("calls").await >= before + 20).await;
-        simulator.configure(json!({ "latency": USUAL_LATENCY })).await;
-        met
-    }
-
-    /// The next calls fail: so many of each kind.
-    async fn faults(&mut self, kinds: &[&str], each: u64) -> bool {
-        let simulator = &self.world.simulator;
-        let sum = |stats: &Value| kinds.iter().map(|kind| stats["by_fault"][*kind].as_u64().unwrap_or(0)).sum::<u64>();
-        let before = sum(&simulator.stats_without_images().await);
-        let counted: Vec<_> = kinds.iter().map(|kind| format!("{kind}=x{each}")).collect();
-        simulator.configure(json!({ "faults": counted.join(","), "retry_after": "1s" })).await;
-        let wanted = before + each * kinds.len() as u64;
-        let met = met(async || sum(&simulator.stats_without_images().await) >= wanted).await;
-        simulator.configure(json!({ "faults": "" })).await;
-        met
-    }
-
-    async fn ledger(&mut self, strike: Strike) -> bool {
-        let replica = &self.replicas[strike.replica];
-        match strike.kind {
-            Kind::RedisRestart => {
-                self.own.restart_one("redis").await;
-                true
-            }
-            Kind::RedisKill => {
-                self.own.kill_one("redis").await;
-                self.own.restart_one("redis").await;
-                true
-            }
-            Kind::RedisCut => cut_until(&replica.redis, replica, LEDGER_ERRORS).await,
-            Kind::RedisFreeze => freeze_until(&replica.redis, replica, LEDGER_ERRORS).await,
-            _ => {
-                let before = replica.figure(LEDGER_ERRORS).await;
-                replica.daemon().fill_disk();
-                let full = risen_above(replica, LEDGER_ERRORS, before).await;
-                replica.daemon().free_disk();
-                full
-            }
-        }
-    }
 }
 
 /// For a fault that is one by how long it takes.
@@ -304,10 +241,6 @@ async fn freeze_until(link: &Link, replica: &Replica, series: &str) -> bool {
 
 async fn risen_above(replica: &Replica, series: &str, before: Option<f64>) -> bool {
     met(async || replica.figure(series).await > before).await
-}
-
-async fn burnt(link: &Link) -> bool {
-    met(async || !link.armed(Direction::ToDaemon)).await || !link.disarm(Direction::ToDaemon)
 }
 
 /// Whether it came to pass. That a fault meets nobody is no failure of the run: it is in the figures.

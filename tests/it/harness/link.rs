@@ -122,6 +122,17 @@ impl Link {
         self.shared.swelling.load(Ordering::SeqCst)
     }
 
+    /// From now on every `one_in`th new connection reaches `other` (`host:port`) instead of the service, as behind a balancer with another node. Those that
+    /// are open stay.
+    pub(crate) fn divert(&self, other: impl std::fmt::Display, one_in: u64) {
+        self.shared.divert(Some((other.to_string(), one_in)));
+    }
+
+    /// Takes `divert` back.
+    pub(crate) fn go_straight(&self) {
+        self.shared.divert(None);
+    }
+
     /// Connections accepted so far.
     pub(crate) fn connections(&self) -> u64 {
         self.shared.accepted.load(Ordering::SeqCst)

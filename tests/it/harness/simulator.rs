@@ -32,7 +32,7 @@ impl Simulator {
             address.map(|(_, rest)| rest.trim().to_owned()).ok_or_else(|| format!("{stdout:?}"))
         })
         .await;
-        Self { process, address, http: http::client() }
+        Self { process, address, http: http::client_without_pool() }
     }
 
     /// `host:port`, for a link in front of it.
@@ -43,6 +43,11 @@ impl Simulator {
     /// The endpoint's URL at `address`: the simulator's own, or a link's.
     pub(crate) fn endpoint_at(address: impl std::fmt::Display) -> String {
         format!("http://{address}{ENDPOINT}")
+    }
+
+    /// As `endpoint_at`, where a TLS front is.
+    pub(crate) fn secure_endpoint_at(address: impl std::fmt::Display) -> String {
+        format!("https://{address}{ENDPOINT}")
     }
 
     /// What it has seen so far: `calls`, `billed`, `rejected`, `aborted_bodies`, `in_flight`, `max_in_flight`, `images` by digest.

@@ -12,6 +12,7 @@ use super::link::Link;
 use super::services::Services;
 use super::simulator::Simulator;
 use super::store::{BUCKET, REGION, Store, Stored, VERSIONED_BUCKET};
+use super::tls::TlsFront;
 use super::wait::{EVENTUALLY, eventually};
 
 /// What the daemon signs its tokens with, and the simulator accepts. No real ones.
@@ -25,6 +26,8 @@ pub(crate) struct World {
     pub(crate) broker: Broker,
     pub(crate) store: Store,
     pub(crate) simulator: Simulator,
+    /// Before the simulator and behind its link, where the world has one.
+    pub(crate) tls: Option<TlsFront>,
     pub(crate) amqp_link: Link,
     pub(crate) s3_link: Link,
     pub(crate) api_link: Link,
@@ -45,20 +48,32 @@ impl World {
 
     /// As `new`, with these services: for a test that has one of them for itself.
     pub(crate) async fn with(test: &str, services: Services) -> Self {
+        Self::built(test, services, false).await
+    }
+
+    /// As `with`, and the daemon reaches the simulator by `https://`, over HTTP/2 where it wants to.
+    pub(crate) async fn with_tls(test: &str, services: Services) -> Self {
+        Self::built(test, services, true).await
+    }
+
+    async fn built(test: &str, services: Services, tls: bool) -> Self {
         services.assert_redis().await;
         let name = unique(test);
         let broker = Broker::new(&services, &name).await;
         let store = Store::new(&services, format!("{name}/")).await;
         let simulator = Simulator::start(&["--api-key", API_KEY, "--secret", API_SECRET]).await;
+        let tls = if tls { Some(TlsFront::to(simulator.address()).await) } else { None };
+        let vendor = tls.as_ref().map_or_else(|| simulator.address().to_owned(), |front| front.addr().to_string());
         Self {
             amqp_link: Link::to(services.amqp_address()).await,
             s3_link: Link::to(services.s3_address()).await,
-            api_link: Link::to(simulator.address()).await,
+            api_link: Link::to(vendor).await,
             redis_link: Link::to(services.redis_address()).await,
             services,
             broker,
             store,
             simulator,
+            tls,
             name,
             jobs: AtomicU64::new(0),
         }
@@ -67,14 +82,22 @@ impl World {
     /// A daemon that reaches this world through its links. Retries are quick (delay queues of one and two seconds), object keys plain in
     /// the log, the ledger in memory; everything else is the program's default.
     pub(crate) fn daemon(&self) -> DaemonBuilder {
-        DaemonBuilder::default()
+        let (endpoint, authorities) = match &self.tls {
+            None => (Simulator::endpoint_at(self.api_link.addr()), None),
+            Some(front) => (Simulator::secure_endpoint_at(self.api_link.addr()), front.ca_file().to_str()),
+        };
+        let builder = match authorities {
+            None => DaemonBuilder::default(),
+            Some(file) => DaemonBuilder::default().env("SSL_CERT_FILE", file),
+        };
+        builder
             .set("amqp.url", self.services.amqp_url(&self.amqp_link.addr().to_string(), self.broker.vhost()))
             .set("s3.region", REGION)
             .set("s3.endpoint_url", format!("http://{}", self.s3_link.addr()))
             .set("s3.path_style", "true")
             .set("s3.buckets", [BUCKET, VERSIONED_BUCKET].join(","))
             .set("s3.default_bucket", BUCKET)
-            .set("api.url", Simulator::endpoint_at(self.api_link.addr()))
+            .set("api.url", endpoint)
             .set("api.api_key", API_KEY)
             .set("api.secret", API_SECRET)
             .set("retry.quick_min", "20ms")

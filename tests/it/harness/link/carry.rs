@@ -1,7 +1,7 @@
 //! What a link does with one connection.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,6 +17,7 @@ const BUFFER: usize = 16 * 1024;
 /// What a link and its connections know in common.
 pub(super) struct Shared {
     target: String,
+    detour: Mutex<Option<Detour>>,
     pub(super) mode: watch::Sender<Mode>,
     pub(super) accepted: AtomicU64,
     pub(super) open: AtomicU64,
@@ -25,10 +26,18 @@ pub(super) struct Shared {
     to_daemon: Flow,
 }
 
+/// Where some of the new connections go instead.
+struct Detour {
+    target: String,
+    one_in: u64,
+    connections: u64,
+}
+
 impl Shared {
     pub(super) fn new(target: String) -> Self {
         Self {
             target,
+            detour: Mutex::new(None),
             mode: watch::Sender::new(Mode::Open),
             accepted: AtomicU64::new(0),
             open: AtomicU64::new(0),
@@ -43,6 +52,20 @@ impl Shared {
             Direction::ToService => &self.to_service,
             Direction::ToDaemon => &self.to_daemon,
         }
+    }
+
+    pub(super) fn divert(&self, detour: Option<(String, u64)>) {
+        let detour = detour.map(|(target, one_in)| Detour { target, one_in, connections: 0 });
+        *self.detour.lock().unwrap_or_else(PoisonError::into_inner) = detour;
+    }
+
+    /// Where the next connection goes. The first after `divert` takes the detour.
+    fn next_target(&self) -> String {
+        let mut detour = self.detour.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(detour) = detour.as_mut() else { return self.target.clone() };
+        let number = detour.connections;
+        detour.connections += 1;
+        if number.is_multiple_of(detour.one_in) { detour.target.clone() } else { self.target.clone() }
     }
 
     pub(super) fn arm(&self, direction: Direction, left: u64, ending: Ending) {
@@ -137,7 +160,7 @@ pub(super) async fn carry(guard: Guard, mut client: TcpStream) {
 /// A connection to the service, once the link is not frozen. None when the service refuses.
 async fn reach(shared: &Shared) -> Option<TcpStream> {
     thawed(&mut shared.mode.subscribe()).await;
-    TcpStream::connect(&shared.target).await.ok()
+    TcpStream::connect(shared.next_target()).await.ok()
 }
 
 /// Passes bytes one way. Ok at the end of the stream, which is passed on too.
