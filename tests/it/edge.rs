@@ -5,9 +5,9 @@ mod early;
 mod http2;
 mod reach;
 
+use crate::harness::daemon::DaemonBuilder;
 use crate::harness::simulator::Simulator;
 use crate::harness::tls::TlsFront;
-use crate::harness::daemon::DaemonBuilder;
 use crate::harness::world::World;
 
 /// A daemon that calls the simulator through a TLS front which offers HTTP/2, as the vendor is called.

@@ -19,8 +19,10 @@ const CONCURRENCY: u64 = 16;
 #[tokio::test]
 async fn a_wrong_token_that_is_refused_early_closes_the_gate() {
     let world = World::new("early_401").await;
-    let wrong = json!({ "type": "keys", "api_key": "it-api-key", "secret": "another-0123456789abcdef0123456789abcdef" });
-    let right = json!({ "type": "keys", "api_key": "it-api-key", "secret": "it-secret-0123456789abcdef0123456789abcdef" });
+    let wrong =
+        json!({ "type": "keys", "api_key": "it-api-key", "secret": "another-0123456789abcdef0123456789abcdef" });
+    let right =
+        json!({ "type": "keys", "api_key": "it-api-key", "secret": "it-secret-0123456789abcdef0123456789abcdef" });
     world.simulator.configure(json!({ "auth": wrong, "refusal": "close" })).await;
     let daemon = world.daemon().set("image.digest", "off").set("api.probe_interval", "1s").start_ready().await;
     let image = world.upload("large.jpg", jpeg::of_size(LARGE, 1)).await;

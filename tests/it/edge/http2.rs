@@ -31,7 +31,8 @@ async fn a_refused_stream_is_sent_again_at_once() {
     let world = World::new("h2_refused").await;
     let front = TlsFront::to(world.simulator.address()).await;
     world.simulator.configure(json!({ "faults": "refused-stream=x8" })).await;
-    let daemon = over_tls(&world, &front).set("api.in_doubt", "park").set("retry.quick_attempts", "1").start_ready().await;
+    let daemon =
+        over_tls(&world, &front).set("api.in_doubt", "park").set("retry.quick_attempts", "1").start_ready().await;
     let batch = Batch::submitted(&world, 40).await;
     batch.verdicts(&world).await;
     batch.assert_paid_once(&world).await;
