@@ -2,9 +2,11 @@
 //!
 //! Header `{"alg":"HS256","typ":"JWT"}`, signed with the secret's bytes as they are; claims as the vendor's own server SDKs write them.
 //! It goes into `Authorization` by itself, with no `Bearer` before it.
+//!
+//! Key, secret and given token may be replaced in their files: what comes of that is used from the next call on.
 
 use crate::settings;
-use crate::settings::ApiAuth;
+use crate::settings::{ApiAuth, RotatingSecret};
 use http::header::HeaderValue;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -56,15 +58,16 @@ pub fn mint(settings: &settings::Api, now: SystemTime) -> Result<Option<Minted>,
     };
     let issued_at = now - BACKDATE;
     let expires_at = now + settings.token_ttl;
+    let api_key = api_key.now();
     let claims = Claims {
-        apikey: api_key,
+        apikey: api_key.expose_secret(),
         permissions: &settings.token_permissions,
         version: settings.token_version,
         roles: &settings.token_roles,
         iat: seconds(issued_at),
         exp: seconds(expires_at),
     };
-    let key = EncodingKey::from_secret(secret.expose_secret().as_bytes());
+    let key = EncodingKey::from_secret(secret.now().expose_secret().as_bytes());
     let token = encode(&Header::new(Algorithm::HS256), &claims, &key)?;
     Ok(Some(Minted { token: token.into(), issued_at, expires_at }))
 }
@@ -79,6 +82,8 @@ struct Current {
     header: HeaderValue,
     /// When to mint the next; never for a given token.
     renew_at: Option<SystemTime>,
+    /// Of the secrets that it was made from.
+    generation: u64,
 }
 
 impl Tokens {
@@ -89,19 +94,23 @@ impl Tokens {
     /// A token with enough life left for a call.
     pub(super) fn current(&self, now: SystemTime) -> Result<HeaderValue, TokenError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.renew_at.is_some_and(|at| now >= at) {
+        if current.renew_at.is_some_and(|at| now >= at) || current.generation != generation(&self.settings.auth) {
             *current = make(&self.settings, now)?;
         }
         Ok(current.header.clone())
     }
 
-    /// The API refused this token. True if another one is now there: minted by this call, or by somebody else's since.
+    /// The API refused this token. True if another one is now there: minted by this call, or by somebody else's since, or found in the file of a given
+    /// one. The files are read, which takes as long as the disk does.
     pub(super) fn replace(&self, refused: &HeaderValue, now: SystemTime) -> bool {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.header != *refused {
             return true;
         }
-        if current.renew_at.is_none() {
+        for secret in secrets(&self.settings.auth).into_iter().flatten() {
+            secret.reread();
+        }
+        if current.renew_at.is_none() && current.generation == generation(&self.settings.auth) {
             return false;
         }
         make(&self.settings, now).is_ok_and(|made| {
@@ -111,7 +120,20 @@ impl Tokens {
     }
 }
 
+fn secrets(auth: &ApiAuth) -> [Option<&RotatingSecret>; 2] {
+    match auth {
+        ApiAuth::Keys { api_key, secret } => [Some(api_key), Some(secret)],
+        ApiAuth::Token(token) => [Some(token), None],
+    }
+}
+
+fn generation(auth: &ApiAuth) -> u64 {
+    secrets(auth).into_iter().flatten().map(RotatingSecret::generation).sum()
+}
+
 fn make(settings: &settings::Api, now: SystemTime) -> Result<Current, TokenError> {
+    // Before the secrets: a change in between is met at the next call.
+    let generation = generation(&settings.auth);
     let (token, renew_at) = match mint(settings, now)? {
         Some(minted) => {
             // At four fifths of its life, so that short-lived tokens are not minted for every call.
@@ -119,13 +141,13 @@ fn make(settings: &settings::Api, now: SystemTime) -> Result<Current, TokenError
             (minted.token, Some(minted.expires_at - ahead))
         }
         None => match &settings.auth {
-            ApiAuth::Token(token) => (token.clone(), None),
+            ApiAuth::Token(token) => (token.now(), None),
             ApiAuth::Keys { .. } => return Err(TokenError::Header),
         },
     };
     let mut header = HeaderValue::from_str(token.expose_secret()).map_err(|_| TokenError::Header)?;
     header.set_sensitive(true);
-    Ok(Current { header, renew_at })
+    Ok(Current { header, renew_at, generation })
 }
 
 fn seconds(at: SystemTime) -> u64 {
