@@ -150,7 +150,7 @@ async fn fit(link: Link, address: String) -> Result<Link, ConnectError> {
 fn hint(error: &lapin::Error) -> &'static str {
     let text = error.to_string();
     if text.contains("ACCESS_REFUSED") || text.contains("ACCESS-REFUSED") {
-        " (check user and password in amqp.url, or in the file of amqp.url_file, which is read again before each try)"
+        " (check user and password in amqp.url)"
     } else if text.contains("NOT_ALLOWED") || text.contains("NOT-ALLOWED") {
         " (check that the vhost in amqp.url exists and that the user may use it)"
     } else {

@@ -1,7 +1,7 @@
 //! What a link does with one connection.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,7 +16,7 @@ const BUFFER: usize = 16 * 1024;
 
 /// What a link and its connections know in common.
 pub(super) struct Shared {
-    target: String,
+    pub(super) target: Mutex<String>,
     pub(super) mode: watch::Sender<Mode>,
     pub(super) accepted: AtomicU64,
     pub(super) open: AtomicU64,
@@ -28,7 +28,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(target: String) -> Self {
         Self {
-            target,
+            target: Mutex::new(target),
             mode: watch::Sender::new(Mode::Open),
             accepted: AtomicU64::new(0),
             open: AtomicU64::new(0),
@@ -137,7 +137,8 @@ pub(super) async fn carry(guard: Guard, mut client: TcpStream) {
 /// A connection to the service, once the link is not frozen. None when the service refuses.
 async fn reach(shared: &Shared) -> Option<TcpStream> {
     thawed(&mut shared.mode.subscribe()).await;
-    TcpStream::connect(&shared.target).await.ok()
+    let target = shared.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    TcpStream::connect(target).await.ok()
 }
 
 /// Passes bytes one way. Ok at the end of the stream, which is passed on too.
