@@ -153,3 +153,68 @@ fn make(settings: &settings::Api, now: SystemTime) -> Result<Current, TokenError
 fn seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Sources, load};
+    use std::fs;
+    use std::path::Path;
+
+    fn settings(files: &[(&str, &Path)]) -> settings::Api {
+        let set = |(key, path): &(&str, &Path)| (format!("api.{key}"), path.display().to_string());
+        let mut overrides: Vec<_> = files.iter().map(set).collect();
+        overrides.push(("s3.buckets".to_owned(), "kyc-uploads".to_owned()));
+        let sources = Sources { overrides, ..Sources::default() };
+        load(sources).unwrap_or_else(|problems| panic!("{problems}")).settings.api
+    }
+
+    fn sent(tokens: &Tokens, now: SystemTime) -> HeaderValue {
+        tokens.current(now).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn a_given_token_is_replaced_by_what_its_file_holds_after_a_refusal() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, now) = (folder.path().join("token"), SystemTime::now());
+        fs::write(&path, "a.b.c").expect("written");
+        let tokens = Tokens::new(&settings(&[("token_file", &path)]), now).unwrap_or_else(|error| panic!("{error}"));
+        let first = sent(&tokens, now);
+        assert!(!tokens.replace(&first, now), "there is no other");
+        fs::write(&path, "").expect("truncated");
+        assert!(!tokens.replace(&first, now), "nor is there in this moment");
+        fs::write(&path, "Bearer d.e.f").expect("written");
+        assert!(!tokens.replace(&first, now), "nor is that one");
+        fs::write(&path, "d.e.f\n").expect("written");
+        assert!(tokens.replace(&first, now));
+        assert_eq!(sent(&tokens, now), "d.e.f");
+        assert!(tokens.replace(&first, now), "who was refused with the old one tries the new one");
+        assert!(!tokens.replace(&sent(&tokens, now), now));
+    }
+
+    #[test]
+    fn tokens_are_made_from_what_key_and_secret_are_now() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (key, secret, now) = (folder.path().join("key"), folder.path().join("secret"), SystemTime::now());
+        fs::write(&key, "first-key").expect("written");
+        fs::write(&secret, "first-secret").expect("written");
+        let settings = settings(&[("api_key_file", &key), ("secret_file", &secret)]);
+        let tokens = Tokens::new(&settings, now).unwrap_or_else(|error| panic!("{error}"));
+        let first = sent(&tokens, now);
+        // Made in the same second from the same, it is the same; that it was tried again is what counts.
+        assert!(tokens.replace(&first, now));
+        assert_eq!(sent(&tokens, now), first);
+        fs::write(&secret, "second-secret").expect("written");
+        assert!(tokens.replace(&first, now));
+        let second = sent(&tokens, now);
+        assert_ne!(second, first);
+
+        // Found by whoever looks from time to time: the next call has it.
+        fs::write(&key, "second-key").expect("written");
+        let ApiAuth::Keys { api_key, .. } = &settings.auth else { panic!("key and secret") };
+        assert!(api_key.reread());
+        let third = sent(&tokens, now);
+        assert_ne!(third, second);
+        assert_eq!(sent(&tokens, now), third);
+    }
+}

@@ -39,7 +39,7 @@ async fn server(settings: &Settings, url: &RedisUrl) -> Vec<Line> {
     let warns = keeping.warning().map(|warning| Line::note(LEDGER, warning));
     let unknown = keeping.unknown().map(|what| {
         let remedy = "look at its maxmemory-policy, appendonly and save; or let its user ask, by +info and +config|get";
-        Line::note(LEDGER, format!("{what}, cannot be known: the server does not say")).help(remedy)
+        Line::note(LEDGER, format!("cannot know {what}: it does not say")).help(remedy)
     });
     [takes].into_iter().chain(warns).chain(unknown).collect()
 }

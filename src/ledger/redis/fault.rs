@@ -1,6 +1,6 @@
 //! What a server refuses a step with, and what to do about it. One place for the log, the gate and `check --connect`.
 
-use redis::RedisError;
+use redis::{ErrorKind, RedisError};
 use std::fmt;
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ impl Fault {
         };
         let lost = error.is_io_error() || error.is_connection_dropped() || error.is_unrecoverable_error();
         let known = SIGNS.iter().find(|(sign, _)| holds(&said, sign)).map(|(_, kind)| *kind);
-        let kind = known.unwrap_or(if lost { Kind::Away } else { Kind::Other });
+        let kind = known.unwrap_or(if lost || error.kind() == ErrorKind::Parse { Kind::Away } else { Kind::Other });
         // After a failover, what an address leads to may be known to a new connection only.
         let moved = matches!(
             kind,
@@ -155,7 +155,9 @@ impl Fault {
             Kind::Certificate => {
                 "name its certificate authority by SSL_CERT_FILE, and the server by the name that its certificate has"
             }
-            Kind::Away => "is the server up, and are host and port of ledger.url right? TLS needs rediss://",
+            Kind::Away => {
+                "is the server up, and are host and port of ledger.url right? TLS needs rediss://, and no TLS redis://"
+            }
             Kind::Other => "see the server's log, and docs/ledger.md",
         }
     }
@@ -205,8 +207,10 @@ fn holds(said: &str, sign: &str) -> bool {
 }
 
 /// Without the place in our own script, which tells an operator nothing: `… script: <digest>, on @user_script:5.` from 7.0 on, before that
-/// `ERR Error running script (call to f_<digest>): @user_script:5: @user_script: 5: -…`.
+/// `ERR Error running script (call to f_<digest>): @user_script:5: @user_script: 5: -…`. And without what a server repeats of a command that it does not
+/// know, since that may be a password.
 fn bare(said: &str) -> &str {
+    let said = said.split_once(", with args beginning with").map_or(said, |(said, _)| said);
     let said = match said.rsplit_once(" script: ") {
         Some((said, place)) if place.contains("@user_script:") => said,
         _ => said,
@@ -219,7 +223,7 @@ fn bare(said: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use redis::{ErrorKind, ServerErrorKind};
+    use redis::ServerErrorKind;
 
     /// As the client makes it from a line of the server.
     fn fault(line: &str) -> Fault {
@@ -260,6 +264,7 @@ mod tests {
                 Kind::Login,
             ),
             ("ERR unknown command `EVALSHA`, with args beginning with: `a`, ", Kind::NoScripts),
+            ("ERR unknown command 'AUTH', with args beginning with: 'user' 'f_b45' ", Kind::NoScripts),
             ("ERR DB index is out of range", Kind::NoDatabase),
             ("OOM command not allowed when used memory > 'maxmemory'. script: b45, on @user_script:1.", Kind::Full),
             (&format!("{SCRIPT}-OOM command not allowed when used memory > 'maxmemory'."), Kind::Full),
