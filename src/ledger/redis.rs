@@ -120,7 +120,7 @@ impl Redis {
     /// Asks the server for a sign of life, and how well it keeps records.
     pub async fn look(&self) -> Result<Keeping, LedgerError> {
         let _: String = self.ask(&self.scripts.ping.prepare_invoke()).await?;
-        Keeping::of(&self.link).await.map_err(|fault| self.error(&fault))
+        Ok(Keeping::of(&self.link).await)
     }
 
     /// Claims a job that there is not, claims it again, begins its call and takes all of that back: every command that a job needs.
@@ -134,13 +134,14 @@ impl Redis {
         let mut begin = self.scripts.begin.key(&job);
         begin.arg(&token).arg(self.claim_ms).arg(self.ttl_ms).arg(0);
         let mut intent = self.scripts.intent.key(&job);
-        intent.arg(&token).arg(self.claim_ms).arg(self.ttl_ms);
+        // Where it cannot be taken back, it goes soon.
+        intent.arg(&token).arg(self.claim_ms).arg(self.claim_ms);
         for _ in 0..2 {
             let _: Vec<u8> = self.link.ask(&begin).await.map_err(refused)?;
         }
         let _: i64 = self.link.ask(&intent).await.map_err(refused)?;
         self.say(&Step::Release { job, token, paid: false }).await.map_err(refused)?;
-        Keeping::of(&self.link).await.map_err(refused)
+        Ok(Keeping::of(&self.link).await)
     }
 
     async fn ask<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, LedgerError> {

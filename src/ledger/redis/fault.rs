@@ -185,11 +185,6 @@ impl Fault {
             | Kind::Certificate => false,
         }
     }
-
-    /// A command that only tells about the server may not be used, or is not there.
-    pub(super) fn forbids(&self) -> bool {
-        matches!(self.kind, Kind::Rights | Kind::NoScripts)
-    }
 }
 
 impl fmt::Display for Fault {

@@ -1,6 +1,5 @@
 //! Whether a server keeps what it is told: one that evicts, or that forgets at its next start, has jobs paid for again without a word.
 
-use super::fault::Fault;
 use super::link::Link;
 use redis::Cmd;
 use std::collections::BTreeMap;
@@ -50,10 +49,10 @@ impl Keeping {
         }
     }
 
-    /// `INFO` and `CONFIG GET` may be forbidden, or not there: what then cannot be known is no error.
-    pub(super) async fn of(link: &Link) -> Result<Self, Fault> {
+    /// `INFO` and `CONFIG GET` may be forbidden, not there, or end the connection (to a proxy): what then cannot be known is no error.
+    pub(super) async fn of(link: &Link) -> Self {
         let mut told = Told::default();
-        told.add(allowed(link.query::<String>(&redis::cmd("INFO")).await)?.as_deref().map(info));
+        told.add(link.query::<String>(&redis::cmd("INFO")).await.ok().as_deref().map(info));
         // Of snapshots INFO says only when they are made, not that they never are.
         let missing: &[&str] = if told.0.is_empty() {
             &["maxmemory", "maxmemory-policy", "appendonly", "save"]
@@ -63,10 +62,10 @@ impl Keeping {
             &[]
         };
         for name in missing {
-            let Some(pair) = allowed(link.query::<Vec<String>>(&get(name)).await)? else { break };
+            let Ok(pair) = link.query::<Vec<String>>(&get(name)).await else { break };
             told.add(Some(pair.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()));
         }
-        Ok(told.keeping())
+        told.keeping()
     }
 }
 
@@ -118,14 +117,6 @@ fn get(name: &str) -> Cmd {
     let mut command = redis::cmd("CONFIG");
     command.arg("GET").arg(name);
     command
-}
-
-fn allowed<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(fault) if fault.forbids() => Ok(None),
-        Err(fault) => Err(fault),
-    }
 }
 
 #[cfg(test)]

@@ -121,6 +121,7 @@ async fn a_server_that_evicts_or_forgets_is_told_of_by_whom_it_tells() {
 
     let sound = keeping(&own.url).await;
     assert_eq!((sound.warning(), sound.unknown()), (None, None), "append-only, and without a limit");
+    assert_eq!(own.send::<i64>(&["DBSIZE"]).await, 0, "it leaves nothing behind");
     let silent = keeping(&url).await;
     assert_eq!(silent.warning(), None);
     assert!(silent.unknown().is_some_and(|what| what.contains("evicts") && what.contains("restarted")), "{silent:?}");
