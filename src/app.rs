@@ -10,7 +10,7 @@ use crate::pipeline::{Ambient, Books, OnLedgerError, Pipeline, Reuse, Rules};
 use crate::s3::{Store, StoreError};
 use crate::settings::{
     ApiAuth, DigestKind, InDoubtPolicy, LedgerBackend, LedgerErrorPolicy, LedgerReuse, ObjectKeys, OrientationPolicy,
-    Settings,
+    Settings, follow,
 };
 use crate::telemetry::{Journal, KeyNames, Metrics};
 use crate::worker::{self, Drained};
@@ -129,10 +129,19 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
 
     let asking = pipeline.clone();
     tokio::spawn(async move {
-        if let Err(error) = asking.books.ledger().ping().await {
-            tracing::error!(%error, "{error}: check ledger.url and the server; until it answers, nothing is paid for or jobs are judged without, as ledger.on_error says");
+        match asking.books.ledger().look().await {
+            Ok(keeping) => {
+                if let Some(warning) = keeping.warning() {
+                    tracing::warn!("{warning}");
+                }
+            }
+            Err(error) => tracing::error!(
+                %error,
+                "{error}; until it answers, nothing is paid for or jobs are judged without, as ledger.on_error says"
+            ),
         }
     });
+    let secrets = tokio::spawn(follow(settings.rotating()));
     if let Ok(local) = listener.local_addr() {
         info!(admin.address = %local, "antispoofd {} started, admin port at {local}", env!("CARGO_PKG_VERSION"));
     }
@@ -147,6 +156,7 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
     stop.closing().cancel();
     let ended = supervisor.await;
     signals.abort();
+    secrets.abort();
     admin.abort();
     // Without it nothing is consumed, and the worker takes that for the end: nobody asked for it.
     match ended {
@@ -222,7 +232,7 @@ pub async fn open_ledger(settings: &Settings) -> Result<AnyLedger, StartError> {
                 claim_life: settings.api.timeout.max(settings.s3.timeout + settings.s3.read_timeout) + CLAIM_MARGIN,
                 patience: ledger.timeout,
             };
-            AnyLedger::Redis(Box::new(Redis::new(&options, clock)?))
+            AnyLedger::Redis(Box::new(Redis::new(&options, clock)?.following(url.clone())))
         }
     })
 }
@@ -241,7 +251,9 @@ fn key_names(settings: &Settings) -> KeyNames {
         return KeyNames::Plain;
     }
     let secret = match (&settings.log.hash_key, &settings.api.auth) {
-        (Some(secret), _) | (None, ApiAuth::Keys { secret, .. } | ApiAuth::Token(secret)) => secret,
+        (Some(secret), _) => secret.clone(),
+        // As it is at the start, for the life of the process: the hashes stay the same when it is replaced.
+        (None, ApiAuth::Keys { secret, .. } | ApiAuth::Token(secret)) => secret.now(),
     };
     let key = blake3::derive_key("antispoofd 2026 object keys in log lines", secret.expose_secret().as_bytes());
     KeyNames::Hashed(Box::new(key))

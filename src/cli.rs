@@ -48,7 +48,7 @@ enum Command {
     /// Run the worker
     #[command(
         long_about = "Run the worker\n\nTakes jobs from the broker until SIGTERM, SIGINT or SIGQUIT, then finishes what was sent and ends. \
-                      A second one ends it at once. SIGHUP changes nothing: settings are read at the start only."
+                      A second one ends it at once. SIGHUP changes nothing: settings are read at the start only, the files of secrets when they change."
     )]
     Run,
     Check(check::CheckArgs),

@@ -13,7 +13,7 @@ mod conformance;
 pub use clock::Clock;
 pub use file::{File, OpenError};
 pub use memory::Memory;
-pub use redis::{Redis, RedisOptions, UrlError};
+pub use redis::{Keeping, Redis, RedisOptions, Refused, UrlError};
 
 use antispoof_core::event::Conclusion;
 use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
@@ -43,11 +43,19 @@ macro_rules! backend {
 }
 
 impl AnyLedger {
-    /// Asks for a sign of life, so that a wrong address or password is said at the start and not at the first job.
-    pub async fn ping(&self) -> Result<(), LedgerError> {
+    /// Asks for a sign of life, so that a wrong address or password is said at the start and not at the first job; and how well records are kept.
+    pub async fn look(&self) -> Result<Keeping, LedgerError> {
         match self {
-            Self::Redis(redis) => redis.ping().await,
-            Self::Nothing | Self::Memory(_) | Self::File(_) => Ok(()),
+            Self::Redis(redis) => redis.look().await,
+            Self::Nothing | Self::Memory(_) | Self::File(_) => Ok(Keeping::default()),
+        }
+    }
+
+    /// Tries the steps of a job, which leaves nothing behind, and asks how well records are kept.
+    pub async fn try_out(&self) -> Result<Keeping, Refused> {
+        match self {
+            Self::Redis(redis) => redis.try_out().await,
+            Self::Nothing | Self::Memory(_) | Self::File(_) => Ok(Keeping::default()),
         }
     }
 

@@ -92,7 +92,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.quit.recv() => return "SIGQUIT",
                 _ = self.hang_up.recv() => {
-                    info!(signal = "SIGHUP", "SIGHUP: goes on; settings are read at the start only");
+                    info!(signal = "SIGHUP", "SIGHUP: goes on; settings are read at the start only, the files of secrets whenever they change");
                 }
             }
         }

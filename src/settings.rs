@@ -26,6 +26,7 @@ mod problem;
 mod reader;
 mod reference;
 mod retry;
+mod rotating;
 mod rows;
 mod s3;
 mod schema;
@@ -51,6 +52,7 @@ pub use origin::Origin;
 pub use problem::{Problem, Problems};
 pub use reference::reference;
 pub use retry::{Delay, Retry};
+pub use rotating::{RotatingSecret, follow};
 pub use rows::Row;
 pub use s3::S3;
 pub use schema::schema;
@@ -189,6 +191,20 @@ impl Settings {
         };
         fit::check(&settings, r);
         settings
+    }
+
+    /// The secrets that were read from files which can be read again.
+    pub fn rotating(&self) -> Vec<RotatingSecret> {
+        let ledger = match &self.ledger.backend {
+            LedgerBackend::Redis(url) => Some(url.secret()),
+            LedgerBackend::None | LedgerBackend::Memory | LedgerBackend::File(_) => None,
+        };
+        let api = match &self.api.auth {
+            ApiAuth::Keys { api_key, secret } => vec![api_key, secret],
+            ApiAuth::Token(token) => vec![token],
+        };
+        let all = [self.amqp.url.secret()].into_iter().chain(ledger).chain(api);
+        all.filter(|secret| secret.path().is_some()).cloned().collect()
     }
 }
 

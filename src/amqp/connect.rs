@@ -103,7 +103,7 @@ impl ConnectError {
 /// Opens a connection within `amqp.connect_timeout`. Never recovers by itself: lapin's recovery leaves consumers waiting for ever
 /// after a refused replay, so the supervisor builds everything anew instead.
 pub async fn connect(settings: &settings::Amqp, worker: &str, role: Role) -> Result<Link, ConnectError> {
-    let mut uri: AMQPUri = settings.url.expose().parse().map_err(ConnectError::Url)?;
+    let mut uri: AMQPUri = settings.url.current().expose().parse().map_err(ConnectError::Url)?;
     let address = format!("{}:{}", uri.authority.host, uri.authority.port);
     // With no word of ours, a broker that sets no limit either would have lapin take buffers for the largest frames there can be.
     uri.query.frame_max.get_or_insert(FRAME_MAX);

@@ -125,6 +125,9 @@ async fn build(shared: &Shared) -> Result<Parts, BuildError> {
     // Creating quorum queues on a loaded cluster takes its time; hanging for ever is not one of the choices.
     let limit = shared.settings.connect_timeout * 3;
     let building = async {
+        // A password that was changed is in the file before the broker refuses the old one, or soon after. The disk may hang; the limit then ends this.
+        let url = shared.settings.url.secret().clone();
+        tokio::task::spawn_blocking(move || url.reread()).await.ok();
         let (consume, publish) = future::try_join(
             connect(&shared.settings, &shared.worker, Role::Consume),
             connect(&shared.settings, &shared.worker, Role::Publish),

@@ -55,7 +55,7 @@ async fn probe(loaded: &Loaded, management: Option<&str>) -> Vec<Line> {
         api::probe(&settings.api)
     );
     let token = token::probe(loaded);
-    [broker, store, vec![ledger, token, api]].concat()
+    [broker, store, ledger, vec![token, api]].concat()
 }
 
 /// Where the settings came from: `a.toml, b.toml, 3 variables; else the defaults`.

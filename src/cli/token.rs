@@ -23,7 +23,7 @@ pub(super) fn run(_: &TokenArgs, settings: &Api) -> Result<Exit, Problem> {
     let now = SystemTime::now();
     let (origin, token) = match (api::mint(settings, now).map_err(Problem::failed)?, &settings.auth) {
         (Some(minted), _) => ("minted from api.api_key and api.secret", minted.token),
-        (None, ApiAuth::Token(token)) => ("ready-made, from api.token", token.clone()),
+        (None, ApiAuth::Token(token)) => ("ready-made, from api.token", token.now()),
         (None, ApiAuth::Keys { .. }) => {
             return Err(Problem::failed(anyhow::anyhow!("mint a token from key and secret")));
         }

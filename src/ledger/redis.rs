@@ -1,16 +1,22 @@
 //! A ledger in Redis or Valkey, shared by all workers. A step is one script, and so one round trip and no race.
 
+mod fault;
+mod keeping;
 mod link;
 mod scripts;
 
+pub use keeping::Keeping;
 pub use link::UrlError;
 
 use super::claims::Claims;
 use super::clock::Clock;
 use super::record::{Record, write_end};
+use crate::settings::RedisUrl;
 use antispoof_core::event::Conclusion;
 use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
+use fault::Fault;
 use link::Link;
+use redis::{FromRedisValue, ScriptInvocation};
 use scripts::Scripts;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,6 +66,17 @@ pub struct Redis {
     owed: Mutex<VecDeque<Step>>,
 }
 
+/// Why a server does not take the steps of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Which server, and what is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: &'static str,
+    /// It may pass by itself.
+    pub passes: bool,
+}
+
 /// A step that can be told later.
 #[derive(Debug)]
 enum Step {
@@ -94,9 +111,45 @@ impl Redis {
         })
     }
 
-    /// Asks the server for a sign of life.
-    pub async fn ping(&self) -> Result<(), LedgerError> {
-        self.link.ask(&self.scripts.ping.prepare_invoke()).await.map(|_: String| ())
+    /// Follows the file of this URL: before each connection it is read again, and one that changes is used from the next step on.
+    #[must_use]
+    pub fn following(self, url: RedisUrl) -> Self {
+        Self { link: self.link.following(url), ..self }
+    }
+
+    /// Asks the server for a sign of life, and how well it keeps records.
+    pub async fn look(&self) -> Result<Keeping, LedgerError> {
+        let _: String = self.ask(&self.scripts.ping.prepare_invoke()).await?;
+        Ok(Keeping::of(&self.link).await)
+    }
+
+    /// Claims a job that there is not, claims it again, begins its call and takes all of that back: every command that a job needs.
+    pub async fn try_out(&self) -> Result<Keeping, Refused> {
+        let refused = |fault: Fault| Refused {
+            what: format!("the ledger at {}: {}", self.link.server(), fault.cause()),
+            remedy: fault.remedy(),
+            passes: fault.passes(),
+        };
+        let (job, token) = (self.job(&format!("check-{:032x}", fastrand::u128(..))), self.token());
+        let mut begin = self.scripts.begin.key(&job);
+        begin.arg(&token).arg(self.claim_ms).arg(self.ttl_ms).arg(0);
+        let mut intent = self.scripts.intent.key(&job);
+        // Where it cannot be taken back, it goes soon.
+        intent.arg(&token).arg(self.claim_ms).arg(self.claim_ms);
+        for _ in 0..2 {
+            let _: Vec<u8> = self.link.ask(&begin).await.map_err(refused)?;
+        }
+        let _: i64 = self.link.ask(&intent).await.map_err(refused)?;
+        self.say(&Step::Release { job, token, paid: false }).await.map_err(refused)?;
+        Ok(Keeping::of(&self.link).await)
+    }
+
+    async fn ask<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, LedgerError> {
+        self.link.ask(script).await.map_err(|fault| self.error(&fault))
+    }
+
+    fn error(&self, fault: &Fault) -> LedgerError {
+        LedgerError(format!("the ledger at {}: {fault}", self.link.server()))
     }
 
     async fn begun(&self, key: &str) -> Result<Known, LedgerError> {
@@ -133,7 +186,7 @@ impl Redis {
     async fn ask_for(&self, key: &str, token: &str, whatever: bool) -> Result<Vec<u8>, LedgerError> {
         let mut script = self.scripts.begin.key(self.job(key));
         script.arg(token).arg(self.claim_ms).arg(self.ttl_ms).arg(i32::from(whatever));
-        self.link.ask(&script).await
+        self.ask(&script).await
     }
 
     /// Another for each claim, so that a step that is sent again finds its own claim and no other does.
@@ -161,10 +214,10 @@ impl Redis {
             }
             owed.push_back(step);
         }
-        answer
+        answer.map_err(|fault| self.error(&fault))
     }
 
-    async fn say(&self, step: &Step) -> Result<Vec<u8>, LedgerError> {
+    async fn say(&self, step: &Step) -> Result<Vec<u8>, Fault> {
         let script = match step {
             Step::Conclude { job, object, record, token, over, force } => {
                 let mut script = self.scripts.conclude.key(job);
@@ -187,9 +240,9 @@ impl Redis {
     async fn settle(&self) -> Result<(), LedgerError> {
         loop {
             let Some(step) = self.owed().pop_front() else { return Ok(()) };
-            if let Err(error) = self.say(&step).await {
+            if let Err(fault) = self.say(&step).await {
                 self.owed().push_front(step);
-                return Err(error);
+                return Err(self.error(&fault));
             }
         }
     }
@@ -245,7 +298,7 @@ impl Ledger for Redis {
         let token = self.claims.of(key).map_or_else(|| self.token(), |claim| claim.token);
         let mut script = self.scripts.intent.key(self.job(key));
         script.arg(&token).arg(self.claim_ms).arg(self.ttl_ms);
-        let recorded: i64 = self.link.ask(&script).await?;
+        let recorded: i64 = self.ask(&script).await?;
         if recorded == 0 {
             return Ok(Intent::ClaimLost);
         }
@@ -271,7 +324,7 @@ impl Ledger for Redis {
     async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
         let mut script = self.scripts.announced.key(self.job(key));
         script.arg(i32::from(keep));
-        self.link.ask(&script).await.map(|_: i64| ())
+        self.ask(&script).await.map(|_: i64| ())
     }
 
     async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
@@ -284,7 +337,7 @@ impl Ledger for Redis {
 
     async fn recall(&self, object: &str) -> Result<Option<Conclusion>, LedgerError> {
         let script = self.scripts.recall.key(self.object(object));
-        let answer: Option<Vec<u8>> = self.link.ask(&script).await?;
+        let answer: Option<Vec<u8>> = self.ask(&script).await?;
         // What cannot be read is no verdict.
         Ok(match answer.as_deref().map(Record::read) {
             Some(Ok(Record::Ended { end, .. })) if end.is_verdict() => Some(*end),

@@ -87,7 +87,7 @@ impl Amqp {
 
 fn url(r: &mut Reader<'_>) -> AmqpUrl {
     match r.secret("amqp.url", None) {
-        Some(found) => match AmqpUrl::parse(&found.text) {
+        Some(found) => match AmqpUrl::of(&found) {
             Ok(url) => return url,
             Err(wrong) => r.blame(&found, wrong),
         },

@@ -5,10 +5,9 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use secrecy::SecretString;
-
 use super::Needs;
 use super::reader::{Found, Reader, Wrong, quoted};
+use super::rotating::RotatingSecret;
 use super::urls::{http_url, is_loopback};
 
 /// The paid endpoint: where it is, who we are there, how often and how long it may be called.
@@ -55,12 +54,12 @@ pub enum ApiAuth {
     /// Tokens are minted from the project's key and secret.
     Keys {
         /// The project's public key, as the claim `apikey`. Not empty.
-        api_key: String,
+        api_key: RotatingSecret,
         /// Signs the tokens. Not empty.
-        secret: SecretString,
+        secret: RotatingSecret,
     },
     /// A ready-made token: printable ASCII without spaces. Empty only under [`Needs::Client`].
-    Token(SecretString),
+    Token(RotatingSecret),
 }
 
 /// What to do with a job whose call was sent whole and not answered.
@@ -156,7 +155,7 @@ fn status_code(status: u16, text: &str) -> Result<String, Wrong> {
 impl ApiAuth {
     fn read(r: &mut Reader<'_>, needs: Needs) -> Self {
         if needs == Needs::Client {
-            return Self::Token(SecretString::from(""));
+            return Self::Token(RotatingSecret::fixed(""));
         }
         let token = credential(r, "api.token", None);
         // A token makes the vendor's own variables mean nothing: they may be there for another program.
@@ -174,10 +173,13 @@ impl ApiAuth {
                         "put the project's key and secret in api.api_key and api.secret instead, or correct the token",
                     );
                 }
-                return Self::Token(SecretString::from(token.text));
+                return Self::Token(RotatingSecret::found(&token, form));
             }
             (None, Some(key), Some(secret)) => {
-                return Self::Keys { api_key: key.text, secret: SecretString::from(secret.text) };
+                return Self::Keys {
+                    api_key: RotatingSecret::found(&key, form),
+                    secret: RotatingSecret::found(&secret, form),
+                };
             }
             (Some(_), key, secret) => {
                 let beside: Vec<&str> = [("api.api_key", key.is_some()), ("api.secret", secret.is_some())]
@@ -205,7 +207,7 @@ impl ApiAuth {
                 "set api.api_key, api.api_key_file or VIDEOSDK_API_KEY",
             ),
         }
-        Self::Token(SecretString::from(""))
+        Self::Token(RotatingSecret::fixed(""))
     }
 }
 
@@ -221,16 +223,25 @@ impl fmt::Debug for ApiAuth {
 /// A credential that can go into a header or a claim. None: not set, or wrong, which is noted.
 fn credential(r: &mut Reader<'_>, key: &str, fallback: Option<&str>) -> Option<Found> {
     let found = r.secret(key, fallback)?;
-    let wrong = if found.text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
-        Wrong::new("starts with \"Bearer \", which this API does not want", "remove the word and keep what follows it")
-    } else if !found.text.bytes().all(|b| b.is_ascii_graphic()) {
-        Wrong::new(
+    match form(&found.text) {
+        Ok(()) => Some(found),
+        Err(wrong) => {
+            r.blame(&found, wrong);
+            None
+        }
+    }
+}
+
+fn form(text: &str) -> Result<(), Wrong> {
+    if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
+        let what = "starts with \"Bearer \", which this API does not want";
+        return Err(Wrong::new(what, "remove the word and keep what follows it"));
+    }
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Wrong::new(
             "holds white space, control characters or characters beyond ASCII",
             "copy it again; it is one word without spaces or line breaks",
-        )
-    } else {
-        return Some(found);
-    };
-    r.blame(&found, wrong);
-    None
+        ));
+    }
+    Ok(())
 }

@@ -134,7 +134,7 @@ fn server(r: &mut Reader<'_>, url: Option<RedisUrl>) -> RedisUrl {
 
 fn url(r: &mut Reader<'_>) -> Option<RedisUrl> {
     let found = r.secret("ledger.url", None)?;
-    match RedisUrl::parse(&found.text) {
+    match RedisUrl::of(&found) {
         Ok(url) => Some(url),
         Err(wrong) => {
             r.blame(&found, wrong);

@@ -45,6 +45,15 @@ impl Wrong {
         Self { what: what.into(), remedy: remedy.into(), item: None }
     }
 
+    /// What is wrong, as it follows the name of a key.
+    pub(super) fn what(&self) -> &str {
+        &self.what
+    }
+
+    pub(super) fn at(self, place: Place) -> Problem {
+        Problem::error(place, self.what, self.remedy)
+    }
+
     pub(super) fn item(self, index: usize) -> Self {
         Self { item: Some(index), ..self }
     }

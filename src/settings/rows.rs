@@ -66,7 +66,7 @@ fn is_set(secret: &str, settings: &Settings) -> bool {
         "api.api_key" | "api.secret" => matches!(settings.api.auth, ApiAuth::Keys { .. }),
         "api.token" => match &settings.api.auth {
             ApiAuth::Keys { .. } => false,
-            ApiAuth::Token(token) => !token.expose_secret().is_empty(),
+            ApiAuth::Token(token) => !token.now().expose_secret().is_empty(),
         },
         "log.hash_key" => settings.log.hash_key.is_some(),
         _ => true,

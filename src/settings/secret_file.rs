@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::origin::{Origin, Place};
 use super::problem::Problem;
+use super::reader::Wrong;
 use super::whole_file;
 
 /// Far above any key or URL; guards against naming a device or a dump.
@@ -17,33 +18,31 @@ pub(super) fn read(
     warnings: &mut Vec<Problem>,
 ) -> Result<(String, Place), Problem> {
     let place = Place::new(key, Origin::SecretFile { path: path.to_owned() });
-    let wrong = |what: String, remedy: &str| Problem::error(place.clone(), what, remedy).and(named_by.clone());
-
-    let bytes = match whole_file::read(path, MAX_BYTES) {
-        Err(error) => {
-            return Err(wrong(
-                format!("the secret's file cannot be read: {error}"),
-                "correct the path, or let the user that runs antispoofd read the file",
-            ));
-        }
-        Ok(bytes) if bytes.len() as u64 > MAX_BYTES => {
-            return Err(wrong(
-                "the secret's file is larger than 64 KiB".to_owned(),
-                "name the file of this one secret",
-            ));
-        }
-        Ok(bytes) => bytes,
-    };
+    let text = text(path).map_err(|wrong| wrong.at(place.clone()).and(named_by.clone()))?;
     warnings.extend(readable_by_all(path, &place));
+    Ok((text, place))
+}
+
+/// What the file holds, without the white space around it. No word of it is in what is wrong.
+pub(super) fn text(path: &Path) -> Result<String, Wrong> {
+    let bytes = whole_file::read(path, MAX_BYTES).map_err(|error| {
+        Wrong::new(
+            format!("the secret's file cannot be read: {error}"),
+            "correct the path, or let the user that runs antispoofd read the file",
+        )
+    })?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Wrong::new("the secret's file is larger than 64 KiB", "name the file of this one secret"));
+    }
     // The bytes that are not UTF-8 stay out of the message: they are the secret.
     let Ok(text) = String::from_utf8(bytes) else {
-        return Err(wrong("the secret's file is not UTF-8 text".to_owned(), "write the secret as text"));
+        return Err(Wrong::new("the secret's file is not UTF-8 text", "write the secret as text"));
     };
     let text = text.trim();
     if text.is_empty() {
-        return Err(wrong("the secret's file is empty".to_owned(), "write the secret to it, or remove the setting"));
+        return Err(Wrong::new("the secret's file is empty", "write the secret to it, or remove the setting"));
     }
-    Ok((text.to_owned(), place))
+    Ok(text.to_owned())
 }
 
 #[cfg(unix)]

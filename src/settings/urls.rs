@@ -7,13 +7,15 @@ use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
 
-use super::reader::Wrong;
+use super::reader::{Found, Wrong};
+use super::rotating::RotatingSecret;
 
 /// Where a broker is and who we are there: a valid `amqp://` or `amqps://` URL. `Display` and `Debug` show it without
 /// its user and password.
 #[derive(Clone)]
 pub struct AmqpUrl {
     whole: SecretString,
+    source: RotatingSecret,
     redacted: String,
     tls: bool,
     host: String,
@@ -58,7 +60,27 @@ impl AmqpUrl {
         let user = if url.username().is_empty() && url.password().is_none() { "" } else { "***@" };
         let port_part = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let redacted = format!("{}://{user}{host}{port_part}{}", url.scheme(), url.path());
-        Ok(Self { whole: SecretString::from(text), redacted, tls, host, port, vhost })
+        let source = RotatingSecret::fixed(text);
+        Ok(Self { whole: SecretString::from(text), source, redacted, tls, host, port, vhost })
+    }
+
+    /// One that follows its file, where it came from one.
+    pub(super) fn of(found: &Found) -> Result<Self, Wrong> {
+        let url = Self::parse(&found.text)?;
+        Ok(Self { source: RotatingSecret::found(found, |text| Self::parse(text).map(drop)), ..url })
+    }
+
+    /// The URL as its file last held it.
+    #[must_use]
+    pub fn current(&self) -> Self {
+        // What is no URL is not taken from a file.
+        Self::parse(self.source.now().expose_secret())
+            .map_or_else(|_| self.clone(), |url| Self { source: self.source.clone(), ..url })
+    }
+
+    /// Where it comes from.
+    pub fn secret(&self) -> &RotatingSecret {
+        &self.source
     }
 
     /// The URL as it was set, with its credentials.
@@ -201,6 +223,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 #[derive(Clone)]
 pub struct RedisUrl {
     whole: SecretString,
+    source: RotatingSecret,
     redacted: String,
 }
 
@@ -232,12 +255,31 @@ impl RedisUrl {
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let host = url.host_str().unwrap_or_default();
         let redacted = format!("{}://{user}{host}{port}{}", url.scheme(), url.path());
-        Ok(Self { whole: SecretString::from(text), redacted })
+        Ok(Self { whole: SecretString::from(text), source: RotatingSecret::fixed(text), redacted })
+    }
+
+    /// One that follows its file, where it came from one.
+    pub(super) fn of(found: &Found) -> Result<Self, Wrong> {
+        let url = Self::parse(&found.text)?;
+        Ok(Self { source: RotatingSecret::found(found, |text| Self::parse(text).map(drop)), ..url })
     }
 
     /// In place of one that is missing, which has been noted.
     pub(super) fn nowhere() -> Self {
-        Self { whole: SecretString::from(""), redacted: String::new() }
+        Self { whole: SecretString::from(""), source: RotatingSecret::fixed(""), redacted: String::new() }
+    }
+
+    /// The URL as its file last held it.
+    #[must_use]
+    pub fn current(&self) -> Self {
+        // What is no URL is not taken from a file.
+        Self::parse(self.source.now().expose_secret())
+            .map_or_else(|_| self.clone(), |url| Self { source: self.source.clone(), ..url })
+    }
+
+    /// Where it comes from.
+    pub fn secret(&self) -> &RotatingSecret {
+        &self.source
     }
 
     /// The URL as it was set, with its credentials.

@@ -110,10 +110,7 @@ async fn a_wrong_password_for_redis_is_named() {
     let ended = run(settings_with_redis(&world).set("ledger.url", url), &["check", "--connect"]).await;
     assert_eq!(ended.code, Some(SETTINGS), "{}", ended.stdout);
     let failed = failed(&ended.stdout);
-    assert!(
-        failed.starts_with("failed  ledger ") && failed.contains("user, password and database in ledger.url"),
-        "{failed}"
-    );
+    assert!(failed.starts_with("failed  ledger ") && failed.contains("user and password in ledger.url"), "{failed}");
     assert!(!ended.stdout.contains("hunter2"), "{}", ended.stdout);
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod http;
 pub(crate) mod link;
 pub(crate) mod metrics;
 pub(crate) mod own_broker;
+pub(crate) mod own_redis;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod redis;

@@ -4,6 +4,7 @@ mod crash;
 mod doubt;
 mod outage;
 mod process;
+mod refusals;
 mod restart;
 mod reuse;
 

@@ -57,6 +57,7 @@ mod privacy;
 mod recovery;
 mod rights;
 mod rollout;
+mod rotation;
 mod soak;
 mod suspects;
 mod topology;

@@ -23,7 +23,7 @@ pub(super) fn probe(loaded: &Loaded) -> Line {
         },
         ApiAuth::Token(token) => {
             let origin = loaded.origins.get("api.token").map(ToString::to_string).unwrap_or_default();
-            ready_made(token.expose_secret(), &origin, now)
+            ready_made(token.now().expose_secret(), &origin, now)
         }
     }
 }

@@ -1,5 +1,4 @@
 -- KEYS: job. ARGV: 1 to keep the end on record, 0 to forget it.
-local record = redis.pcall('GET', KEYS[1])
 if type(record) ~= 'string' then return 0 end
 local state, told, rest = string.match(record, '^{"state":"(%a+)","announced":(%a+)(.*)$')
 if state ~= 'verdict' and state ~= 'failure' then return 0 end

@@ -8,7 +8,6 @@ local function intend(calls, ...)
     calls, calls, ARGV[1], now + ARGV[2]), ...)
 end
 
-local record = redis.pcall('GET', KEYS[1])
 if not record then
   redis.call('SET', KEYS[1], '{"state":"claimed","by":"' .. ARGV[1] .. '"}', 'PX', ARGV[2])
   return 'fresh'

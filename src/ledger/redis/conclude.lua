@@ -1,7 +1,6 @@
 -- KEYS: job, and for a verdict maybe the object. ARGV: record, its life in ms, token of the claim, the end that this one replaces (from its
 -- `,"end":` on; empty where there is none), 0 to look for calls of others, 1 not to, 2 to write in any case.
 -- Answers nothing when it is written, or the record that stands in the way: an end that stands, or an intent with the calls of others.
-local record = redis.pcall('GET', KEYS[1])
 if type(record) == 'string' and ARGV[5] ~= '2' then
   local ended = '^{"state":"%a+","announced":%a+(,"end":.*)$'
   local rest = string.match(record, ended)

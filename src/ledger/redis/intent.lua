@@ -1,6 +1,5 @@
 -- KEYS: job. ARGV: token of the claim, its life in ms, life of the record in ms.
 -- Answers 1, or 0 when the job is somebody else's or has ended, or cannot be read any more.
-local record = redis.pcall('GET', KEYS[1])
 local prior = 0
 if record then
   if type(record) ~= 'string' then return 0 end

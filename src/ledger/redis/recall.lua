@@ -1,4 +1,3 @@
 -- KEYS: object. Answers the record, or nothing where there is none, or something that is none.
-local record = redis.pcall('GET', KEYS[1])
 if type(record) ~= 'string' then return false end
 return record

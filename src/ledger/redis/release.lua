@@ -1,6 +1,5 @@
 -- KEYS: job. ARGV: token of the claim, 1 when its call may have been paid for.
 -- What was known before the claim is known again.
-local record = redis.pcall('GET', KEYS[1])
 if type(record) ~= 'string' then return '' end
 local state = string.match(record, '^{"state":"(%a+)"')
 if state ~= 'claimed' and state ~= 'intent' then return '' end

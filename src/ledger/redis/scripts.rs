@@ -13,15 +13,22 @@ pub(super) struct Scripts {
     pub(super) ping: Script,
 }
 
+/// A script that begins with the record of its first key.
+macro_rules! script {
+    ($file:literal) => {
+        Script::new(concat!(include_str!("record.lua"), include_str!($file)))
+    };
+}
+
 impl Scripts {
     pub(super) fn new() -> Self {
         Self {
-            begin: Script::new(include_str!("begin.lua")),
-            intent: Script::new(include_str!("intent.lua")),
-            conclude: Script::new(include_str!("conclude.lua")),
-            announced: Script::new(include_str!("announced.lua")),
-            release: Script::new(include_str!("release.lua")),
-            recall: Script::new(include_str!("recall.lua")),
+            begin: script!("begin.lua"),
+            intent: script!("intent.lua"),
+            conclude: script!("conclude.lua"),
+            announced: script!("announced.lua"),
+            release: script!("release.lua"),
+            recall: script!("recall.lua"),
             ping: Script::new("return 'here'"),
         }
     }

@@ -69,8 +69,10 @@ fn an_empty_variable_sets_to_empty() {
 #[test]
 fn the_vendors_variables_are_a_fallback() {
     let auth = |given: Given| match given.settings().api.auth {
-        ApiAuth::Keys { api_key, secret } => format!("{api_key} {}", secret.expose_secret()),
-        ApiAuth::Token(token) => token.expose_secret().to_owned(),
+        ApiAuth::Keys { api_key, secret } => {
+            format!("{} {}", api_key.now().expose_secret(), secret.now().expose_secret())
+        }
+        ApiAuth::Token(token) => token.now().expose_secret().to_owned(),
     };
     let vendor = |given: Given| given.env("VIDEOSDK_API_KEY", "vendor-key").env("VIDEOSDK_SECRET", "vendor-secret\n");
     let bucket = "[s3]\nbuckets = [\"kyc-uploads\"]";
@@ -107,7 +109,7 @@ fn an_empty_upper_layer_leaves_the_other_spelling_alone() {
     let least = LEAST.replace("secret = \"secret\"", &format!("secret_file = \"{secret}\""));
     let given = given.file("a.toml", &least).file("b.toml", "[api]\nsecret = \"\"");
     let ApiAuth::Keys { secret, .. } = given.settings().api.auth else { panic!("key and secret were given") };
-    assert_eq!(secret.expose_secret(), "from-file");
+    assert_eq!(secret.now().expose_secret(), "from-file");
 }
 
 #[test]
@@ -128,7 +130,7 @@ fn clients_need_no_credentials_and_no_allow_list() {
     let loaded = given.client().expect("enough for a client");
     assert!(loaded.settings.s3.buckets.is_empty());
     let ApiAuth::Token(token) = loaded.settings.api.auth else { panic!("no key is read for a client") };
-    assert_eq!(token.expose_secret(), "");
+    assert_eq!(token.now().expose_secret(), "");
     // What is set is still looked at.
     let problems = given.env("ANTISPOOFD__S3__BUCKETS", "Bad").client().expect_err("a bad bucket name");
     assert_eq!(problems.len(), 1);

@@ -4,8 +4,8 @@
 mod carry;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::select;
@@ -64,6 +64,11 @@ impl Link {
     /// Where to connect instead of the service.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// New connections lead to another service; those that are open stay where they are.
+    pub(crate) fn lead_to(&self, target: impl Into<String>) {
+        *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = target.into();
     }
 
     /// Resets every connection and refuses new ones. On return it has happened.

@@ -16,7 +16,7 @@ const BUFFER: usize = 16 * 1024;
 
 /// What a link and its connections know in common.
 pub(super) struct Shared {
-    target: String,
+    pub(super) target: Mutex<String>,
     detour: Mutex<Option<Detour>>,
     pub(super) mode: watch::Sender<Mode>,
     pub(super) accepted: AtomicU64,
@@ -36,7 +36,7 @@ struct Detour {
 impl Shared {
     pub(super) fn new(target: String) -> Self {
         Self {
-            target,
+            target: Mutex::new(target),
             detour: Mutex::new(None),
             mode: watch::Sender::new(Mode::Open),
             accepted: AtomicU64::new(0),
@@ -62,10 +62,11 @@ impl Shared {
     /// Where the next connection goes. The first after `divert` takes the detour.
     fn next_target(&self) -> String {
         let mut detour = self.detour.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(detour) = detour.as_mut() else { return self.target.clone() };
+        let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(detour) = detour.as_mut() else { return target };
         let number = detour.connections;
         detour.connections += 1;
-        if number.is_multiple_of(detour.one_in) { detour.target.clone() } else { self.target.clone() }
+        if number.is_multiple_of(detour.one_in) { detour.target.clone() } else { target }
     }
 
     pub(super) fn arm(&self, direction: Direction, left: u64, ending: Ending) {
