@@ -15,6 +15,15 @@ const JOBS: u64 = 100;
 const LARGE: usize = 5_000_000;
 const CONCURRENCY: u64 = 16;
 
+/// A JPEG of 5 MB, most of it scan: of what decoders make of that, neither worker nor simulator know anything.
+fn large() -> Vec<u8> {
+    let mut bytes = jpeg::tiny(1);
+    let end = bytes.split_off(bytes.len() - 2);
+    assert_eq!(end, [0xFF, 0xD9], "the end marker");
+    bytes.resize(LARGE, 0x55);
+    [bytes, end].concat()
+}
+
 /// Fastify, gunicorn, axum and HAProxy answer by the head and close; of 5 MB most is still to be written then.
 #[tokio::test]
 async fn a_wrong_token_that_is_refused_early_closes_the_gate() {
@@ -25,7 +34,7 @@ async fn a_wrong_token_that_is_refused_early_closes_the_gate() {
         json!({ "type": "keys", "api_key": "it-api-key", "secret": "it-secret-0123456789abcdef0123456789abcdef" });
     world.simulator.configure(json!({ "auth": wrong, "refusal": "close" })).await;
     let daemon = world.daemon().set("image.digest", "off").set("api.probe_interval", "1s").start_ready().await;
-    let image = world.upload("large.jpg", jpeg::of_size(LARGE, 1)).await;
+    let image = world.upload("large.jpg", large()).await;
     let jobs = world.submit_all((0..JOBS).map(|_| image.key.as_str())).await;
     eventually_equals("the gate to close", SOON, Some(0.0), async || daemon.metric("antispoofd_gate_open").await).await;
     eventually_equals("one job in hand", SOON, Some(1.0), async || daemon.metric("antispoofd_jobs_in_flight").await)
@@ -51,7 +60,7 @@ async fn an_image_that_is_too_large_for_the_vendor_is_sent_once() {
     let world = World::new("early_413").await;
     world.simulator.configure(json!({ "faults": "early-413=100%" })).await;
     let daemon = world.daemon().set("api.rejection_streak", "0").start_ready().await;
-    let image = world.upload("large.jpg", jpeg::of_size(LARGE, 2)).await;
+    let image = world.upload("large.jpg", large()).await;
     let mut ended = Vec::new();
     for number in 0..EACH {
         let sent = send(&world, &format!("large-{number}"), json!({ "key": image.key })).await;

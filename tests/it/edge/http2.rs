@@ -16,7 +16,7 @@ use crate::harness::world::World;
 async fn streams_behind_a_goaway_are_neither_in_doubt_nor_delayed() {
     let world = World::new("h2_goaway").await;
     let front = TlsFront::to(world.simulator.address()).await;
-    world.simulator.configure(json!({ "keepalive_requests": 10 })).await;
+    world.simulator.configure(json!({ "max_requests": 10 })).await;
     let daemon = over_tls(&world, &front).set("api.in_doubt", "park").start_ready().await;
     let batch = Batch::submitted(&world, 200).await;
     batch.verdicts(&world).await;
