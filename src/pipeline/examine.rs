@@ -345,6 +345,9 @@ where
         entry.fetched(started.elapsed(), opened.as_ref().ok().map(|opened| opened.bytes));
         let opened = opened.map_err(failed)?;
         progress.image.bytes = Some(opened.bytes);
+        if let Some(key) = &opened.key {
+            progress.image.key.clone_from(key);
+        }
         if opened.etag.is_some() {
             progress.image.etag.clone_from(&opened.etag);
         }

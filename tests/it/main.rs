@@ -57,6 +57,7 @@ mod recovery;
 mod rights;
 mod rollout;
 mod soak;
+mod stores;
 mod suspects;
 mod topology;
 mod unread;
