@@ -126,7 +126,7 @@ impl Refused {
         });
         Self {
             status: status.as_u16(),
-            marked: marks::has_request_id(headers) || !error.code.is_empty(),
+            marked: marks::has_request_id(headers) || !(error.code.is_empty() || error.is_of_a_console),
             delete_marker: text("x-amz-delete-marker") == Some("true"),
             region: region.filter(|region| region.len() <= 64),
             location,
@@ -157,6 +157,11 @@ impl Refused {
     pub(super) fn no_store(&self) -> String {
         let said = self.said();
         match (self.status, &self.location) {
+            (_, Some(location)) if self.error.is_of_a_console => {
+                format!(
+                    "this does not look like an S3 store: it is MinIO's console, whose S3 API is at {location} ({said})"
+                )
+            }
             (300..=399, Some(location)) => {
                 format!(
                     "this does not look like an S3 store: it redirects to {location} ({said}); is s3.endpoint_url right?"

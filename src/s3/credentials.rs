@@ -129,7 +129,7 @@ impl Credentials {
         let patience = self.patience;
         timeout(patience, searching)
             .await
-            .unwrap_or_else(|_| Err(format!("the AWS chain gave no answer within {patience:?}")))
+            .unwrap_or_else(|_| Err(format!("{} gave no answer within {patience:?}", self.keeper.source.name())))
     }
 }
 
@@ -209,7 +209,7 @@ impl Keeper {
         }
         let found = timeout(SEARCH_LIMIT, self.source.search())
             .await
-            .unwrap_or_else(|_| Err(format!("the AWS chain gave no answer within {SEARCH_LIMIT:?}")));
+            .unwrap_or_else(|_| Err(format!("{} gave no answer within {SEARCH_LIMIT:?}", self.source.name())));
         self.state.write().unwrap_or_else(PoisonError::into_inner).enter(found, SystemTime::now());
     }
 }
@@ -263,7 +263,7 @@ fn missing(why: &str) -> Failure {
     let remedy = if why == chain::NOWHERE {
         "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role (IRSA, Pod Identity, instance metadata)"
     } else {
-        "mend the file, process or service that they come from; it is asked again and again"
+        "mend the file, process or service that they come from"
     };
     Failure::new(Code::StoreUnauthorized, format!("no AWS credentials: {why}; {remedy}"))
 }

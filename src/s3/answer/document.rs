@@ -12,6 +12,8 @@ pub(super) struct Document {
     pub(super) region: Option<String>,
     /// Garage says with `AccessDenied` that it is about the credentials.
     pub(super) blames_the_credentials: bool,
+    /// MinIO's console says in a document of S3 that it is none.
+    pub(super) is_of_a_console: bool,
     /// AWS says with `AccessDenied` that the key of the encryption may not be used.
     pub(super) blames_the_encryption: bool,
 }
@@ -34,6 +36,7 @@ impl Document {
             blames_the_credentials: ["Forbidden: No such key", "Forbidden: Invalid signature"]
                 .iter()
                 .any(|start| message.starts_with(start)),
+            is_of_a_console: message.starts_with("S3 API Requests must be made to API port"),
             blames_the_encryption: message.contains("kms:Decrypt"),
         }
     }

@@ -154,6 +154,16 @@ fn what_is_no_store_is_not_believed_whatever_it_says() {
         assert!(!failure.message().contains("jane"), "{failure}");
         assert_eq!(refused.fault(), None);
     }
+    // MinIO's console RELEASE.2025-09-07 for a signed request: read as a store's, a pinned version would be gone for good.
+    let console = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>InvalidArgument</Code><Message>S3 API Requests must be made to API port.</Message><RequestId>0</RequestId></Error>";
+    let console =
+        refused(400, &[("location", "http://127.0.0.1:9000"), ("content-type", "text/xml; charset=utf-8")], console);
+    let failure = console.failure(&image(Some("1")), "us-east-1");
+    assert_eq!(failure.code(), Code::StoreUnavailable);
+    assert!(
+        failure.message().contains("MinIO's console, whose S3 API is at http://127.0.0.1:9000 (400 InvalidArgument)"),
+        "{failure}"
+    );
     // S3Mock 5.2.0 and Garage have no request id, moto 5.2.5 no document for whoever does not sign.
     let s3mock = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>";
     assert_eq!(refused(404, &[], s3mock).failure(&plain, "us-east-1").code(), Code::ObjectNotFound);

@@ -33,6 +33,10 @@ impl Source for Fake {
         let seen = self.0.file.lock().unwrap().clone();
         Box::pin(async move { seen })
     }
+
+    fn name(&self) -> &'static str {
+        "the AWS chain"
+    }
 }
 
 fn keys(name: &str, life: Option<Duration>) -> Keys {

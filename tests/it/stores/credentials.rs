@@ -207,7 +207,7 @@ async fn a_source_that_hangs_is_blamed_by_name() {
     let daemon = builder.set("s3.connect_timeout", "1s").start_ready().await;
     let stored = world.upload("face.jpg", jpeg::tiny(1)).await;
     world.submit(&stored.key).await;
-    logged(&daemon, &["no AWS credentials: the AWS chain gave no answer within 1s"]).await;
+    logged(&daemon, &["no AWS credentials: the AWS chain (AWS_CONFIG_FILE, ", " gave no answer within 1s"]).await;
     gate(&daemon, false).await;
     assert_eq!(daemon.metric("antispoofd_failures_total{code=\"store_timeout\"}").await, Some(0.0));
     nothing_is_parked(&world).await;

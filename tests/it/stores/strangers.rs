@@ -7,10 +7,18 @@ use crate::harness::world::World;
 
 const NO_STORE: &str = "this does not look like an S3 store";
 
-/// MinIO's console RELEASE.2025-09-07T16-13-09Z answers every path with its page.
-fn console() -> Answer {
-    let headers = [("content-type", "text/html"), ("server", "MinIO Console"), ("accept-ranges", "bytes")];
-    Answer::new(200, &headers, "<!doctype html><html lang=\"en\"><head><title>MinIO Console</title></head></html>")
+/// MinIO's console answers every path with its page, and what is signed with an error in the form of S3 (RELEASE.2025-09-07T16-13-09Z).
+fn consoles() -> [Answer; 2] {
+    let page = [("content-type", "text/html"), ("server", "MinIO Console"), ("accept-ranges", "bytes")];
+    let error = [("location", "http://127.0.0.1:9000"), ("content-type", "text/xml; charset=utf-8")];
+    [
+        Answer::new(200, &page, "<!doctype html><html lang=\"en\"><head><title>MinIO Console</title></head></html>"),
+        Answer::new(
+            400,
+            &error,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>InvalidArgument</Code><Message>S3 API Requests must be made to API port.</Message><RequestId>0</RequestId></Error>",
+        ),
+    ]
 }
 
 /// An answer, and what is said of it.
@@ -18,7 +26,12 @@ fn strangers() -> Vec<(&'static str, Answer, &'static str)> {
     let page = [("content-type", "text/html"), ("etag", "\"66f1c3a4-264\""), ("server", "nginx/1.22.1")];
     let xml = [("content-type", "application/xml")];
     vec![
-        ("console", console(), NO_STORE),
+        ("console's page", consoles()[0].clone(), NO_STORE),
+        (
+            "console",
+            consoles()[1].clone(),
+            "it is MinIO's console, whose S3 API is at http://127.0.0.1:9000 (400 InvalidArgument)",
+        ),
         ("page", Answer::new(200, &page, "<!DOCTYPE html>\n<html><h1>Welcome to nginx!</h1></html>"), NO_STORE),
         ("missing page", Answer::new(404, &page[..1], "<html><h1>404 Not Found</h1></html>"), NO_STORE),
         ("firewall", Answer::new(403, &[("server", "awselb/2.0")], "<html>403 Forbidden</html>"), NO_STORE),
