@@ -109,7 +109,15 @@ impl Store {
             Renewal::Others(others) => {
                 let answer = self.get(image, &others).await?;
                 let Some((refused, fault)) = answer.fault() else { return Ok(answer) };
-                return Err(self.unauthorized(image, &others, refused, fault, "so are those that replaced them").await);
+                return Err(self
+                    .unauthorized(
+                        image,
+                        &others,
+                        refused,
+                        fault,
+                        "those before them were not accepted either: put good ones where the AWS chain finds them",
+                    )
+                    .await);
             }
             Renewal::Same => "replace them where the AWS chain finds them, which gives the same again".to_owned(),
             Renewal::None(why) => format!("and the AWS chain gives no others: {why}"),

@@ -1,17 +1,21 @@
 //! What an answer means that is no object: for the job, for the credentials, and for whoever has to mend it.
 
 mod document;
+mod fault;
 mod marks;
+
+pub(super) use fault::Fault;
 
 use super::stream::ObjectStream;
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::image::{ImageRef, NULL_VERSION};
 use document::Document;
+use fault::Skew;
 use futures_util::StreamExt as _;
 use http::header::{DATE, ETAG, LOCATION};
 use http::{HeaderMap, StatusCode, Uri};
 use marks::Marks;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// S3's error documents are a few hundred bytes; the longest seen has two thousand.
@@ -43,29 +47,6 @@ pub(super) struct Refused {
     location: Option<String>,
     /// How far this machine's clock is from the store's, if that is much.
     skew: Option<Skew>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Skew {
-    by: Duration,
-    ahead: bool,
-}
-
-/// What is wrong with the credentials, or with what was made of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// The store does not know the key.
-    UnknownKey,
-    /// The signature is another.
-    Signature,
-    /// The session is over.
-    Expired,
-    /// The session token is wrong.
-    Token,
-    /// The clocks differ by too much for a signature.
-    Clock,
-    /// The account may not use the store at all.
-    Account,
 }
 
 /// What a success is when one looks closer.
@@ -213,54 +194,6 @@ impl Refused {
         }
     }
 
-    /// What it says against the credentials.
-    pub(super) fn fault(&self) -> Option<Fault> {
-        Some(match self.error.code.as_str() {
-            // versitygw 1.8.0 says so with a 404.
-            "InvalidAccessKeyId" | "XAdminUserNotFound" | "InvalidClientTokenId" | "UnrecognizedClientException" => {
-                Fault::UnknownKey
-            }
-            "SignatureDoesNotMatch" => Fault::Signature,
-            // Without the region that it should be: the key itself is written wrongly.
-            "AuthorizationHeaderMalformed" if self.region.is_none() => Fault::Signature,
-            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired" => Fault::Expired,
-            "InvalidToken" | "InvalidTokenId" => Fault::Token,
-            "RequestTimeTooSkewed" => Fault::Clock,
-            "NotSignedUp" | "AccountProblem" | "UserSuspended" | "InvalidSecurity" => Fault::Account,
-            "AccessDenied" if self.error.blames_the_credentials => Fault::UnknownKey,
-            _ => return None,
-        })
-    }
-
-    /// What is wrong with the credentials, in words.
-    pub(super) fn complaint(&self, fault: Fault) -> String {
-        let said = self.said();
-        match (fault, self.skew) {
-            (Fault::UnknownKey, _) => format!("the store does not know the access key ({said})"),
-            (Fault::Signature, None) => {
-                format!(
-                    "the store computes another signature ({said}): the secret key is wrong, or a proxy changes the request"
-                )
-            }
-            (Fault::Expired, None) => format!("the session of the credentials has expired ({said})"),
-            (Fault::Token, _) => format!("the store does not accept the session token ({said})"),
-            (Fault::Account, _) => format!("the account may not use the store ({said})"),
-            (Fault::Clock, None) => format!("this machine's clock is off by more than the store allows ({said})"),
-            (Fault::Clock | Fault::Expired | Fault::Signature, Some(Skew { by, ahead })) => {
-                let by = humantime::format_duration(by);
-                format!(
-                    "this machine's clock is {by} {} the store's ({said})",
-                    if ahead { "ahead of" } else { "behind" }
-                )
-            }
-        }
-    }
-
-    /// True when the clock is what has to be mended.
-    pub(super) fn blames_the_clock(&self, fault: Fault) -> bool {
-        fault == Fault::Clock || (self.skew.is_some() && matches!(fault, Fault::Expired | Fault::Signature))
-    }
-
     /// What it means for the job. Of what it says against the credentials nothing is said here.
     pub(super) fn failure(&self, image: &ImageRef, region: &str) -> Failure {
         let status = self.status;
@@ -324,20 +257,6 @@ impl Refused {
             _ => (Code::StoreUnavailable, "the store answered with an error"),
         };
         (code, what.to_owned())
-    }
-}
-
-impl Skew {
-    /// Less than this is in every two clocks; stores allow a quarter of an hour.
-    const MUCH: Duration = Duration::from_mins(5);
-
-    fn of(theirs: SystemTime) -> Option<Self> {
-        let ours = SystemTime::now();
-        let (by, ahead) = match ours.duration_since(theirs) {
-            Ok(by) => (by, true),
-            Err(error) => (error.duration(), false),
-        };
-        (by >= Self::MUCH).then(|| Self { by: Duration::from_secs(by.as_secs()), ahead })
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use std::time::SystemTime;
 
 fn image(version: Option<&str>) -> ImageRef {
     ImageRef {
