@@ -223,6 +223,9 @@ where
                         }
                         Plan::GiveBack => self.give_up(progress.claim.as_deref(), false).await,
                     }
+                    if self.gate.admits() {
+                        tracing::error!("{failure}");
+                    }
                     Reason::Failure(failure.code())
                 }
             };

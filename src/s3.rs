@@ -6,6 +6,7 @@
 mod address;
 mod answer;
 mod credentials;
+mod named;
 mod probe;
 mod sdk;
 mod sign;
@@ -19,11 +20,12 @@ pub use tools::{ToolError, Tools};
 
 use crate::{http_client, settings};
 use address::Addresses;
-use antispoof_core::failure::{Code, Failure};
-use antispoof_core::image::ImageRef;
+use answer::{Fault, Refused, Success};
+use antispoof_core::failure::{Class, Code, Failure};
+use antispoof_core::image::{ImageRef, NULL_VERSION};
 use antispoof_core::ports::{ImageStore, Opened};
 use bytes::Bytes;
-use credentials::Credentials;
+use credentials::{Credentials, Current, Renewal};
 use http::header::{self, CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Empty;
@@ -62,18 +64,17 @@ impl Store {
                 proxies: false,
             })
             .map_err(StoreError)?,
-            addresses: Addresses::new(&sdk, &settings),
-            credentials: Credentials::new(&sdk),
+            addresses: Addresses::new(sdk, &settings),
+            credentials: Credentials::new(&settings),
             signer: Signer::new(settings.region.clone()),
             settings,
         })
     }
 
-    async fn request(&self, image: &ImageRef) -> Result<Request<Empty<Bytes>>, Failure> {
+    async fn request(&self, image: &ImageRef, credentials: &Current) -> Result<Request<Empty<Bytes>>, Failure> {
         let url = self.addresses.object(image).await?;
-        let identity = self.credentials.get().await?;
         let mut request = Request::get(url).body(()).map_err(|error| unavailable(&error))?;
-        self.signer.sign(&mut request, &identity, SystemTime::now())?;
+        self.signer.sign(&mut request, &credentials.identity, SystemTime::now())?;
         let headers = request.headers_mut();
         headers.insert(header::USER_AGENT, USER_AGENT);
         if let Some(etag) = &image.etag {
@@ -82,30 +83,142 @@ impl Store {
         }
         Ok(request.map(|()| Empty::new()))
     }
-}
 
-impl ImageStore for Store {
-    type Stream = ObjectStream;
-
-    async fn open(&self, image: &ImageRef) -> Result<Opened<ObjectStream>, Failure> {
-        let request = self.request(image).await?;
+    /// One GET.
+    async fn get(&self, image: &ImageRef, credentials: &Current) -> Result<Answer, Failure> {
+        let request = self.request(image, credentials).await?;
         let limit = self.settings.timeout;
         let response =
             self.http.send(request, Instant::now() + limit).await.map_err(|error| no_answer(&error, limit))?;
         let (head, body) = response.into_parts();
         let stream = ObjectStream::new(body, self.settings.read_timeout);
         if head.status != StatusCode::OK {
-            let failure = answer::refused(head.status, &head.headers, stream, self.settings.read_timeout, image).await;
-            if answer::credentials_expired(&failure) {
-                self.credentials.forget();
-            }
-            return Err(failure);
+            let refused = Refused::read(head.status, &head.headers, stream, self.settings.read_timeout).await;
+            return Ok(Answer::Refused(refused));
         }
-        let named = answer::named(&head.headers, image)?;
-        let bytes = announced(&head.headers)?;
-        within(bytes, self.settings.max_object_bytes)?;
-        Ok(Opened { bytes, etag: named.etag, version_id: named.version_id, stream })
+        Ok(match answer::success(head.status, &head.headers, stream).await? {
+            Success::Object(stream) => Answer::Object(head.headers, stream),
+            Success::Refused(refused) => Answer::Refused(refused),
+        })
     }
+
+    /// A GET, and another one with other credentials where the store does not accept these.
+    async fn get_with_good_credentials(&self, image: &ImageRef) -> Result<Answer, Failure> {
+        let credentials = self.credentials.get().await?;
+        let answer = self.get(image, &credentials).await?;
+        let Some((refused, fault)) = answer.fault() else { return Ok(answer) };
+        let remedy = match self.credentials.renew(&credentials).await {
+            Renewal::Others(others) => {
+                let answer = self.get(image, &others).await?;
+                let Some((refused, fault)) = answer.fault() else { return Ok(answer) };
+                return Err(self
+                    .unauthorized(
+                        image,
+                        &others,
+                        refused,
+                        fault,
+                        "those before them were not accepted either: put good ones where the AWS chain finds them",
+                    )
+                    .await);
+            }
+            Renewal::Same => "replace them where the AWS chain finds them, which gives the same again".to_owned(),
+            Renewal::None(why) => format!("and the AWS chain gives no others: {why}"),
+        };
+        Err(self.unauthorized(image, &credentials, refused, fault, &remedy).await)
+    }
+
+    /// The failure of everybody, unless the store accepts the same credentials for another object: then something about this one is signed otherwise
+    /// there, as a proxy does that changes paths. A job must not stop all the others by its name.
+    async fn unauthorized(
+        &self,
+        image: &ImageRef,
+        credentials: &Current,
+        refused: &Refused,
+        fault: Fault,
+        remedy: &str,
+    ) -> Failure {
+        let complaint = refused.complaint(fault);
+        let other = probe::nobodys(&image.bucket);
+        let accepted = self.get(&other, credentials).await.is_ok_and(|answer| answer.accepts_the_credentials());
+        if accepted {
+            let message = format!("{complaint}, of this object only: its name does not reach the store as it is");
+            return Failure::new(Code::ObjectForbidden, message);
+        }
+        let remedy = if refused.blames_the_clock(fault) { "set it, and keep it set (NTP)" } else { remedy };
+        Failure::new(Code::StoreUnauthorized, format!("{complaint}; {remedy}"))
+    }
+
+    /// The object under this key, if its content is the pinned one.
+    async fn open_key(&self, image: &ImageRef) -> Result<Opened<ObjectStream>, Failure> {
+        let mut answer = self.get_with_good_credentials(image).await?;
+        if let Answer::Refused(refused) = &answer
+            && image.version_id.as_deref() == Some(NULL_VERSION)
+            && refused.knows_no_versions()
+        {
+            // What is there without versions is the version "null". Should it have another after all, `named` finds out.
+            let plain = ImageRef { version_id: None, ..image.clone() };
+            answer = self.get_with_good_credentials(&plain).await?;
+        }
+        let (headers, stream) = match answer {
+            Answer::Object(headers, stream) => (headers, stream),
+            Answer::Refused(refused) => return Err(refused.failure(image, &self.settings.region)),
+        };
+        let named = named::named(&headers, image)?;
+        let bytes = announced(&headers)?;
+        within(bytes, self.settings.max_object_bytes)?;
+        Ok(Opened { bytes, etag: named.etag, version_id: named.version_id, key: None, stream })
+    }
+}
+
+/// What came of a GET.
+enum Answer {
+    Object(HeaderMap, ObjectStream),
+    Refused(Refused),
+}
+
+impl Answer {
+    fn fault(&self) -> Option<(&Refused, Fault)> {
+        match self {
+            Self::Object(..) => None,
+            Self::Refused(refused) => Some((refused, refused.fault()?)),
+        }
+    }
+
+    /// True for the answers that a store gives only after it has looked at the signature.
+    fn accepts_the_credentials(&self) -> bool {
+        match self {
+            Self::Object(..) => true,
+            Self::Refused(refused) => {
+                matches!(refused.status(), 403 | 404) && !refused.is_no_store() && refused.fault().is_none()
+            }
+        }
+    }
+}
+
+impl ImageStore for Store {
+    type Stream = ObjectStream;
+
+    async fn open(&self, image: &ImageRef) -> Result<Opened<ObjectStream>, Failure> {
+        let first = match self.open_key(image).await {
+            Err(failure) if is_elsewhere_perhaps(&failure) => failure,
+            end => return end,
+        };
+        let Some(other) = image.otherwise() else { return Err(first) };
+        match self.open_key(&other).await {
+            Ok(opened) => Ok(Opened { key: Some(other.key), ..opened }),
+            // Under neither key. What may still come to be under one of them is not given up for the other's sake.
+            Err(second) if is_elsewhere_perhaps(&second) => {
+                let waits = first.code().class() == Class::Transient || second.code().class() != Class::Transient;
+                Err(if waits { first } else { second })
+            }
+            Err(second) => Err(second),
+        }
+    }
+}
+
+/// True where the pinned content is not under this key, as far as the store says.
+fn is_elsewhere_perhaps(failure: &Failure) -> bool {
+    matches!(failure.code(), Code::ObjectNotFound | Code::ObjectForbidden | Code::ObjectChanged | Code::MalformedJob)
 }
 
 /// Why the store did not answer, and what to do about it where it does not pass by itself.

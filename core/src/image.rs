@@ -25,9 +25,19 @@ pub struct ImageRef {
     pub version_id: Option<String>,
     /// Pins the content, without its quotes.
     pub etag: Option<String>,
+    /// Another reading of the key, where the message can be read in two ways. Only beside a pin, which decides which of the two objects is meant.
+    pub other_key: Option<String>,
 }
 
 impl ImageRef {
+    /// The same content under the other reading of its key, if there is one and a pin that tells whether it is the same.
+    #[must_use]
+    pub fn otherwise(&self) -> Option<Self> {
+        let key = self.other_key.clone()?;
+        self.pin()?;
+        Some(Self { key, other_key: None, ..self.clone() })
+    }
+
     /// What pins the content: a version, else an `ETag`. `None` where different contents can be meant in turn, as by the version `null`: that is
     /// the version of whatever was written last while versioning was off.
     pub fn pin(&self) -> Option<&str> {

@@ -20,6 +20,8 @@ pub struct Opened<S> {
     pub etag: Option<String>,
     /// Version, where the bucket has versions.
     pub version_id: Option<String>,
+    /// The key that was read, where it is [`ImageRef::other_key`].
+    pub key: Option<String>,
     /// The body.
     pub stream: S,
 }
@@ -29,8 +31,9 @@ pub trait ImageStore: Send + Sync {
     /// The body of an object. Each wait for a chunk is bounded; an item that is an error is the last.
     type Stream: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static;
 
-    /// Asks for the object, pinned by version and `ETag` where the reference has them. Checks the announced length against the limit.
-    /// Does not retry.
+    /// Asks for the object, pinned by version and `ETag` where the reference has them, under its other key where the pinned content is not under the
+    /// first. Checks the announced length against the limit. Does not retry what failed for a reason that may pass, except once with credentials that
+    /// have been replaced.
     fn open(&self, image: &ImageRef) -> impl Future<Output = Result<Opened<Self::Stream>, Failure>> + Send;
 }
 

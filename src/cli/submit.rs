@@ -5,6 +5,7 @@ mod feed;
 mod lines;
 mod publish;
 mod request;
+mod skipped;
 mod uri;
 
 use super::exit::Exit;
@@ -32,7 +33,8 @@ pub(super) const NO_TOPOLOGY: &str = "a worker with amqp.topology = \"declare\" 
 
 /// Publish jobs: objects of a bucket, a list, or local files
 ///
-/// Each job is published persistently and confirmed by the broker; then its id and its object are printed, with a tab between them.
+/// Each job is published persistently and confirmed by the broker; then its id and its object are printed, with a tab between them. What cannot be a
+/// job is left out and told of at the end, and the exit code is 1.
 #[derive(Args, Clone, Debug)]
 #[command(group = ArgGroup::new("what").args(["uris", "prefix", "from", "upload"]).required(true).multiple(true))]
 #[expect(clippy::doc_markdown, reason = "these comments are printed as the command's help")]
@@ -116,7 +118,8 @@ pub(super) async fn run(args: SubmitArgs, settings: Settings) -> Result<Exit, Pr
         json: args.json,
         progress: &progress,
     };
-    let Published { count, problem } = publisher.run(feed.start(tools.clone()), collector.as_mut(), &mut stop).await;
+    let Published { count, skipped, problem } =
+        publisher.run(feed.start(tools.clone()), collector.as_mut(), &mut stop).await;
     let collected = match (collector, &problem) {
         (None, _) => None,
         (Some(collector), None) => Some(collector.rest(args.timeout, &mut stop, &progress).await),
@@ -128,6 +131,9 @@ pub(super) async fn run(args: SubmitArgs, settings: Settings) -> Result<Exit, Pr
     if count > 0 || problem.is_none() {
         say(&format!("{count} {} published to {}", if count == 1 { "job" } else { "jobs" }, names.jobs));
     }
+    if !skipped.is_empty() {
+        say(&skipped.to_string());
+    }
     let told = collected.as_ref().map_or(Ok(()), |collected| tell(collected, args.json));
     match problem {
         Some(problem) if problem.is_closed() => {
@@ -136,7 +142,10 @@ pub(super) async fn run(args: SubmitArgs, settings: Settings) -> Result<Exit, Pr
         Some(problem) => Err(args.resumable(problem, count)),
         None => {
             told?;
-            collected.map_or(Ok(Exit::Ok), Collected::end)
+            match collected.map_or(Ok(Exit::Ok), Collected::end)? {
+                Exit::Ok if !skipped.is_empty() => Ok(Exit::Failed),
+                exit => Ok(exit),
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use super::record::OnRecord;
 use super::{DELIVERY_LIMIT, Pipeline};
 use crate::telemetry::Entry;
 use antispoof_core::event::{Conclusion, ImageReport};
-use antispoof_core::failure::{Class, Code, Failure};
+use antispoof_core::failure::{Class, Code, Failure, Stage};
 use antispoof_core::image::ImageRef;
 use antispoof_core::job::{Job, stable_key};
 use antispoof_core::ports::{
@@ -275,6 +275,7 @@ where
         soft.run_until_cancelled(self.clearance()).await.ok_or(Miss::Stopped)?;
         self.guard(lease, probing)?;
         let inspected = soft.run_until_cancelled(self.fetch(image, progress, entry)).await.ok_or(Miss::Stopped)??;
+        self.gate.reopen(Stage::Fetch);
         // Fetching took a while. From here on the job is paid for, so once more:
         self.guard(lease, probing)?;
         if !self.broker.can_publish() {
@@ -345,6 +346,9 @@ where
         entry.fetched(started.elapsed(), opened.as_ref().ok().map(|opened| opened.bytes));
         let opened = opened.map_err(failed)?;
         progress.image.bytes = Some(opened.bytes);
+        if let Some(key) = &opened.key {
+            progress.image.key.clone_from(key);
+        }
         if opened.etag.is_some() {
             progress.image.etag.clone_from(&opened.etag);
         }
@@ -370,5 +374,5 @@ pub(super) fn slow_store(limit: Duration) -> Failure {
 fn is_answer(call: &CallFailure) -> bool {
     call.failure.http_status().is_some()
         && call.failure.code().class() != Class::Systemic
-        && call.failure.code().stage() == antispoof_core::failure::Stage::Call
+        && call.failure.code().stage() == Stage::Call
 }

@@ -58,7 +58,7 @@ mod tests {
         bytes: u64,
         chunks: Vec<Result<Bytes, Failure>>,
     ) -> Opened<impl Stream<Item = Result<Bytes, Failure>> + Unpin> {
-        Opened { bytes, etag: None, version_id: None, stream: stream::iter(chunks) }
+        Opened { bytes, etag: None, version_id: None, key: None, stream: stream::iter(chunks) }
     }
 
     #[tokio::test]

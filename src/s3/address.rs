@@ -5,6 +5,8 @@ use crate::settings;
 use antispoof_core::failure::Failure;
 use antispoof_core::image::ImageRef;
 use aws_config::SdkConfig;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::presigning::PresigningConfig;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -22,8 +24,12 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    pub(super) fn new(config: &SdkConfig, settings: &settings::S3) -> Self {
-        Self { client: sdk::client(config, settings), bases: RwLock::default() }
+    /// Of a signed address only the address is kept, so that no real credentials are needed for it: those of the SDK would be searched for by the SDK,
+    /// which reads no file twice, and a search that fails would be the store's fault.
+    pub(super) fn new(config: SdkConfig, settings: &settings::S3) -> Self {
+        let nobody = Credentials::new("address", "only", None, None, "antispoofd");
+        let config = config.into_builder().credentials_provider(SharedCredentialsProvider::new(nobody)).build();
+        Self { client: sdk::client(&config, settings), bases: RwLock::default() }
     }
 
     /// The URL of the object, with its version where it is pinned.

@@ -1,16 +1,24 @@
-//! What an answer of the store other than 200 means.
+//! What an answer means that is no object: for the job, for the credentials, and for whoever has to mend it.
+
+mod document;
+mod fault;
+mod marks;
+
+pub(super) use fault::Fault;
 
 use super::stream::ObjectStream;
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::image::{ImageRef, NULL_VERSION};
-use antispoof_core::job::unquoted;
+use document::Document;
+use fault::Skew;
 use futures_util::StreamExt as _;
-use http::header::ETAG;
-use http::{HeaderMap, StatusCode};
+use http::header::{DATE, ETAG, LOCATION};
+use http::{HeaderMap, StatusCode, Uri};
+use marks::Marks;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// S3's error documents are a few hundred bytes.
+/// S3's error documents are a few hundred bytes; the longest seen has two thousand.
 const MOST_BYTES: usize = 16 * 1024;
 
 /// A 400 by which the store says that no object can have such a name: trying again cannot help. `InvalidArgument` is not among them: without a version it
@@ -25,218 +33,232 @@ const IMPOSSIBLE: [&str; 7] = [
     "XMinioInvalidResourceName",
 ];
 
-const EXPIRED: [&str; 3] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"];
-
-/// Longest `ETag` or version id that is taken. S3's have 35 and 32 characters; these go into events, requests and keys.
-const MOST_NAME_BYTES: usize = 1024;
-
-/// What a store says of the content that it sends: `None` for what it does not say, or says at an absurd length.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Named {
-    /// Without quotes.
-    pub(super) etag: Option<String>,
-    pub(super) version_id: Option<String>,
+/// An answer that is no object.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    status: u16,
+    error: Document,
+    /// It has a mark of an S3 store.
+    marked: bool,
+    delete_marker: bool,
+    /// Where the store says that the bucket is.
+    region: Option<String>,
+    /// Where the answer sends whoever asks, without the path.
+    location: Option<String>,
+    /// How far this machine's clock is from the store's, if that is much.
+    skew: Option<Skew>,
 }
 
-/// Reads the names of the content, and holds them against what was asked for: not every store heeds `If-Match` and `versionId`.
-pub(super) fn named(headers: &HeaderMap, image: &ImageRef) -> Result<Named, Failure> {
-    let text = |name: &str| {
-        let value = headers.get(name).and_then(|value| value.to_str().ok())?;
-        (1..=MOST_NAME_BYTES).contains(&value.len()).then_some(value)
-    };
-    let etag = text(ETAG.as_str()).map(unquoted);
-    let version = text("x-amz-version-id");
-    let changed = |message: &str| Err(Failure::new(Code::ObjectChanged, message));
-    if image.etag.is_some() && image.etag.as_deref() != etag {
-        return changed("the store sent another ETag than the pinned one, or none: it does not heed If-Match");
-    }
-    match (image.version_id.as_deref(), version) {
-        (Some(asked), Some(sent)) if asked != sent => {
-            return changed("the store sent another version than the pinned one: it does not heed versionId");
-        }
-        // The pinned ETag has come, and says more.
-        (Some(asked), None) if asked != NULL_VERSION && image.etag.is_none() => {
-            return changed("the store does not say that it sent the pinned version");
-        }
-        _ => {}
-    }
-    Ok(Named {
-        etag: etag.map(str::to_owned),
-        version_id: version.filter(|version| *version != NULL_VERSION).map(str::to_owned),
-    })
+/// What a success is when one looks closer.
+pub(super) enum Success {
+    /// An object; the stream may have been looked into.
+    Object(ObjectStream),
+    /// None.
+    Refused(Refused),
 }
 
-/// Reads the error document, for at most `limit`, and says what the answer means for the job.
-pub(super) async fn refused(
+/// Holds a success against the marks of a store. Reads the beginning of the body where the headers leave it open.
+pub(super) async fn success(
     status: StatusCode,
     headers: &HeaderMap,
-    body: ObjectStream,
-    limit: Duration,
-    image: &ImageRef,
-) -> Failure {
-    let error = error_name(body, limit).await;
-    let delete_marker = headers.get("x-amz-delete-marker").is_some_and(|value| value == "true");
-    classify(status, &error, delete_marker, image)
-}
-
-/// The name that the store has for the error, as `NoSuchKey`; empty when it gives none, or not within `limit`: a document can drip, each drop in time.
-pub(super) async fn error_name(mut body: ObjectStream, limit: Duration) -> String {
-    let mut document = Vec::new();
-    let reading = async {
-        while let Some(Ok(chunk)) = body.next().await {
-            document.extend_from_slice(&chunk);
-            if document.len() > MOST_BYTES {
-                break;
-            }
-        }
-    };
-    if timeout(limit, reading).await.is_err() {
-        tracing::debug!("the store's error document did not end within {limit:?}");
+    mut body: ObjectStream,
+) -> Result<Success, Failure> {
+    match marks::of_success(headers) {
+        Marks::Object => return Ok(Success::Object(body)),
+        Marks::Body => {}
+        Marks::None => return Ok(Success::Refused(Refused::of(status, headers, Document::default()))),
     }
-    error_code(&document).to_owned()
+    let first = body.next().await.transpose()?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&first);
+    let is_text = text.trim_start_matches('\u{feff}').trim_start().starts_with('<');
+    let error = Document::parse(&first);
+    if error.code.is_empty() && !(is_text && marks::says_page(headers)) && headers.contains_key(ETAG) {
+        return Ok(Success::Object(body.beginning_with(first)));
+    }
+    Ok(Success::Refused(Refused::of(status, headers, error)))
 }
 
-/// True when asking the credential chain again may help.
-pub(super) fn credentials_expired(failure: &Failure) -> bool {
-    EXPIRED.iter().any(|code| failure.message().contains(code))
-}
+// === impl Refused ===
 
-fn classify(status: StatusCode, error: &str, delete_marker: bool, image: &ImageRef) -> Failure {
-    // What is not there under the version "null" may be written yet.
-    let pinned = image.version_id.as_ref().is_some_and(|version| version != NULL_VERSION);
-    let (code, what) = match (status.as_u16(), error) {
-        (412, _) => (Code::ObjectChanged, "the object no longer has the pinned ETag"),
-        (404, "NoSuchVersion") if pinned => (Code::ObjectChanged, "the pinned version is gone"),
-        (405, _) if pinned => (Code::ObjectChanged, "the pinned version is a delete marker"),
-        (400, "InvalidArgument") if pinned => (Code::ObjectChanged, "the store does not know such a version id"),
-        (400, _) if IMPOSSIBLE.contains(&error) => {
-            (Code::MalformedJob, "the store has no objects of such a name, and cannot have any")
+impl Refused {
+    /// Reads the error document, for at most `limit`: a document can drip, each drop in time.
+    pub(super) async fn read(status: StatusCode, headers: &HeaderMap, mut body: ObjectStream, limit: Duration) -> Self {
+        let mut document = Vec::new();
+        let reading = async {
+            while let Some(Ok(chunk)) = body.next().await {
+                document.extend_from_slice(&chunk);
+                if document.len() > MOST_BYTES {
+                    break;
+                }
+            }
+        };
+        if timeout(limit, reading).await.is_err() {
+            tracing::debug!("the store's error document did not end within {limit:?}");
         }
-        (404, "NoSuchBucket") => (Code::ObjectNotFound, "there is no such bucket"),
-        (404, _) if delete_marker => (Code::ObjectNotFound, "the object has been deleted"),
-        (404, _) => (Code::ObjectNotFound, "there is no such object"),
-        (403, "RequestTimeTooSkewed") => {
-            (Code::StoreUnavailable, "this machine's clock is off by more than the store allows")
-        }
-        (403, "InvalidAccessKeyId" | "SignatureDoesNotMatch") => {
-            (Code::ObjectForbidden, "the store does not accept the credentials")
-        }
-        (403, _) => (
-            Code::ObjectForbidden,
-            "the store refuses the read (with no right to list, a missing object looks like this too)",
-        ),
-        (301 | 307 | 308, _) | (400, "AuthorizationHeaderMalformed") => {
-            (Code::StoreUnavailable, "the bucket is in another region than s3.region, or at another endpoint")
-        }
-        (429 | 503, _) => (Code::StoreUnavailable, "the store asks to slow down"),
-        _ => (Code::StoreUnavailable, "the store answered with an error"),
-    };
-    let named = if error.is_empty() { String::new() } else { format!(" {error}") };
-    Failure::new(code, format!("{what} ({}{named})", status.as_u16())).with_status(status.as_u16())
-}
+        Self::of(status, headers, Document::parse(&document))
+    }
 
-/// The `Code` element of an error document, where it looks like one of S3's names.
-fn error_code(document: &[u8]) -> &str {
-    std::str::from_utf8(document)
-        .ok()
-        .and_then(|text| text.split_once("<Code>")?.1.split_once("</Code>"))
-        .map(|(code, _)| code)
-        .filter(|code| (1..=64).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-        .unwrap_or_default()
+    fn of(status: StatusCode, headers: &HeaderMap, error: Document) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let region = text("x-amz-bucket-region").or(error.region.as_deref()).map(str::to_owned);
+        let location = text(LOCATION.as_str()).and_then(|value| value.parse::<Uri>().ok()).and_then(|uri| {
+            // Behind it are bucket and key.
+            Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?.as_str()))
+        });
+        Self {
+            status: status.as_u16(),
+            marked: marks::has_request_id(headers) || !(error.code.is_empty() || error.is_of_a_console),
+            delete_marker: text("x-amz-delete-marker") == Some("true"),
+            region: region.filter(|region| region.len() <= 64),
+            location,
+            skew: text(DATE.as_str()).and_then(|date| httpdate::parse_http_date(date).ok()).and_then(Skew::of),
+            error,
+        }
+    }
+
+    /// An answer with these, for tables.
+    #[cfg(test)]
+    pub(super) fn with(status: u16, code: &str) -> Self {
+        let error = Document { code: code.to_owned(), ..Document::default() };
+        Self { status, error, marked: true, ..Self::default() }
+    }
+
+    /// The status and the name of the error, if it has one.
+    pub(super) fn said(&self) -> String {
+        let name = if self.error.code.is_empty() { String::new() } else { format!(" {}", self.error.code) };
+        format!("{}{name}", self.status)
+    }
+
+    /// True when nothing says that an S3 store has answered.
+    pub(super) fn is_no_store(&self) -> bool {
+        !self.marked || (self.status == 200 && self.error.code.is_empty())
+    }
+
+    /// Why there is no believing the answer, and what to do.
+    pub(super) fn no_store(&self) -> String {
+        let said = self.said();
+        match (self.status, &self.location) {
+            (_, Some(location)) if self.error.is_of_a_console => {
+                format!(
+                    "this does not look like an S3 store: it is MinIO's console, whose S3 API is at {location} ({said})"
+                )
+            }
+            (300..=399, Some(location)) => {
+                format!(
+                    "this does not look like an S3 store: it redirects to {location} ({said}); is s3.endpoint_url right?"
+                )
+            }
+            (500..=599, _) => format!(
+                "a server that is no S3 store answered {said}: a proxy before the store, or s3.endpoint_url is not the store's"
+            ),
+            _ => format!(
+                "this does not look like an S3 store: {said} without its request id, its error document or an ETag; is s3.endpoint_url the store's, \
+                 and not its console's or a web page's?"
+            ),
+        }
+    }
+
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// True for the name of an error.
+    pub(super) fn is(&self, code: &str) -> bool {
+        self.error.code == code
+    }
+
+    /// True when a store without versions does not know the version of every object there.
+    pub(super) fn knows_no_versions(&self) -> bool {
+        self.status == 400 && self.is("InvalidArgument")
+    }
+
+    /// Where the bucket is, if the store sends whoever asks there.
+    pub(super) fn elsewhere(&self, region: &str) -> Option<String> {
+        let sent_away = matches!(
+            (self.status, self.error.code.as_str()),
+            (301 | 302 | 307 | 308, _)
+                | (400, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "IncorrectEndpoint")
+        );
+        let at = self.region.as_deref().filter(|at| *at != region);
+        match (sent_away, at) {
+            (true, Some(at)) => Some(format!(
+                "the bucket is in region {at}, s3.region says {region}: set s3.region (and s3.endpoint_url, where it is set) to {at}'s"
+            )),
+            (true, None) if self.status != 400 => Some(match &self.location {
+                Some(location) => format!(
+                    "the bucket is at another endpoint, {location}: set s3.endpoint_url to it (or s3.region to the bucket's)"
+                ),
+                None => "the bucket is in another region than s3.region, or at another endpoint: set s3.region to the bucket's".to_owned(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// What it means for the job. Of what it says against the credentials nothing is said here.
+    pub(super) fn failure(&self, image: &ImageRef, region: &str) -> Failure {
+        let status = self.status;
+        if self.is_no_store() {
+            return Failure::new(Code::StoreUnavailable, self.no_store()).with_status(status);
+        }
+        if let Some(elsewhere) = self.elsewhere(region) {
+            let message = format!("{elsewhere} ({}, bucket {})", self.said(), image.bucket);
+            return Failure::new(Code::StoreUnavailable, message).with_status(status);
+        }
+        let (code, what) = self.meaning(image);
+        Failure::new(code, format!("{what} ({})", self.said())).with_status(status)
+    }
+
+    fn meaning(&self, image: &ImageRef) -> (Code, String) {
+        // What is not there under the version "null" may be written yet.
+        let pinned = image.version_id.as_ref().is_some_and(|version| version != NULL_VERSION);
+        let (code, what) = match (self.status, self.error.code.as_str()) {
+            (412, _) => (Code::ObjectChanged, "the object no longer has the pinned ETag"),
+            (404, "NoSuchVersion") if pinned => (Code::ObjectChanged, "the pinned version is gone"),
+            (405, _) if pinned => (Code::ObjectChanged, "the pinned version is a delete marker"),
+            (400, "InvalidArgument") if pinned => (Code::ObjectChanged, "the store does not know such a version id"),
+            (400, name) if IMPOSSIBLE.contains(&name) => {
+                (Code::MalformedJob, "the store has no objects of such a name, and cannot have any")
+            }
+            (404, "NoSuchBucket") => {
+                return (
+                    Code::ObjectNotFound,
+                    format!(
+                        "there is no bucket {}: create it, or correct the job, s3.endpoint_url or s3.region",
+                        image.bucket
+                    ),
+                );
+            }
+            (404, _) if self.delete_marker => (Code::ObjectNotFound, "the object has been deleted"),
+            (404, _) => (Code::ObjectNotFound, "there is no such object"),
+            (403, "InvalidObjectState") => (
+                Code::ObjectForbidden,
+                "the object is archived and cannot be read: restore it, and keep the lifecycle rule from archiving what is not judged yet",
+            ),
+            (403, "InvalidPayer" | "AllAccessDisabled") => {
+                (Code::ObjectForbidden, "the owner of the bucket has closed it to everybody: ask the owner")
+            }
+            (_, name) if name.starts_with("KMS.") || name.starts_with("KMS") || name.starts_with("XMinioKMS") => (
+                Code::ObjectForbidden,
+                "the object is encrypted with a KMS key that cannot be used: enable the key, or bring it back, where the store has it",
+            ),
+            (403, _) if self.error.blames_the_encryption => {
+                (Code::ObjectForbidden, "the object is encrypted with a KMS key: allow kms:Decrypt on it")
+            }
+            (403, _) => (
+                Code::ObjectForbidden,
+                "the store refuses the read: allow s3:GetObject (kms:Decrypt for what is encrypted so; buckets whose requester pays are not \
+                 read); with no right to list, a missing object looks like this too",
+            ),
+            (429, _) | (503, "SlowDown" | "SlowDownRead" | "RequestLimitExceeded" | "Throttling") => {
+                (Code::StoreUnavailable, "the store asks to slow down")
+            }
+            (503, _) => (Code::StoreUnavailable, "the store cannot serve at present"),
+            (200, _) => (Code::StoreUnavailable, "the store answered with an error document instead of the object"),
+            _ => (Code::StoreUnavailable, "the store answered with an error"),
+        };
+        (code, what.to_owned())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_answer_has_a_meaning() {
-        let plain = ImageRef { bucket: "b".to_owned(), key: "k".to_owned(), version_id: None, etag: None };
-        let pinned = ImageRef { version_id: Some("1".to_owned()), ..plain.clone() };
-        let null = ImageRef { version_id: Some("null".to_owned()), ..plain.clone() };
-        for (status, error, image, code) in [
-            (404, "NoSuchKey", &plain, Code::ObjectNotFound),
-            (404, "", &plain, Code::ObjectNotFound),
-            (404, "NoSuchBucket", &plain, Code::ObjectNotFound),
-            (404, "NoSuchVersion", &pinned, Code::ObjectChanged),
-            (404, "NoSuchVersion", &null, Code::ObjectNotFound),
-            (405, "MethodNotAllowed", &null, Code::StoreUnavailable),
-            (405, "MethodNotAllowed", &pinned, Code::ObjectChanged),
-            (400, "InvalidArgument", &pinned, Code::ObjectChanged),
-            (400, "InvalidArgument", &plain, Code::StoreUnavailable),
-            (400, "KeyTooLongError", &plain, Code::MalformedJob),
-            (400, "XMinioInvalidObjectName", &pinned, Code::MalformedJob),
-            (400, "InvalidURI", &plain, Code::MalformedJob),
-            (404, "InvalidURI", &plain, Code::ObjectNotFound),
-            (400, "BadRequest", &plain, Code::StoreUnavailable),
-            (400, "", &plain, Code::StoreUnavailable),
-            (412, "PreconditionFailed", &plain, Code::ObjectChanged),
-            (403, "AccessDenied", &plain, Code::ObjectForbidden),
-            (403, "SignatureDoesNotMatch", &plain, Code::ObjectForbidden),
-            (403, "RequestTimeTooSkewed", &plain, Code::StoreUnavailable),
-            (400, "ExpiredToken", &plain, Code::StoreUnavailable),
-            (301, "PermanentRedirect", &plain, Code::StoreUnavailable),
-            (503, "SlowDown", &plain, Code::StoreUnavailable),
-            (500, "InternalError", &plain, Code::StoreUnavailable),
-            (206, "", &plain, Code::StoreUnavailable),
-        ] {
-            let failure = classify(StatusCode::from_u16(status).expect("a status"), error, false, image);
-            assert_eq!(failure.code(), code, "{status} {error}");
-            assert!(failure.message().contains(error));
-            assert_eq!(credentials_expired(&failure), error == "ExpiredToken");
-        }
-    }
-
-    #[test]
-    fn what_is_sent_is_held_against_what_was_asked_for() {
-        let image = |version: Option<&str>, etag: Option<&str>| ImageRef {
-            bucket: "b".to_owned(),
-            key: "k".to_owned(),
-            version_id: version.map(str::to_owned),
-            etag: etag.map(str::to_owned),
-        };
-        let sent = |version: Option<&str>, etag: Option<&str>| {
-            let version =
-                version.map(|value| ("x-amz-version-id".parse().expect("a name"), value.parse().expect("a value")));
-            let etag = etag.map(|value| (ETAG, value.parse().expect("a value")));
-            [version, etag].into_iter().flatten().collect::<HeaderMap>()
-        };
-        for (asked, answer, version, etag) in [
-            (image(None, None), sent(None, None), None, None),
-            (image(None, None), sent(Some("v"), Some("\"e\"")), Some("v"), Some("e")),
-            (image(None, Some("e")), sent(None, Some("W/\"e\"")), None, Some("e")),
-            (image(Some("v"), None), sent(Some("v"), None), Some("v"), None),
-            (image(Some("v"), Some("e")), sent(None, Some("e")), None, Some("e")),
-            (image(Some("null"), None), sent(Some("null"), Some("\"e\"")), None, Some("e")),
-            (image(Some("null"), None), sent(None, Some("\"e\"")), None, Some("e")),
-            (image(None, None), sent(Some(&"v".repeat(1025)), Some(&"e".repeat(1025))), None, None),
-        ] {
-            let expected = Named { etag: etag.map(str::to_owned), version_id: version.map(str::to_owned) };
-            assert_eq!(named(&answer, &asked), Ok(expected), "{asked:?}");
-        }
-        for (asked, answer) in [
-            (image(None, Some("e")), sent(None, Some("\"f\""))),
-            (image(None, Some("e")), sent(Some("v"), None)),
-            (image(Some("v"), None), sent(Some("w"), Some("\"e\""))),
-            (image(Some("v"), None), sent(None, Some("\"e\""))),
-            (image(Some("v"), None), sent(Some("null"), None)),
-            (image(Some("null"), None), sent(Some("v"), None)),
-            (image(Some("v"), Some("e")), sent(Some("w"), Some("\"e\""))),
-            (image(Some("v"), Some("e")), sent(Some("v"), Some("\"f\""))),
-        ] {
-            assert_eq!(
-                named(&answer, &asked).expect_err("another").code(),
-                Code::ObjectChanged,
-                "{asked:?} {answer:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn only_a_name_is_taken_from_an_error_document() {
-        assert_eq!(error_code(b"<Error><Code>NoSuchKey</Code><Key>secret.jpg</Key></Error>"), "NoSuchKey");
-        for strange in [&b"<html>"[..], b"<Code></Code>", b"<Code>a b</Code>", b"<Code>x", b"\xff\xfe"] {
-            assert_eq!(error_code(strange), "");
-        }
-    }
-}
+mod tests;

@@ -10,7 +10,8 @@ use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, ResponseChecksumVa
 #[error("{0}")]
 pub struct SdkError(pub(super) String);
 
-/// The SDK's own settings. The region is given, so that nothing asks the instance metadata for it at start.
+/// The SDK's own settings, read from the beginning: the SDK reads its files once for each of these. The region is given, so that nothing asks the
+/// instance metadata for it at start.
 pub(super) async fn config(settings: &settings::S3) -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest()).region(Region::new(settings.region.clone())).load().await
 }

@@ -14,6 +14,8 @@ use tokio::time::{Instant, Sleep};
 
 /// Chunks as they come from the socket. An error is the last item.
 pub struct ObjectStream {
+    /// What somebody has looked at already.
+    first: Option<Bytes>,
     body: Body<Empty<Bytes>>,
     limit: Duration,
     deadline: Pin<Box<Sleep>>,
@@ -23,7 +25,12 @@ pub struct ObjectStream {
 impl ObjectStream {
     /// A body of which each chunk may take `limit`, counted only while somebody waits for it: our own back-pressure is not the store's fault.
     pub(super) fn new(body: Body<Empty<Bytes>>, limit: Duration) -> Self {
-        Self { body, limit, deadline: Box::pin(tokio::time::sleep(limit)), waiting: false }
+        Self { first: None, body, limit, deadline: Box::pin(tokio::time::sleep(limit)), waiting: false }
+    }
+
+    /// Gives back what was read of it, to be read again.
+    pub(super) fn beginning_with(self, first: Bytes) -> Self {
+        Self { first: Some(first).filter(|first| !first.is_empty()), ..self }
     }
 }
 
@@ -31,6 +38,9 @@ impl Stream for ObjectStream {
     type Item = Result<Bytes, Failure>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
         loop {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(frame) => {

@@ -42,9 +42,9 @@ pub enum LogError {
 }
 
 /// One failure, one line: the supervisor says why a session ended. lapin says the same in three to seven lines of its own, as errors, and speaks of a
-/// recovery that is never tried. The AWS SDK names the id of the key whenever it has found one. A later directive for either, in `log.level`, wins.
-const QUIET: &str =
-    "lapin=off,aws_config=warn,aws_credential_types=warn,aws_smithy_runtime=warn,aws_smithy_runtime_api=warn";
+/// recovery that is never tried. The AWS SDK names the id of the key whenever it has found one, and tells of a search that failed with a page of its own,
+/// and of files that are not there at every search. A later directive for either, in `log.level`, wins.
+const QUIET: &str = "lapin=off,aws_config=error,aws_runtime=error,aws_credential_types=warn,aws_smithy_runtime=warn,aws_smithy_runtime_api=warn";
 
 /// Sets the log up for the whole process.
 pub fn install(settings: &Log) -> Result<(), LogError> {

@@ -66,7 +66,7 @@ async fn with_json_every_event_is_a_line_and_the_counts_are_talk() {
 }
 
 #[tokio::test]
-async fn a_list_is_published_up_to_the_line_that_is_no_job() {
+async fn a_list_is_published_but_for_the_lines_that_are_no_jobs() {
     const GOOD: usize = 700;
 
     let world = World::new("submit_list").await;
@@ -79,20 +79,49 @@ async fn a_list_is_published_up_to_the_line_that_is_no_job() {
             writeln!(list, r#"{{"id":"own-{number}","key":"k-{number}"}}"#).unwrap();
         }
     }
-    list.push_str("\n{\"key\":\"k\",\"colour\":\"red\"}\ns3://bucket/never\n");
+    let long = "k".repeat(1025);
+    write!(
+        list,
+        "\n{{\"key\":\"k\",\"colour\":\"red\"}}\ns3://{BUCKET}/a/../b\ns3://{BUCKET}/{long}\ns3://{BUCKET}/last\n"
+    )
+    .unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), list).unwrap();
     let from = file.path().to_str().unwrap();
     let submit = world.daemon().command(&["submit", "--from", from]);
     assert_eq!(submit.wait_output(EVENTUALLY).await.code(), Some(1));
     let said = submit.stderr().join("\n");
-    assert!(said.contains(&format!("line {} of {from}", GOOD + 2)) && said.contains("colour"), "{said}");
-    assert!(said.contains(&format!("{GOOD} jobs published")), "{said}");
+    assert!(said.contains("3 cannot be jobs and were left out:"), "{said}");
+    for (number, why) in [(2, "colour"), (3, "rename the object"), (4, "1 to 1024 bytes")] {
+        let line = format!("line {} of {from}", GOOD + number);
+        assert!(said.lines().any(|said| said.contains(&line) && said.contains(why)), "{line}: {said}");
+    }
+    assert!(said.contains(&format!("{} jobs published", GOOD + 1)), "{said}");
     let lines = submit.stdout();
-    assert_eq!(lines.len(), GOOD);
+    assert_eq!(lines.len(), GOOD + 1);
     assert!(lines[0].ends_with(&format!("\ts3://{BUCKET}/k-0")), "{}", lines[0]);
     assert_eq!(lines[1], format!("own-1\ts3://{BUCKET}/k-1"), "in the order of the list");
-    assert_eq!(world.broker.depth(JOBS).await, Some(u32::try_from(GOOD).unwrap()));
+    assert_eq!(world.broker.depth(JOBS).await, Some(u32::try_from(GOOD + 1).unwrap()));
+}
+
+#[tokio::test]
+async fn a_prefix_is_published_but_for_the_keys_that_cannot_be_jobs() {
+    let world = World::new("submit_odd").await;
+    let daemon = world.daemon().start_ready().await;
+    let odd = world.upload("1\u{7f}.jpg", jpeg::tiny(1)).await;
+    for name in ["0.jpg", "2.jpg"] {
+        world.upload(name, jpeg::tiny(2)).await;
+    }
+    let prefix = format!("s3://{BUCKET}/{}", world.store.key(""));
+    let submit = world.daemon().command(&["submit", "--prefix", &prefix, "--wait"]);
+    assert_eq!(submit.wait_output(EVENTUALLY).await.code(), Some(1));
+    let said = submit.stderr().join("\n");
+    assert!(said.contains("1 cannot be a job and was left out:"), "{said}");
+    let shown = odd.key.replace('\u{7f}', "\u{fffd}");
+    assert!(said.contains(&format!("s3://{BUCKET}/{shown}: key: control characters are refused")), "{said}");
+    assert!(submit.stdout().iter().any(|line| line.starts_with("2 jobs ended: ")), "{:?}", submit.stdout());
+    daemon.term();
+    world.assert_drained().await;
 }
 
 #[tokio::test]

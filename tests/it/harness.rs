@@ -3,6 +3,7 @@
 pub(crate) mod broker;
 pub(crate) mod daemon;
 pub(crate) mod http;
+pub(crate) mod iam;
 pub(crate) mod link;
 pub(crate) mod metrics;
 pub(crate) mod own_broker;

@@ -59,6 +59,7 @@ mod rights;
 mod rollout;
 mod rotation;
 mod soak;
+mod stores;
 mod suspects;
 mod topology;
 mod unread;

@@ -90,6 +90,7 @@ impl ImageStore for ModelStore {
                 bytes: object.bytes.len() as u64,
                 etag: Some(etag),
                 version_id: None,
+                key: None,
                 stream: Body { chunks, pause, waiting: None },
             })
         });

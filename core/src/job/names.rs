@@ -35,7 +35,7 @@ pub(super) fn image(
     {
         return Err(malformed("etag: as S3 gives it, with or without its quotes"));
     }
-    Ok(ImageRef { bucket: bucket.to_owned(), key, version_id, etag: etag.map(str::to_owned) })
+    Ok(ImageRef { bucket: bucket.to_owned(), key, version_id, etag: etag.map(str::to_owned), other_key: None })
 }
 
 /// S3's own rules for the names of general purpose buckets, as far as they keep a name inside its place in a URL.
@@ -49,7 +49,7 @@ pub fn is_bucket(name: &str) -> bool {
         && !name.contains("..")
 }
 
-fn check_key(key: &str) -> Result<(), Failure> {
+pub(super) fn check_key(key: &str) -> Result<(), Failure> {
     if key.is_empty() || key.len() > MAX_KEY_BYTES {
         return Err(malformed("key: 1 to 1024 bytes"));
     }
@@ -69,6 +69,15 @@ pub(super) fn is_id(text: &str) -> bool {
 
 fn is_token(text: &str, max: usize) -> bool {
     (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// True for an entity tag that is an MD5, or the MD5 of the MD5s of so many parts: what stores give again for the same content.
+pub(super) fn is_md5(etag: &str) -> bool {
+    let (digest, parts) = etag.split_once('-').unwrap_or((etag, "1"));
+    digest.len() == 32
+        && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && (1..=5).contains(&parts.len())
+        && parts.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// An entity tag without the quotes that HTTP puts around it, and without the mark of a weak one before them.

@@ -1,16 +1,19 @@
-//! Bucket notifications: an upload is a job, without a producer in between. As MinIO, RustFS and AWS S3 send them, bare, in an SNS envelope, or as
-//! an event of EventBridge.
+//! Bucket notifications: an upload is a job, without a producer in between. As MinIO, RustFS, Ceph, versitygw and AWS S3 send them, bare, in an SNS
+//! envelope, or as an event of EventBridge.
 
 use super::envelope::Envelope;
 use super::fields::Fields;
-use super::{Intake, Job, NothingAsked, Properties, malformed, names, unsupported};
+use super::{Intake, Job, NothingAsked, Properties, malformed, names, unquoted, unsupported};
 use crate::failure::Failure;
-use crate::image::ImageRef;
+use crate::image::{ImageRef, NULL_VERSION};
+use keys::Keys;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 mod form;
+mod keys;
 
 /// The events after which there is new content to judge.
 const CREATIONS: [&str; 4] = ["Put", "Post", "Copy", "CompleteMultipartUpload"];
@@ -59,6 +62,8 @@ struct Record {
     source: String,
     #[serde(rename = "eventVersion")]
     version: Option<String>,
+    #[serde(rename = "userIdentity")]
+    user: Option<Value>,
     s3: Option<Entity>,
 }
 
@@ -188,11 +193,10 @@ fn of_record(record: &RawValue, properties: &Properties) -> Result<Job, Failure>
             ));
         }
     }
+    let plain = record.writes_plain_keys();
     let Some(Entity { bucket, object }) = record.s3 else { return Err(malformed("the record has no s3")) };
-    let key = form::decoded(&object.key).ok_or_else(|| {
-        malformed("s3.object.key: URL-encoded UTF-8, as S3 puts it into notifications (a space is +, a plus sign %2B)")
-    })?;
-    job(&bucket.name, key, &object, properties)
+    let keys = if plain { Keys::plain(&object.key) } else { Keys::encoded(&object.key)? };
+    job(&bucket.name, keys, &object, properties)
 }
 
 /// Its keys are taken as they are: unlike those of the other notifications, they are not encoded.
@@ -210,14 +214,17 @@ fn of_event_bridge(fields: &Fields<'_>, properties: &Properties) -> Result<Intak
     if object.marks_a_folder() {
         return Ok(Intake::Nothing(NothingAsked::new("an EventBridge event of a folder")));
     }
-    job(&bucket.name, object.key.clone(), &object, properties).map(Intake::from)
+    job(&bucket.name, Keys::only(&object.key), &object, properties).map(Intake::from)
 }
 
-fn job(bucket: &str, key: String, object: &Object, properties: &Properties) -> Result<Job, Failure> {
+fn job(bucket: &str, keys: Keys, object: &Object, properties: &Properties) -> Result<Job, Failure> {
     // Where versions were suspended, "null" is the version of whatever was written last: the ETag says more.
-    let version_id = object.version_id.clone().filter(|version| !version.is_empty() && version != "null");
-    let etag = object.etag.as_deref().filter(|etag| !etag.is_empty());
-    let image: ImageRef = names::image(bucket, key, version_id, etag)?;
+    let version_id = object.version_id.clone().filter(|version| !version.is_empty() && version != NULL_VERSION);
+    // MinIO notifies of an encrypted upload by form with a tag of its own that no GET repeats: such a tag is no pin.
+    let etag = object.etag.as_deref().map(unquoted).filter(|etag| names::is_md5(etag));
+    let image = names::image(bucket, keys.first, version_id, etag)?;
+    let other_key = keys.other.filter(|_| image.pin().is_some());
+    let image = ImageRef { other_key, ..image };
     let envelope = Envelope::of(properties);
     let id = envelope.id(None, &image)?;
     Ok(Job { origin: envelope.origin(id, None), image, expires_at: None })
@@ -230,9 +237,10 @@ fn typed<T: DeserializeOwned>(text: &RawValue, what: &str) -> Result<T, Failure>
 }
 
 impl Object {
-    /// Consoles make such objects for what they show as folders.
+    /// Consoles make such objects for what they show as folders. MinIO leaves a size of 0 out.
     fn marks_a_folder(&self) -> bool {
-        self.size == Some(0) && (self.key.ends_with('/') || self.key.ends_with("%2F"))
+        let ends = ["/", "%2F", "%2f"].iter().any(|slash| self.key.ends_with(slash));
+        self.size.unwrap_or(0) == 0 && ends
     }
 }
 
@@ -252,5 +260,11 @@ impl Record {
 
     fn is_s3(&self) -> bool {
         self.source.ends_with(":s3")
+    }
+
+    /// True for the writers that do not encode keys: Ceph, and versitygw, which calls itself `aws:s3` as AWS does and is known by how it writes
+    /// `PrincipalId`.
+    fn writes_plain_keys(&self) -> bool {
+        self.source == "ceph:s3" || self.user.as_ref().is_some_and(|user| user.get("PrincipalId").is_some())
     }
 }

@@ -45,17 +45,18 @@ fn refused(bucket: &str, at: &str, refusal: &Refusal) -> Line {
         }
         Refusal::Unasked(_) => "correct s3.endpoint_url and the name of the bucket".to_owned(),
         Refusal::Elsewhere(_) => {
-            "set s3.region (and s3.endpoint_url, where it is set) to where the bucket is".to_owned()
+            "the region and the endpoint have to be those of the bucket; a worker for each region reads buckets of several".to_owned()
         }
-        Refusal::Clock => "set this machine's clock, and keep it set (NTP)".to_owned(),
+        Refusal::Clock(_) => "set this machine's clock, and keep it set (NTP)".to_owned(),
         Refusal::Unreachable(_) => {
             let remedy = "is the store up, and is s3.endpoint_url right? connections have s3.connect_timeout";
             return Line::unreachable(BUCKET, words, remedy);
         }
-        Refusal::Other(_) => {
-            let remedy = "is s3.endpoint_url a store's, and not its console's? for the rest, the store's log says more";
-            return Line::unreachable(BUCKET, words, remedy);
+        Refusal::NoStore(_) => {
+            let remedy = "set s3.endpoint_url to the address of the store's S3 API (MinIO: port 9000, not the console's 9001)";
+            return Line::wrong(BUCKET, words, remedy);
         }
+        Refusal::Other(_) => return Line::unreachable(BUCKET, words, "the store's log says more"),
     };
     Line::wrong(BUCKET, words, remedy)
 }
@@ -68,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_what_is_missing() {
-        let line = refused("kyc-uploads", "AWS, eu-central-1", &Refusal::Forbidden(" AccessDenied".to_owned()));
+        let line = refused("kyc-uploads", "AWS, eu-central-1", &Refusal::Forbidden("403 AccessDenied".to_owned()));
         let said = line.to_string();
         assert!(
             said.contains("(403 AccessDenied)") && said.contains("s3:GetObject on arn:aws:s3:::kyc-uploads/*"),

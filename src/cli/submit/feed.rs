@@ -3,7 +3,7 @@
 use super::super::problem::Problem;
 use super::SubmitArgs;
 use super::lines::Lines;
-use super::request::Request;
+use super::request::{Request, RequestError};
 use super::uri::{Folder, S3Uri};
 use crate::s3::Tools;
 use std::collections::HashMap;
@@ -32,7 +32,12 @@ pub(super) struct Item {
 /// What is to be done for it.
 pub(super) enum Work {
     Publish(Request),
-    Upload { path: PathBuf, to: S3Uri },
+    /// Nothing: it cannot be a job.
+    Skip(RequestError),
+    Upload {
+        path: PathBuf,
+        to: S3Uri,
+    },
 }
 
 pub(super) type Items = mpsc::Receiver<Result<Item, Problem>>;
@@ -124,8 +129,8 @@ impl Feed {
                     lines.next().await.map_err(|error| Problem::failed(error).context(format!("--from {name}")))?;
                 let Some((number, line)) = line else { break };
                 let place = format!("line {number} of {name}");
-                let request = Request::line(line).map_err(|error| Problem::failed(error).context(place.clone()))?;
-                if !give(place, Work::Publish(request)).await {
+                let work = Request::line(line).map_or_else(Work::Skip, Work::Publish);
+                if !give(place, work).await {
                     return Ok(());
                 }
             }

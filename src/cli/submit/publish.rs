@@ -5,7 +5,8 @@ use super::super::progress::Progress;
 use super::super::terminal::print;
 use super::collect::{Book, Collector};
 use super::feed::{Item, Items, Work};
-use super::request::{Ready, Request, Shape};
+use super::request::{Ready, Request, RequestError, Shape};
+use super::skipped::Skipped;
 use crate::amqp::{Names, Outbox, job_message};
 use crate::s3::Tools;
 use antispoof_core::ports::PublishError;
@@ -31,10 +32,17 @@ pub(super) struct Publisher<'a> {
     pub(super) progress: &'a Progress,
 }
 
-/// What became of the items: how many jobs are out, and why it was not all, if it was not.
+/// What became of the items: how many jobs are out, which of them cannot be jobs, and why it was not all, if it was not.
 pub(super) struct Published {
     pub(super) count: u64,
+    pub(super) skipped: Skipped,
     pub(super) problem: Option<Problem>,
+}
+
+/// What became of an item.
+enum Done {
+    Published(Ready),
+    Skipped { place: String, why: RequestError },
 }
 
 impl Stop {
@@ -62,7 +70,7 @@ impl Publisher<'_> {
         stop: &mut Stop,
     ) -> Published {
         let book = collector.as_ref().map(|collector| collector.book());
-        let mut published = Published { count: 0, problem: None };
+        let mut published = Published { count: 0, skipped: Skipped::default(), problem: None };
         let mut under_way = FuturesOrdered::new();
         let mut more = true;
         let mut taken = 0;
@@ -101,23 +109,27 @@ impl Publisher<'_> {
         published
     }
 
-    async fn submit(&self, item: Item, number: usize, book: Option<&Book>) -> Result<Ready, Problem> {
+    async fn submit(&self, item: Item, number: usize, book: Option<&Book>) -> Result<Done, Problem> {
         let Item { place, work } = item;
         let at = |problem: Problem| problem.context(place.clone());
         let request = match work {
             Work::Publish(request) => request,
+            Work::Skip(why) => return Ok(Done::Skipped { place, why }),
             Work::Upload { path, to } => {
                 let etag = self.tools.upload(&path, &to.bucket, &to.key).await.map_err(|error| at(error.into()))?;
                 Request::pinned(to, etag)
             }
         };
-        let ready = self.shape.ready(request, OffsetDateTime::now_utc()).map_err(|error| at(Problem::failed(error)))?;
+        let ready = match self.shape.ready(request, OffsetDateTime::now_utc()) {
+            Ok(ready) => ready,
+            Err(why) => return Ok(Done::Skipped { place, why }),
+        };
         // Before the job is out: its event may be faster than the confirm.
         if let Some(book) = book {
             book.expect(&ready.id, number);
         }
         match self.outbox.publish(&self.names.jobs, &self.names.jobs, &ready.body, job_message(&ready.id)).await {
-            Ok(_receipt) => Ok(ready),
+            Ok(_receipt) => Ok(Done::Published(ready)),
             Err(error) => {
                 if let Some(book) = book {
                     book.forget(&ready.id);
@@ -129,8 +141,14 @@ impl Publisher<'_> {
     }
 
     /// Counts and prints a job that is out. With `--wait` its event is printed instead.
-    fn tell(&self, done: Result<Ready, Problem>, waiting: bool, published: &mut Published) -> Result<(), Problem> {
-        let ready = done?;
+    fn tell(&self, done: Result<Done, Problem>, waiting: bool, published: &mut Published) -> Result<(), Problem> {
+        let ready = match done? {
+            Done::Published(ready) => ready,
+            Done::Skipped { place, why } => {
+                published.skipped.add(&place, &why);
+                return Ok(());
+            }
+        };
         published.count += 1;
         self.progress.published(published.count);
         // A stdout that is closed is not written to again.

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Ending, assert_ended, assert_over, send};
 use crate::harness::daemon::{Daemon, DaemonBuilder};
+use crate::harness::iam::User;
 use crate::harness::wait::{EVENTUALLY, eventually_equals};
 use crate::harness::world::World;
 use crate::images::{jpeg, sha256};
@@ -31,14 +32,16 @@ async fn an_object_that_is_not_there_is_waited_for_and_then_parked() {
 #[tokio::test]
 async fn a_store_that_refuses_the_read() {
     let world = World::new("object_forbidden").await;
-    let wrong = two_attempts(&world).env("AWS_SECRET_ACCESS_KEY", "not-the-secret-of-this-store");
-    let _daemon = wrong.start_ready().await;
+    let writer = User::new(&world.services, "writer", "writeonly").await;
+    let builder = two_attempts(&world).env("AWS_ACCESS_KEY_ID", &writer.access_key);
+    let _daemon = builder.env("AWS_SECRET_ACCESS_KEY", &writer.secret_key).start_ready().await;
     let stored = world.upload("face.jpg", jpeg::tiny(1)).await;
     let sent = send(&world, "forbidden", json!({ "key": stored.key })).await;
-    let ending = Ending::at_once("object_forbidden", "does not accept the credentials").status(403).after(2);
+    let ending = Ending::at_once("object_forbidden", "allow s3:GetObject").status(403).after(2);
     assert_ended(&world, &[(sent, ending)]).await;
     assert_eq!(world.simulator.count("calls").await, 0);
     assert_over(&world, 1, 1).await;
+    writer.remove().await;
 }
 
 #[tokio::test]

@@ -42,6 +42,13 @@ impl DaemonBuilder {
         self
     }
 
+    /// Leaves a variable of the environment out.
+    #[must_use]
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
     /// Adds an argument after `run`.
     #[must_use]
     pub(crate) fn arg(mut self, argument: impl Into<String>) -> Self {

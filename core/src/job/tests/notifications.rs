@@ -100,6 +100,84 @@ fn what_is_no_new_content_asks_for_nothing() {
         folder["s3"]["object"]["size"] = 0.into();
         nothing(&records(&[folder]));
         job(&records(&[aws("ObjectCreated:Put", key)]));
+        // MinIO leaves the size out where it is 0.
+        let mut folder = aws("s3:ObjectCreated:Put", key);
+        folder["s3"]["object"].as_object_mut().expect("an object").remove("size");
+        nothing(&records(&[folder]));
+    }
+    let mut file = aws("ObjectCreated:Put", "a");
+    file["s3"]["object"].as_object_mut().expect("an object").remove("size");
+    job(&records(&[file]));
+}
+
+#[test]
+fn only_the_tag_of_content_is_a_pin() {
+    let of = |etag: &str, version: &str| {
+        let mut record = aws("s3:ObjectCreated:Post", "a");
+        (record["s3"]["object"]["eTag"], record["s3"]["object"]["versionId"]) = (etag.into(), version.into());
+        let image = job(&records(&[record])).image().clone();
+        (image.version_id, image.etag)
+    };
+    let md5 = "d41d8cd98f00b204e9800998ecf8427e";
+    let pin = |etag: &str| Some(etag.to_owned());
+    assert_eq!(of(md5, ""), (None, pin(md5)));
+    assert_eq!(of(&format!("\"{md5}\""), ""), (None, pin(md5)), "as versitygw writes it");
+    assert_eq!(of(&format!("{md5}-12"), ""), (None, pin(&format!("{md5}-12"))), "of several parts");
+    // MinIO RELEASE.2025-09-07, a form upload into a bucket with default SSE-S3.
+    let sealed = "20000f00a1d0c5f5b0f6bd3ce3a3f0d4d41d8cd98f00b204e9800998ecf8427ed41d8cd98f00b204e9800998ecf8427e";
+    for other in [
+        sealed,
+        "",
+        "0x8DC1234567890AB",
+        "D41D8CD98F00B204E9800998ECF8427E",
+        &format!("{md5}-"),
+        &format!("{md5}-1a"),
+        "two words",
+    ] {
+        assert_eq!(of(other, "v1"), (pin("v1"), None), "{other}");
+        assert_eq!(of(other, "null"), (None, None), "{other}");
+    }
+    let given = format!(r#"{{"bucket":"abc","key":"k","etag":"{sealed}"}}"#);
+    let given = Job::decode(given.as_bytes(), &Properties::default(), &Admission::default()).expect("a job");
+    assert_eq!(given.image().etag.as_deref(), Some(sealed), "a producer knows what it writes");
+}
+
+/// versitygw 1.8.0 over AMQP, shortened: `aws:s3` 2.2 like AWS, quoted tags, and keys that are not encoded.
+fn versitygw(key: &str) -> Value {
+    let mut record = aws("s3:ObjectCreated:Put", key);
+    record["eventVersion"] = "2.2".into();
+    record["userIdentity"] = json!({ "PrincipalId": "root" });
+    record["s3"]["configurationId"] = "rabbitmq-global".into();
+    record["s3"]["object"]["versionId"] = Value::Null;
+    record["s3"]["object"]["eTag"] = "\"31aa0970927cba6b652adfee1d6c1837\"".into();
+    record
+}
+
+#[test]
+fn a_key_is_read_as_its_writer_writes_keys_and_the_other_way_where_a_pin_can_tell() {
+    let keys = |record: &Value| {
+        let image = job(&records(std::slice::from_ref(record))).image().clone();
+        (image.key, image.other_key)
+    };
+    let two = |first: &str, other: &str| (first.to_owned(), Some(other.to_owned()));
+    let one = |key: &str| (key.to_owned(), None);
+    assert_eq!(keys(&aws("ObjectCreated:Put", "a+b%2Bc.jpg")), two("a b+c.jpg", "a+b%2Bc.jpg"));
+    assert_eq!(keys(&versitygw("a+b%2Bc.jpg")), two("a+b%2Bc.jpg", "a b+c.jpg"));
+    for key in ["plain.jpg", "2026/é.jpg"] {
+        assert_eq!((keys(&aws("ObjectCreated:Put", key)), keys(&versitygw(key))), (one(key), one(key)));
+    }
+    // No key at all by the other reading.
+    assert_eq!(keys(&versitygw("100%.jpg")), one("100%.jpg"));
+    assert_eq!(keys(&versitygw("a%2F..%2Fb")), one("a%2F..%2Fb"));
+    assert_eq!(keys(&versitygw("a b+c.jpg")), two("a b+c.jpg", "a b c.jpg"));
+    let mut ceph = aws("ObjectCreated:Put", "a+b");
+    ceph["eventSource"] = "ceph:s3".into();
+    assert_eq!(keys(&ceph), two("a+b", "a b"));
+    // Without a pin nothing could tell the two objects from each other.
+    for mut record in [aws("ObjectCreated:Put", "a+b"), versitygw("a+b")] {
+        let first = keys(&record).0;
+        (record["s3"]["object"]["eTag"], record["s3"]["object"]["versionId"]) = (Value::Null, Value::Null);
+        assert_eq!(keys(&record), (first, None));
     }
 }
 

@@ -1,0 +1,92 @@
+//! What a refusal says against the credentials, and not against the object.
+
+use super::Refused;
+use std::time::{Duration, SystemTime};
+
+/// What is wrong with the credentials, or with what was made of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::s3) enum Fault {
+    /// The store does not know the key.
+    UnknownKey,
+    /// The signature is another.
+    Signature,
+    /// The session is over.
+    Expired,
+    /// The session token is wrong.
+    Token,
+    /// The clocks differ by too much for a signature.
+    Clock,
+    /// The account may not use the store at all.
+    Account,
+}
+
+/// How far this machine's clock is from the store's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Skew {
+    by: Duration,
+    ahead: bool,
+}
+
+impl Refused {
+    /// What it says against the credentials.
+    pub(in crate::s3) fn fault(&self) -> Option<Fault> {
+        Some(match self.error.code.as_str() {
+            // versitygw 1.8.0 says so with a 404.
+            "InvalidAccessKeyId" | "XAdminUserNotFound" | "InvalidClientTokenId" | "UnrecognizedClientException" => {
+                Fault::UnknownKey
+            }
+            "SignatureDoesNotMatch" => Fault::Signature,
+            // Without the region that it should be: the key itself is written wrongly.
+            "AuthorizationHeaderMalformed" if self.region.is_none() => Fault::Signature,
+            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired" => Fault::Expired,
+            "InvalidToken" | "InvalidTokenId" => Fault::Token,
+            "RequestTimeTooSkewed" => Fault::Clock,
+            "NotSignedUp" | "AccountProblem" | "UserSuspended" | "InvalidSecurity" => Fault::Account,
+            "AccessDenied" if self.error.blames_the_credentials => Fault::UnknownKey,
+            _ => return None,
+        })
+    }
+
+    /// What is wrong with the credentials, in words.
+    pub(in crate::s3) fn complaint(&self, fault: Fault) -> String {
+        let said = self.said();
+        match (fault, self.skew) {
+            (Fault::UnknownKey, _) => format!("the store does not know the access key ({said})"),
+            (Fault::Signature, None) => {
+                format!(
+                    "the store computes another signature ({said}): the secret key is wrong, or a proxy changes the request"
+                )
+            }
+            (Fault::Expired, None) => format!("the session of the credentials has expired ({said})"),
+            (Fault::Token, _) => format!("the store does not accept the session token ({said})"),
+            (Fault::Account, _) => format!("the account may not use the store ({said})"),
+            (Fault::Clock, None) => format!("this machine's clock is off by more than the store allows ({said})"),
+            (Fault::Clock | Fault::Expired | Fault::Signature, Some(Skew { by, ahead })) => {
+                let by = humantime::format_duration(by);
+                format!(
+                    "this machine's clock is {by} {} the store's ({said})",
+                    if ahead { "ahead of" } else { "behind" }
+                )
+            }
+        }
+    }
+
+    /// True when the clock is what has to be mended.
+    pub(in crate::s3) fn blames_the_clock(&self, fault: Fault) -> bool {
+        fault == Fault::Clock || (self.skew.is_some() && matches!(fault, Fault::Expired | Fault::Signature))
+    }
+}
+
+impl Skew {
+    /// Less than this is in every two clocks; stores allow a quarter of an hour.
+    const MUCH: Duration = Duration::from_mins(5);
+
+    pub(super) fn of(theirs: SystemTime) -> Option<Self> {
+        let ours = SystemTime::now();
+        let (by, ahead) = match ours.duration_since(theirs) {
+            Ok(by) => (by, true),
+            Err(error) => (error.duration(), false),
+        };
+        (by >= Self::MUCH).then(|| Self { by: Duration::from_secs(by.as_secs()), ahead })
+    }
+}
