@@ -139,6 +139,8 @@ pub(crate) struct Plan {
     pub(crate) workers: usize,
     pub(crate) concurrency: u16,
     pub(crate) max_attempts: u32,
+    /// So many different jobs rejected in a row stop consumption.
+    pub(crate) rejection_streak: usize,
     /// How long things go wrong.
     pub(crate) trouble: Duration,
     /// The chance of each fault wherever it can happen.
@@ -175,6 +177,7 @@ impl Plan {
             chances,
             calamities: Duration::from_secs(dice.u64(5..=60)),
             latency: Duration::from_millis(*dice.choice(&[0, 3, 40, 400]).expect("one of four")),
+            rejection_streak: *dice.choice(&[0, 2, 3, 20]).expect("one of four"),
         }
     }
 

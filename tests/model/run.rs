@@ -6,7 +6,6 @@ use crate::jobs;
 use crate::life::set_ambient;
 use crate::plan::{Fault, Plan, Seed};
 use crate::world::World;
-use antispoofd::gate::State;
 use antispoofd::worker::Drained;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +19,9 @@ const SETTLES_WITHIN: Duration = Duration::from_hours(8);
 
 /// The longest that an idle worker may take to stop.
 const STOPS_WITHIN: Duration = Duration::from_mins(1);
+
+/// The longest that a gate stays closed with no job in hand: as long as the vendor may ask for, and a bit.
+const LONGEST_HOLD: Duration = Duration::from_mins(62);
 
 /// What a schedule came to.
 pub(crate) struct Outcome {
@@ -57,6 +59,8 @@ async fn schedule(plan: Plan, traced: bool) -> Outcome {
     drama::calm(&world);
     settle(&world, trouble * 3 + Duration::from_mins(2)).await;
     if world.lock().violation().is_none() {
+        // A worker that has been asked to slow down consumes nothing for so long.
+        sleep(LONGEST_HOLD).await;
         jobs::curtain_call(&world);
         settle(&world, Duration::ZERO).await;
     }
@@ -110,7 +114,7 @@ fn workers_are_idle(cast: &Cast) -> Vec<String> {
         problems.push(format!("{in_flight} deliveries are in flight by the metrics"));
     }
     for life in cast.lives().iter() {
-        if *life.gate.watch().borrow() != State::Open {
+        if !life.gate.watch().borrow().is_open() {
             problems.push(format!("the gate of worker {} is {:?}", life.number, *life.gate.watch().borrow()));
         }
     }
