@@ -12,7 +12,7 @@
 //! A closed gate is ready: nothing of what closes it is cured by another process in this one's place, and a fleet that is unready for the vendor's sake cannot be
 //! rolled out or drained. It is a metric (`antispoofd_gate_open`) to alert on.
 
-use crate::gate::Gate;
+use crate::gate::{Gate, State};
 use crate::lifecycle::Stop;
 use crate::telemetry::Metrics;
 use bytes::Bytes;
@@ -55,7 +55,7 @@ impl Health {
     }
 
     fn readiness(&self) -> [(&'static str, bool); 3] {
-        let gate_open = self.gate.watch().borrow().is_open();
+        let gate_open = self.gate.look(State::is_open);
         let paused_on_purpose = !gate_open || self.metrics.alone_now.get() == 1;
         let consuming = self.metrics.amqp_consuming.get() == 1;
         [
@@ -67,8 +67,7 @@ impl Health {
 
     /// The metrics, those of the gate as it is at this moment.
     fn observed(&self) -> Result<String, std::fmt::Error> {
-        let states = self.gate.watch();
-        let closed_by = states.borrow().closed().map(|closed| closed.reason.label());
+        let closed_by = self.gate.look(|state| state.closed().map(|closed| closed.reason.label()));
         self.metrics.gate_is(closed_by, self.gate.held_for());
         self.metrics.render()
     }

@@ -33,9 +33,10 @@ pub use reason::{Proof, Reason};
 pub use state::{Flow, State};
 
 use antispoof_core::retry::Backoff;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 /// What the settings say, for the gate.
@@ -54,14 +55,21 @@ pub struct Policy {
 /// The gate. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Gate {
-    state: Arc<watch::Sender<State>>,
+    shared: Arc<Shared>,
     policy: Policy,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Tells of it in the order in which it was waited for.
+    changed: Notify,
 }
 
 impl Gate {
     /// An open gate.
     pub fn new(policy: Policy) -> Self {
-        Self { state: Arc::new(watch::Sender::new(State::default())), policy }
+        Self { shared: Arc::default(), policy }
     }
 
     /// What the job with this id is to the gate: for one delivery of it.
@@ -87,31 +95,42 @@ impl Gate {
         self.change(|state, now| state.proof(proof.into(), now, self.policy.concurrency));
     }
 
-    /// The state, and its changes. What may be consumed also changes with time: [`Flow::Nothing`] says when.
-    pub fn watch(&self) -> watch::Receiver<State> {
-        self.state.subscribe()
+    /// Looks at the state as it is now.
+    pub fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state())
+    }
+
+    /// Ends at the next change of the state after this call. What may be consumed also changes with time: [`Flow::Nothing`] says when.
+    pub fn changed(&self) -> Notified<'_> {
+        self.shared.changed.notified()
     }
 
     /// For how long no call is made because the vendor asks for it.
     pub fn held_for(&self) -> Duration {
-        self.state.borrow().closed().map_or(Duration::ZERO, |closed| closed.held_for(Instant::now()))
+        self.state().closed().map_or(Duration::ZERO, |closed| closed.held_for(Instant::now()))
     }
 
     /// Every change goes through here: whoever waits is told, and the log.
-    fn change<T: Default>(&self, change: impl FnOnce(&mut State, Instant) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut State, Instant) -> T) -> T {
         let now = Instant::now();
-        let mut outcome = T::default();
-        let mut news = None;
-        self.state.send_if_modified(|state| {
-            let before = (state.outlook(), state.closed().map(|closed| (closed.reason, closed.since)));
-            outcome = change(state, now);
-            news = News::between(before.1, state.closed());
-            state.outlook() != before.0
-        });
+        let (outcome, changed, news) = {
+            let mut state = self.state();
+            let before = state.outlook();
+            let closed = state.closed().map(|closed| (closed.reason, closed.since));
+            let outcome = change(&mut state, now);
+            (outcome, state.outlook() != before, News::between(closed, state.closed()))
+        };
+        if changed {
+            self.shared.changed.notify_waiters();
+        }
         if let Some(news) = news {
             news.tell(now);
         }
         outcome
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::closed::Tenure;
 use super::reason::{Met, Proof};
-use super::state::Entered;
+use super::state::{Entered, State};
 use super::Gate;
 use antispoof_core::failure::Failure;
 use antispoof_core::plan::Blame;
@@ -45,7 +45,7 @@ impl Pass {
         if self.may_go_on() {
             return true;
         }
-        if self.probes() || self.retired && !self.gate.state.borrow().is_open() {
+        if self.probes() || self.retired && !self.gate.look(State::is_open) {
             return false;
         }
         // It may have been closed since this job came in, and be this job's to probe now.
@@ -64,7 +64,7 @@ impl Pass {
     pub fn may_go_on(&self) -> bool {
         match &self.probe {
             Some(probe) if probe.holds() => probe.due().is_some_and(|due| due <= Instant::now()),
-            _ => self.inside && self.gate.state.borrow().is_open(),
+            _ => self.inside && self.gate.look(State::is_open),
         }
     }
 
@@ -92,18 +92,16 @@ impl Pass {
 
     /// Waits until this job may try again: as the probe, or because the gate is open. False: it should go back, another one finds out. Cancel safe.
     pub async fn again(&mut self) -> bool {
-        let mut states = self.gate.watch();
+        let gate = self.gate.clone();
         loop {
+            let changed = gate.changed();
             let now = Instant::now();
-            states.mark_unchanged();
             let (from, limit) = match self.probe.as_ref().and_then(Probe::due) {
                 Some(due) => (Some(due), now + LONGEST_WAIT),
+                None if self.retired && !gate.look(State::is_open) => return false,
                 None => {
-                    let state = states.borrow();
-                    if self.retired && !state.is_open() {
-                        return false;
-                    }
-                    (state.admits_from(now), *self.patience.get_or_insert(now + PATIENCE))
+                    let limit = *self.patience.get_or_insert(now + PATIENCE);
+                    (gate.look(|state| state.admits_from(now)), limit)
                 }
             };
             if from.is_some_and(|from| from <= now) {
@@ -112,8 +110,8 @@ impl Pass {
             if limit <= now || from.is_some_and(|from| from > limit) {
                 return false;
             }
-            // The sender lives as long as this pass, so a change is all that can come.
-            drop(timeout_at(from.unwrap_or(limit), states.changed()).await);
+            // Whichever it was, the next look tells.
+            drop(timeout_at(from.unwrap_or(limit), changed).await);
         }
     }
 
@@ -154,7 +152,7 @@ impl Probe {
     }
 
     fn due(&self) -> Option<Instant> {
-        self.gate.state.borrow().due(self.tenure.number)
+        self.gate.look(|state| state.due(self.tenure.number))
     }
 
     fn with(mut self, tenure: Tenure) -> Self {

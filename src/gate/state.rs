@@ -59,16 +59,15 @@ pub(super) enum Outlook {
 }
 
 /// What a job meets that comes to the gate.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) enum Entered {
     Running,
     Probing(Tenure),
-    #[default]
     No,
 }
 
 /// What comes of a failed try.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Failed {
     pub(super) blame: Blame,
     /// The job has the right to probe now.

@@ -19,11 +19,11 @@ fn asked(seconds: u64) -> Failure {
 }
 
 fn reason(gate: &Gate) -> Option<Reason> {
-    gate.watch().borrow().closed().map(|closed| closed.reason)
+    gate.look(|state| state.closed().map(|closed| closed.reason))
 }
 
 fn flow(gate: &Gate) -> Flow {
-    gate.watch().borrow().flow(Instant::now())
+    gate.look(|state| state.flow(Instant::now()))
 }
 
 /// A job that has come in and met this.

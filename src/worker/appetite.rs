@@ -48,10 +48,10 @@ where
     L: Ledger,
     B: Consuming,
 {
-    let mut states = pipeline.gate.watch();
     let mut cautions = caution.subscribe();
     loop {
-        let flow = states.borrow_and_update().flow(Instant::now());
+        let gate_changed = pipeline.gate.changed();
+        let flow = pipeline.gate.look(|state| state.flow(Instant::now()));
         let careful = *cautions.borrow_and_update();
         let demand = match flow {
             Flow::Full => Demand::Full,
@@ -76,7 +76,8 @@ where
             }
         };
         tokio::select! {
-            changed = states.changed() => if changed.is_err() { return },
+            biased;
+            () = gate_changed => {}
             changed = cautions.changed() => if changed.is_err() { return },
             () = probe_due => {}
             () = over => {

@@ -1,6 +1,7 @@
 //! While nothing is consumed, the log says so once a minute: what is wrong, since when, and how many jobs wait.
 
 use super::Consuming;
+use crate::gate::State;
 use crate::pipeline::Pipeline;
 use antispoof_core::ports::{Detector, ImageStore, Ledger};
 use std::sync::Arc;
@@ -17,11 +18,11 @@ where
     L: Ledger,
     B: Consuming,
 {
-    let mut states = pipeline.gate.watch();
     let mut closed_since = None;
     let mut due = Instant::now();
     loop {
-        let since = states.borrow_and_update().closed().map(|closed| closed.since);
+        let changed = pipeline.gate.changed();
+        let since = pipeline.gate.look(|state| state.closed().map(|closed| closed.since));
         if since != closed_since {
             closed_since = since;
             due = Instant::now() + EVERY;
@@ -34,7 +35,7 @@ where
         };
         tokio::select! {
             biased;
-            changed = states.changed() => if changed.is_err() { return },
+            () = changed => {}
             () = reminding => {
                 due += EVERY;
                 say(&pipeline);
@@ -44,11 +45,11 @@ where
 }
 
 fn say<S, D, L, B: Consuming>(pipeline: &Pipeline<S, D, L, B>) {
-    let states = pipeline.gate.watch();
-    let state = states.borrow();
-    let Some(closed) = state.closed() else { return };
-    let (reason, message) = (closed.reason, &closed.message);
-    let seconds = closed.since.elapsed().as_secs();
+    let closed = |state: &State| {
+        let closed = state.closed()?;
+        Some((closed.reason, closed.message.clone(), closed.since.elapsed().as_secs()))
+    };
+    let Some((reason, message, seconds)) = pipeline.gate.look(closed) else { return };
     let in_hand = pipeline.journal.metrics().in_flight.get();
     let queued = pipeline.broker.waiting();
     let waiting = queued.map_or_else(|| "?".to_owned(), |queued| queued.to_string());

@@ -4,7 +4,6 @@ use crate::inbox::ModelLease;
 use crate::life::{Life, admission};
 use crate::plan::Fault;
 use crate::queues::{Delivery, Message, Replaced};
-use crate::records::JobRecord;
 use crate::world::State;
 use antispoof_core::event::Event;
 use antispoof_core::failure::{Class, Code, Failure};
@@ -276,8 +275,9 @@ fn told(state: &mut State, event: &Event) -> bool {
 
 /// A call that may have been paid for always costs an attempt, a fault of nobody's never does. What may pass costs one, unless the gate is closed for it.
 fn attempts_are_right(state: &mut State, was: &Message, copy: &Message, why: Option<&Failure>) {
-    let JobRecord { id, .. } = &state.records.jobs[was.job];
-    let id = id.clone();
+    let job = &mut state.records.jobs[was.job];
+    job.attempts = job.attempts.max(copy.attempt);
+    let id = job.id.clone();
     let (spent, unspent) = match why {
         Some(why) if why.may_be_paid() => (true, false),
         Some(why) if why.code().class() == Class::Transient => (true, true),

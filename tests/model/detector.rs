@@ -80,7 +80,7 @@ impl Detector for ModelDetector {
             }
             (number, doing)
         });
-        let thinks = life.with(|state| Duration::from_millis(state.dice.u64(0..=2000)));
+        let thinks = life.with(|state| state.plan.thinks.mul_f64(state.dice.f64()));
         sleep(if matches!(doing, Doing::Silent { hangs: true }) { TIMEOUT } else { thinks }).await;
         life.leave().await;
         life.with(|state| said(state, life, number, &doing))
@@ -100,18 +100,28 @@ fn alone(state: &mut State, life: &Life, number: usize) {
 }
 
 fn doing(state: &mut State, number: usize) -> Doing {
+    if state.services.silent {
+        return Doing::Silent { hangs: false };
+    }
     if let Some(status) = state.services.refused {
         let code = if status == 401 { Code::ApiUnauthorized } else { Code::ApiForbidden };
         return Doing::Refuses(code, status, None, false);
     }
-    if state.records.jobs[number].kind == Kind::Rejected {
+    if let Some(wait) = state.services.full_until.map(|until| until.saturating_sub(state.elapsed()))
+        && !wait.is_zero()
+    {
+        return Doing::Refuses(Code::ApiRateLimited, 429, Some(wait), false);
+    }
+    if state.services.rejects || state.records.jobs[number].kind == Kind::Rejected {
         return Doing::Refuses(Code::ApiRejected, 422, None, false);
     }
     if state.fails(Fault::Account) {
         return Doing::Refuses(Code::ApiUnauthorized, 401, None, state.dice.bool());
     }
     if state.fails(Fault::Weather) {
-        let wait = *state.dice.choice(&[None, Some(2), Some(30), Some(4000)]).expect("one of four");
+        // Rarely long: nothing else happens meanwhile.
+        let waits = [None, None, Some(1), Some(2), Some(2), Some(30), Some(4000)];
+        let wait = *state.dice.choice(&waits).expect("one of seven");
         let wait = wait.map(Duration::from_secs);
         return if state.dice.bool() {
             Doing::Refuses(Code::ApiRateLimited, 429, wait, false)

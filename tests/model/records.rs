@@ -66,6 +66,8 @@ pub(crate) struct JobRecord {
     pub(crate) contents: BTreeSet<Vec<u8>>,
     /// The most deliveries without an end that any of its messages has had.
     pub(crate) deliveries: u32,
+    /// The most attempts that were written on any of its messages.
+    pub(crate) attempts: u32,
     /// Bills whose verdict could not be known to anybody.
     pub(crate) doubts: u32,
     /// How often the last replay was.
@@ -103,6 +105,7 @@ impl JobRecord {
             billed: 0,
             contents: BTreeSet::new(),
             deliveries: 0,
+            attempts: 0,
             doubts: 0,
             replays: 0,
             submitted: 0,

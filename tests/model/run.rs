@@ -6,6 +6,7 @@ use crate::jobs;
 use crate::life::set_ambient;
 use crate::plan::{Fault, Plan, Seed};
 use crate::world::World;
+use antispoofd::gate::State;
 use antispoofd::worker::Drained;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,7 +57,7 @@ async fn schedule(plan: Plan, traced: bool) -> Outcome {
     tokio::spawn(jobs::operator(world.clone()));
     tokio::spawn(drama::calamities(world.clone(), cast.clone()));
     sleep(trouble).await;
-    drama::calm(&world);
+    drama::calm(&world, &cast);
     settle(&world, trouble * 3 + Duration::from_mins(2)).await;
     if world.lock().violation().is_none() {
         // A worker that has been asked to slow down consumes nothing for so long.
@@ -114,8 +115,8 @@ fn workers_are_idle(cast: &Cast) -> Vec<String> {
         problems.push(format!("{in_flight} deliveries are in flight by the metrics"));
     }
     for life in cast.lives().iter() {
-        if !life.gate.watch().borrow().is_open() {
-            problems.push(format!("the gate of worker {} is {:?}", life.number, *life.gate.watch().borrow()));
+        if !life.gate.look(State::is_open) {
+            problems.push(format!("the gate of worker {} is {:?}", life.number, life.gate));
         }
     }
     problems
