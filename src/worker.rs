@@ -103,7 +103,10 @@ where
     };
     let stop = &pipeline.stop;
     let following = tokio::spawn(follow(pipeline.clone(), hands.caution.clone()));
-    let reminding = tokio::spawn(reminder::remind(pipeline.clone()));
+    let reminded = pipeline.clone();
+    let reminding = tokio::spawn(async move {
+        reminder::remind(&reminded.gate, |closed| reminder::say(&reminded, closed)).await;
+    });
     while let Some(Ok(permit)) = hands.permit().await {
         let Some(Some(lease)) = stop.soft().run_until_cancelled(inbox.next()).await else { break };
         if Hands::<S, D, L, B>::suspects(&lease) {

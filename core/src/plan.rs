@@ -75,7 +75,11 @@ mod tests {
                     let failure = Failure::new(code, "x");
                     let decided = plan(&failure, Blame::Job, Attempt::spent(before), &policy);
                     let excused = plan(&failure, Blame::Nobody, Attempt::spent(before), &policy);
-                    assert_eq!(excused, if failure.may_be_paid() { decided } else { Plan::GiveBack }, "{code} {before}");
+                    assert_eq!(
+                        excused,
+                        if failure.may_be_paid() { decided } else { Plan::GiveBack },
+                        "{code} {before}"
+                    );
                     match code.class() {
                         Class::Permanent => {
                             assert!(matches!(decided, Plan::Park { exhausted: false, .. }), "{code} {before}");

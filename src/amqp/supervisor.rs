@@ -159,8 +159,14 @@ async fn live(
     observer.connected(true);
 
     let pulse = Pulse::default();
-    let mut bark =
-        pin!(watch(&parts.probe, &parts.publish, &shared.names.jobs, shared.settings.watchdog_interval, &pulse, &shared.waiting));
+    let mut bark = pin!(watch(
+        &parts.probe,
+        &parts.publish,
+        &shared.names.jobs,
+        shared.settings.watchdog_interval,
+        &pulse,
+        &shared.waiting
+    ));
     let mut demand = shared.demand.subscribe();
     demand.mark_changed();
     let mut first = true;

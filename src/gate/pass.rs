@@ -1,9 +1,9 @@
 //! What a job in hand is to the gate.
 
+use super::Gate;
 use super::closed::Tenure;
 use super::reason::{Met, Proof};
 use super::state::{Entered, State};
-use super::Gate;
 use antispoof_core::failure::Failure;
 use antispoof_core::plan::Blame;
 use std::time::Duration;
@@ -11,6 +11,9 @@ use tokio::time::{Instant, timeout_at};
 
 /// A job that finds the gate closed waits so long in hand: a short fault is over by then, and the way through a delay queue takes longer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A job that has probed for as often as it may waits so long in hand for the end of an outage.
+const LONGEST_LINGER: Duration = Duration::from_mins(5);
 
 /// A probe that is due later than this goes back and leaves it to another job.
 const LONGEST_WAIT: Duration = Duration::from_mins(2);
@@ -23,7 +26,7 @@ pub struct Pass {
     inside: bool,
     probe: Option<Probe>,
     /// It has probed for as often as it may: another job is to do it.
-    retired: bool,
+    pub(super) retired: bool,
     /// Until then it waits at a closed gate.
     patience: Option<Instant>,
 }
@@ -93,12 +96,22 @@ impl Pass {
     /// Waits until this job may try again: as the probe, or because the gate is open. False: it should go back, another one finds out. Cancel safe.
     pub async fn again(&mut self) -> bool {
         let gate = self.gate.clone();
+        let began = Instant::now();
+        let mut lingers = None;
         loop {
             let changed = gate.changed();
             let now = Instant::now();
             let (from, limit) = match self.probe.as_ref().and_then(Probe::due) {
                 Some(due) => (Some(due), now + LONGEST_WAIT),
-                None if self.retired && !gate.look(State::is_open) => return false,
+                None if self.retired && !gate.look(State::is_open) => {
+                    if lingers.is_none() {
+                        lingers = Lingers::at(&gate);
+                    }
+                    if lingers.is_none() {
+                        return false;
+                    }
+                    (None, began + LONGEST_LINGER)
+                }
                 None => {
                     let limit = *self.patience.get_or_insert(now + PATIENCE);
                     (gate.look(|state| state.admits_from(now)), limit)
@@ -132,6 +145,21 @@ impl Pass {
 
     fn probes(&self) -> bool {
         self.probe.as_ref().is_some_and(Probe::holds)
+    }
+}
+
+/// A job that waits in hand for the end of an outage, and does not probe.
+struct Lingers<'a>(&'a Gate);
+
+impl<'a> Lingers<'a> {
+    fn at(gate: &'a Gate) -> Option<Self> {
+        gate.change(|state, _| state.linger(gate.policy.concurrency)).then(|| Self(gate))
+    }
+}
+
+impl Drop for Lingers<'_> {
+    fn drop(&mut self) {
+        self.0.change(|state, _| state.linger_no_more());
     }
 }
 

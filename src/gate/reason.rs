@@ -81,7 +81,9 @@ impl Reason {
             }
             // The edges put the cause and the remedy into the message.
             Self::Failure(_) => "",
-            Self::Outage(Stage::Fetch) => "the store is probed every second or two; `antispoofd check --connect` asks it, too",
+            Self::Outage(Stage::Fetch) => {
+                "the store is probed every second or two; `antispoofd check --connect` asks it, too"
+            }
             Self::Outage(_) => "the API is probed every second or two, and more rarely while calls may be paid for",
             Self::Hold => "nothing has to be done; lower api.rate_limit or the number of workers if it happens often",
             Self::Rejections => {

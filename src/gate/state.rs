@@ -18,6 +18,8 @@ pub struct State {
     phase: Phase,
     /// Jobs that have come in and not left.
     inside: u32,
+    /// Jobs that have probed for as often as they may, and wait in hand for the end of an outage.
+    lingering: u16,
     /// Jobs that met a transient failure since the store last spoke about an object.
     store: Streak,
     /// Jobs that met a transient failure since the vendor last spoke about an image.
@@ -139,6 +141,19 @@ impl State {
     /// A job that came in has left.
     pub(super) fn leave(&mut self) {
         self.inside = self.inside.saturating_sub(1);
+    }
+
+    /// A job that has probed for as often as it may wants to wait in hand for the end of an outage: on its way through a delay queue it would be the last to hear
+    /// of it. Half of the hands stay free.
+    pub(super) fn linger(&mut self, concurrency: u16) -> bool {
+        let may = self.closed().is_some_and(|closed| matches!(closed.reason, Reason::Outage(_)));
+        let may = may && self.lingering < concurrency / 2;
+        self.lingering += u16::from(may);
+        may
+    }
+
+    pub(super) fn linger_no_more(&mut self) {
+        self.lingering = self.lingering.saturating_sub(1);
     }
 
     /// Closes the gate for a failure that the caller itself tries to end, again and again. It gets the right to probe, unless another job has it.

@@ -6,8 +6,13 @@ use tokio::time::advance;
 const STREAK: usize = 4;
 
 fn gate() -> Gate {
+    gate_of(16)
+}
+
+/// Of a worker with so many hands.
+fn gate_of(concurrency: u16) -> Gate {
     let probe = Backoff::try_new(Duration::from_secs(5), Duration::from_mins(1)).expect("sound");
-    Gate::new(Policy { concurrency: 16, rejection_streak: STREAK, probe, roll: || 0.9 })
+    Gate::new(Policy { concurrency, rejection_streak: STREAK, probe, roll: || 0.9 })
 }
 
 fn failure(code: Code) -> Failure {
@@ -149,7 +154,7 @@ async fn an_open_gate_lets_in_twice_as_many_as_have_gone_well() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_takes_few_jobs_out_of_their_place() {
-    let gate = gate();
+    let gate = gate_of(1);
     let away = failure(Code::ApiUnavailable);
     meet(&gate, &away, 0..4);
     let began = Instant::now();
@@ -179,12 +184,15 @@ async fn an_outage_takes_few_jobs_out_of_their_place() {
             probe = gate.pass("another");
         }
     }
-    assert!((3..=6).contains(&charged), "{charged}: what fails for ten minutes may be at fault itself, and ends some day");
+    assert!(
+        (3..=6).contains(&charged),
+        "{charged}: what fails for ten minutes may be at fault itself, and ends some day"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn probes_that_may_be_paid_for_become_rare_whoever_makes_them() {
-    let gate = gate();
+    let gate = gate_of(1);
     let doubt = failure(Code::ApiInDoubt);
     assert_eq!(meet(&gate, &doubt, 0..5), [Blame::Job; 5], "each may have been paid for");
     let mut waits = Vec::new();
@@ -249,10 +257,10 @@ async fn a_pause_is_bounded_and_one_without_a_time_grows() {
         advance(gate.held_for()).await;
     }
     assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
-    assert_eq!(meet(&self::gate(), &failure(Code::ApiUnavailable).with_retry_after(Some(Duration::ZERO)), 0..4), [
-        Blame::Job;
-        4
-    ]);
+    assert_eq!(
+        meet(&self::gate(), &failure(Code::ApiUnavailable).with_retry_after(Some(Duration::ZERO)), 0..4),
+        [Blame::Job; 4]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -320,6 +328,33 @@ async fn a_ledger_that_is_away_is_probed_and_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn half_of_the_hands_wait_for_the_end_of_an_outage() {
+    let gate = gate_of(4);
+    let away = failure(Code::StoreUnavailable);
+    meet(&gate, &away, 0..4);
+    let mut lingering = Vec::new();
+    for job in 4..7 {
+        let mut pass = gate.pass(&job.to_string());
+        while !pass.retired {
+            assert!(pass.again().await && pass.enter());
+            assert_eq!(pass.failed(&away), Blame::Nobody);
+            pass.leave();
+        }
+        if job == 6 {
+            assert!(!pass.again().await, "the third goes back at once");
+        } else {
+            lingering.push(tokio::spawn(async move { pass.again().await && pass.enter() }));
+            tokio::task::yield_now().await;
+        }
+    }
+    advance(Duration::from_mins(1)).await;
+    gate.proof(Stage::Fetch);
+    for job in lingering {
+        assert!(job.await.expect("no panic"), "who waited goes on");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_in_hand_outwaits_a_short_fault() {
     let gate = gate();
     let probe = gate.close(Reason::Outage(Stage::Call), "");
@@ -337,8 +372,11 @@ async fn a_job_in_hand_outwaits_a_short_fault() {
 fn every_reason_is_a_label_of_the_metric() {
     let metrics = crate::telemetry::Metrics::new();
     let codes = Code::ALL.iter().map(|&code| Reason::Failure(code));
-    let systemic = codes.filter(|reason| matches!(reason, Reason::Failure(code) if code.class() == antispoof_core::failure::Class::Systemic));
-    let others = [Reason::Outage(Stage::Fetch), Reason::Outage(Stage::Call), Reason::Hold, Reason::Rejections, Reason::Ledger];
+    let systemic = codes.filter(
+        |reason| matches!(reason, Reason::Failure(code) if code.class() == antispoof_core::failure::Class::Systemic),
+    );
+    let others =
+        [Reason::Outage(Stage::Fetch), Reason::Outage(Stage::Call), Reason::Hold, Reason::Rejections, Reason::Ledger];
     let mut count = 0;
     for reason in systemic.chain(others) {
         metrics.gate_is(Some(reason.label()), Duration::ZERO);

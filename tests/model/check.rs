@@ -7,15 +7,8 @@ use antispoof_core::failure::{Class, Code};
 use std::collections::BTreeMap;
 
 /// Faults that are no reason for a job not to get its verdict.
-const BLAMELESS: [Fault; 7] = [
-    Fault::Account,
-    Fault::Refusal,
-    Fault::Unbound,
-    Fault::Alarm,
-    Fault::Duplicate,
-    Fault::Replay,
-    Fault::Pause,
-];
+const BLAMELESS: [Fault; 7] =
+    [Fault::Account, Fault::Refusal, Fault::Unbound, Fault::Alarm, Fault::Duplicate, Fault::Replay, Fault::Pause];
 
 /// Everything that is wrong.
 pub(crate) fn problems(state: &State) -> Vec<String> {

@@ -187,7 +187,9 @@ impl Plan {
             calamities: Duration::from_secs(dice.u64(5..=60)),
             latency: Duration::from_millis(*dice.choice(&[0, 3, 40, 400]).expect("one of four")),
             thinks: Duration::from_secs(2),
-            rejection_streak: *dice.choice(&[0, 2, 3, NEVER_REACHED, NEVER_REACHED, NEVER_REACHED]).expect("one of six"),
+            rejection_streak: *dice
+                .choice(&[0, 2, 3, NEVER_REACHED, NEVER_REACHED, NEVER_REACHED])
+                .expect("one of six"),
         }
     }
 
