@@ -53,7 +53,7 @@ impl Pass {
         }
         // It may have been closed since this job came in, and be this job's to probe now.
         self.leave();
-        match self.gate.change(|state, now| state.enter(now)) {
+        match self.gate.change(State::enter) {
             Entered::No => return false,
             Entered::Running => {}
             Entered::Probing(tenure) => self.probe = Some(Probe::new(self.gate.clone(), tenure)),

@@ -118,8 +118,8 @@ impl Reason {
     pub(super) fn gives_way_to(self, newer: Self) -> bool {
         const VENDOR: Reason = Reason::Outage(Stage::Call);
         match (self, newer) {
-            (Self::Failure(_) | Self::Outage(_) | Self::Hold | Self::Rejections, Self::Failure(_)) => self != newer,
-            (Self::Hold | VENDOR, Self::Hold | VENDOR | Self::Rejections) => self != newer,
+            (Self::Failure(_) | Self::Outage(_) | Self::Hold | Self::Rejections, Self::Failure(_))
+            | (Self::Hold | VENDOR, Self::Hold | VENDOR | Self::Rejections) => self != newer,
             // Whoever rejects an image has accepted the account.
             (Self::Failure(code), Self::Rejections) => code.stage() == Stage::Call,
             _ => false,

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 /// get their quick tries, and even where every second call fails, five in a row are rare; more would only spend more attempts on what is down.
 pub(super) const OUTAGE: usize = 5;
 
+const VENDOR: Reason = Reason::Outage(Stage::Call);
+
 /// The gate's state, and what is remembered for it.
 #[derive(Debug, Default)]
 pub struct State {
@@ -217,6 +219,14 @@ impl State {
         };
         let blame = if met.may_be_paid { Blame::Job } else { Blame::Nobody };
         match (&mut self.phase, tenure) {
+            // A probe that fails for something else than the gate is closed for, and fails alone with it.
+            (Phase::Closed(closed), Some(tenure)) if !in_a_row && !met.may_be_paid && closed.reason != reason => {
+                // Whatever it is, the vendor does not ask to slow down any more.
+                if closed.reason == Reason::Hold && reason == VENDOR && closed.held_for(now).is_zero() {
+                    self.phase = Phase::ramping(Reason::Hold, 2, policy.concurrency);
+                }
+                Failed { blame: Blame::Job, tenure: Some(tenure), retired: false }
+            }
             (Phase::Open | Phase::Ramping { .. }, _) if !in_a_row => {
                 Failed { blame: Blame::Job, tenure: None, retired: false }
             }

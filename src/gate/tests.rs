@@ -174,7 +174,7 @@ async fn an_outage_takes_few_jobs_out_of_their_place() {
     }
     assert!((6..=8).contains(&probers), "{probers} jobs in some 200 probes");
     let mut charged = 0;
-    while began.elapsed() < Duration::from_mins(60) {
+    while began.elapsed() < Duration::from_hours(1) {
         if probe.again().await {
             assert!(probe.enter());
             charged += u32::from(probe.failed(&away) == Blame::Job);
@@ -234,13 +234,39 @@ async fn who_is_asked_to_slow_down_stops_everybody_until_then() {
     assert_eq!(fresh.failed(&asked(3)), Blame::Job);
     assert!(!fresh.enter());
     assert!(early.again().await && early.enter(), "three seconds are waited for in hand, by whoever is there");
-    assert_eq!(early.failed(&failure(Code::ApiUnavailable)), Blame::Nobody);
-    assert_eq!(reason(&gate), Some(Reason::Outage(Stage::Call)), "slow no more, but not well either");
-    drop(early);
-    let mut last = gate.pass("last");
-    assert!(last.again().await && last.enter());
-    last.proof(Proof::Verdict);
+    early.proof(Proof::Verdict);
     assert_eq!(flow(&gate), Flow::AtMost(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_fails_alone_with_something_else_is_judged_as_if_the_gate_were_open() {
+    let away = failure(Code::ApiUnavailable);
+    let gate = gate();
+    met(&gate, "a", &asked(1));
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(meet(&gate, &failure(Code::StoreTimeout), 0..1), [Blame::Job], "the store's fault says nothing");
+    assert_eq!(reason(&gate), Some(Reason::Hold));
+    assert_eq!(meet(&gate, &away, 0..1), [Blame::Job]);
+    assert_eq!(reason(&gate), None, "not well, but it does not ask to slow down any more");
+    meet(&gate, &away, 1..4);
+    let (mut fifth, blame) = met(&gate, "fifth", &away);
+    assert_eq!((reason(&gate), blame), (Some(Reason::Outage(Stage::Call)), Blame::Nobody));
+    assert!(fifth.again().await && fifth.enter());
+    assert_eq!(fifth.failed(&failure(Code::StoreTimeout)), Blame::Job);
+    assert_eq!(reason(&gate), Some(Reason::Outage(Stage::Call)), "nobody knows about the vendor yet");
+
+    let gate = self::gate();
+    let (mut refused, _) = met(&gate, "a", &failure(Code::ApiUnauthorized));
+    assert!(refused.again().await && refused.enter());
+    assert_eq!(refused.failed(&away), Blame::Job);
+    assert_eq!(reason(&gate), Some(Code::ApiUnauthorized.into()), "who cannot work need not know us");
+    drop(refused);
+    advance(Duration::from_mins(1)).await;
+    let mut next = gate.pass("b");
+    assert!(next.enter());
+    let doubt = failure(Code::ApiInDoubt);
+    assert_eq!(next.failed(&doubt), Blame::Job);
+    assert!(matches!(flow(&gate), Flow::Nothing(Some(_))), "the next may be paid for as well, so it waits");
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,7 +331,7 @@ async fn a_streak_outlasts_what_else_closes_the_gate() {
     assert!(probe.enter());
     assert_eq!(probe.failed(&failure(Code::ApiUnauthorized)), Blame::Nobody);
     assert_eq!(reason(&gate), Some(Code::ApiUnauthorized.into()), "what a person has to mend");
-    advance(Duration::from_secs(60)).await;
+    advance(Duration::from_mins(1)).await;
     drop(probe);
     assert_eq!(meet(&gate, &rejected, 7..8), [Blame::Nobody], "the account is well, the images are still rejected");
     assert_eq!(reason(&gate), Some(Reason::Rejections));

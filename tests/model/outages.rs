@@ -121,7 +121,7 @@ async fn a_vendor_that_asks_everybody_to_wait_is_left_alone_until_then() {
         assert!(busy.calls() <= 20, "{} calls", busy.calls());
         assert_eq!(busy.reason(), Some(Reason::Hold));
         // And once more, which one call finds out.
-        busy.become_of(down(|services| services.full_until = Some(Duration::from_secs(60))));
+        busy.become_of(down(|services| services.full_until = Some(Duration::from_mins(1))));
         let before = busy.calls();
         sleep(Duration::from_secs(30)).await;
         assert_eq!(busy.calls() - before, 1, "one call finds out");
