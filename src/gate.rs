@@ -13,7 +13,7 @@
 //! | closed by | over by | probed |
 //! |---|---|---|
 //! | a systemic failure | an object that was opened, an image that was judged or rejected, an event that was taken: whatever that failure's stage is | `api.probe_interval`, doubling to a minute |
-//! | [`OUTAGE`](state::OUTAGE) transient failures in a row of different jobs, of the store or of the vendor | an answer of that stage about an object or an image | every second or two |
+//! | transient failures of five different jobs in a row, of the store or of the vendor | an answer of that stage about an object or an image | every second or two |
 //! | 429, or 503 with `Retry-After` | an answer about an image, when the time is up | then |
 //! | `api.rejection_streak` different jobs rejected in a row | a verdict | `api.probe_interval`, with another job each time |
 //! | the ledger's failure | an answer of the ledger | as a systemic failure |
@@ -118,7 +118,7 @@ impl Gate {
             let before = state.outlook();
             let closed = state.closed().map(|closed| (closed.reason, closed.since));
             let outcome = change(&mut state, now);
-            (outcome, state.outlook() != before, News::between(closed, state.closed()))
+            (outcome, state.outlook() != before, News::between(closed, state.closed(), now))
         };
         if changed {
             self.shared.changed.notify_waiters();
@@ -141,13 +141,13 @@ enum News {
 }
 
 impl News {
-    fn between(before: Option<(Reason, Instant)>, after: Option<&Closed>) -> Option<Self> {
+    fn between(before: Option<(Reason, Instant)>, after: Option<&Closed>, now: Instant) -> Option<Self> {
         match (before, after) {
             (Some((reason, since)), None) => Some(Self::Open { reason, since }),
             (before, Some(closed)) if before.is_none_or(|(reason, _)| reason != closed.reason) => Some(Self::Closed {
                 reason: closed.reason,
                 message: closed.message.clone(),
-                held_for: closed.held_for(closed.since),
+                held_for: closed.held_for(now),
             }),
             (None | Some(_), _) => None,
         }

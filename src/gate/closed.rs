@@ -31,6 +31,8 @@ pub struct Closed {
     pub since: Instant,
     /// Nobody probes before this.
     pub(super) not_before: Instant,
+    /// The vendor has asked for no call before this, whatever else the gate is closed for.
+    hold: Option<Instant>,
     /// A job has the right to probe. Otherwise the next one that comes takes it.
     pub(super) probing: bool,
     /// Tries that failed, whoever made them.
@@ -54,17 +56,31 @@ pub(super) struct Tenure {
 impl Closed {
     pub(super) fn new(reason: Reason, message: &str, now: Instant) -> Self {
         let message = message.to_owned();
-        Self { reason, message, since: now, not_before: now, probing: false, tries: 0, paid: 0, retired: 0 }
+        Self { reason, message, since: now, not_before: now, hold: None, probing: false, tries: 0, paid: 0, retired: 0 }
+    }
+
+    /// What was met last is what is said.
+    pub(super) fn becomes(&mut self, reason: Reason, message: &str) {
+        self.reason = reason;
+        message.clone_into(&mut self.message);
     }
 
     /// For how long calls are still held because the vendor has asked for it.
     pub fn held_for(&self, now: Instant) -> Duration {
-        if self.reason == Reason::Hold { self.not_before.saturating_duration_since(now) } else { Duration::ZERO }
+        self.hold.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
-    /// A call that began before the vendor asked to slow down, and ends well, is no proof that it asks no more.
-    pub(super) fn ends_by(&self, proof: Proof, now: Instant) -> bool {
-        self.reason.ends_by(proof) && self.held_for(now).is_zero()
+    /// Something went well. True when that opens the gate. What ends before the vendor's pause does leaves the pause; and a call that began before the
+    /// vendor asked for it, and ends well, is no proof that it asks no more.
+    pub(super) fn is_over(&mut self, proof: Proof, now: Instant) -> bool {
+        if !self.reason.ends_by(proof) {
+            return false;
+        }
+        let held = !self.held_for(now).is_zero();
+        if held {
+            self.reason = Reason::Hold;
+        }
+        !held
     }
 
     /// True when the next job that comes may probe.
@@ -94,6 +110,9 @@ impl Closed {
         self.tries = self.tries.saturating_add(1);
         self.paid = self.paid.saturating_add(met.may_be_paid.into());
         self.not_before = self.not_before.max(now + wait);
+        if matches!(met.finding, Finding::Hold(_)) {
+            self.hold = self.hold.max(Some(now + wait));
+        }
     }
 
     /// A job that has failed tries again itself, unless its call may have been paid for, or another one is to find out: with the next image, or when the
@@ -111,10 +130,8 @@ impl Closed {
         now: Instant,
         policy: &Policy,
     ) -> Failed {
-        if self.reason.gives_way_to(reason) {
-            self.reason = reason;
-        }
-        met.message.clone_into(&mut self.message);
+        let reason = if self.reason.gives_way_to(reason) { reason } else { self.reason };
+        self.becomes(reason, met.message);
         self.put_off(met, now, policy);
         let tenure = Tenure { failed: tenure.failed + 1, ..tenure };
         let too_long = now.saturating_duration_since(tenure.since) > LONGEST_TENURE;
@@ -133,10 +150,11 @@ impl Closed {
     /// A job that came before the gate was closed has met this: the vendor may ask for a longer pause than is known.
     pub(super) fn told_to_wait(&mut self, met: Met<'_>, now: Instant) {
         if let Finding::Hold(Some(asked)) = met.finding {
-            self.not_before = self.not_before.max(now + asked.min(LONGEST_HOLD));
+            let until = now + asked.min(LONGEST_HOLD);
+            self.not_before = self.not_before.max(until);
+            self.hold = self.hold.max(Some(until));
             if self.reason.gives_way_to(Reason::Hold) {
-                self.reason = Reason::Hold;
-                met.message.clone_into(&mut self.message);
+                self.becomes(Reason::Hold, met.message);
             }
         }
     }

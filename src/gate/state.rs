@@ -160,10 +160,12 @@ impl State {
 
     /// Closes the gate for a failure that the caller itself tries to end, again and again. It gets the right to probe, unless another job has it.
     pub(super) fn close(&mut self, reason: Reason, message: &str, now: Instant) -> Option<Tenure> {
-        if self.closed().is_some_and(|closed| closed.probing) {
-            return None;
+        match &mut self.phase {
+            Phase::Closed(closed) if closed.probing => return None,
+            // The pause that the vendor has asked for is still known.
+            Phase::Closed(closed) => closed.becomes(reason, message),
+            Phase::Open | Phase::Ramping { .. } => self.phase = Phase::Closed(Closed::new(reason, message, now)),
         }
-        self.phase = Phase::Closed(Closed::new(reason, message, now));
         self.take_probe(now)
     }
 
@@ -179,9 +181,11 @@ impl State {
             Proof::Stage(_) | Proof::Ledger => {}
         }
         match &mut self.phase {
-            Phase::Closed(closed) if closed.ends_by(proof, now) => {
-                // One job has gone well, which was the probe: the next are two.
-                self.phase = Phase::ramping(closed.reason, 2, concurrency);
+            Phase::Closed(closed) => {
+                if closed.is_over(proof, now) {
+                    // One job has gone well, which was the probe: the next are two.
+                    self.phase = Phase::ramping(closed.reason, 2, concurrency);
+                }
             }
             Phase::Ramping { over, window, gone_well } if over.ends_by(proof) => {
                 *gone_well += 1;
@@ -189,7 +193,7 @@ impl State {
                     self.phase = Phase::ramping(*over, window.saturating_mul(2), concurrency);
                 }
             }
-            Phase::Open | Phase::Ramping { .. } | Phase::Closed(_) => {}
+            Phase::Open | Phase::Ramping { .. } => {}
         }
     }
 

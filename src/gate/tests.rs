@@ -270,6 +270,19 @@ async fn a_probe_that_fails_alone_with_something_else_is_judged_as_if_the_gate_w
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pause_outlasts_what_else_closes_the_gate() {
+    let gate = gate();
+    let mut pass = gate.pass("a");
+    pass.ledger_is_away();
+    assert!(pass.again().await && pass.enter());
+    pass.failed(&asked(30));
+    assert_eq!((reason(&gate), gate.held_for()), (Some(Reason::Ledger), Duration::from_secs(30)));
+    gate.proof(Proof::Ledger);
+    assert_eq!((reason(&gate), gate.held_for()), (Some(Reason::Hold), Duration::from_secs(30)));
+    assert!(!gate.pass("b").enter());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_is_bounded_and_one_without_a_time_grows() {
     let gate = gate();
     let days = failure(Code::ApiUnavailable).with_retry_after(Some(Duration::from_hours(48)));

@@ -47,6 +47,7 @@ impl Detector for ModelDetector {
         let life = &self.0;
         life.enter(|| "detect".to_owned()).await;
         let _busy = Busy::new(life);
+        life.with(|state| patient(state, life));
         life.with(|state| state.calls.of_vendor += u64::from(!state.calm));
         if life.with(|state| !state.services.vendor || state.fails(Fault::Weather) && state.dice.u8(0..4) == 0) {
             life.leave().await;
@@ -84,6 +85,19 @@ impl Detector for ModelDetector {
         sleep(if matches!(doing, Doing::Silent { hangs: true }) { TIMEOUT } else { thinks }).await;
         life.leave().await;
         life.with(|state| said(state, life, number, &doing))
+    }
+}
+
+/// Who was asked to wait waits. What was on its way to its call then may still make it.
+fn patient(state: &mut State, life: &Life) {
+    const ON_ITS_WAY: Duration = Duration::from_secs(3);
+
+    let now = state.elapsed();
+    if let Some(&(since, until)) = state.records.held.get(&life.number)
+        && since + ON_ITS_WAY < now
+        && now < until
+    {
+        state.wrong(|| format!("worker {} calls, and was asked at {since:?} to wait until {until:?}", life.number));
     }
 }
 
@@ -150,6 +164,13 @@ fn said(state: &mut State, life: &Life, number: usize, doing: &Doing) -> Result<
         Doing::Judges => read(state, life, number, &answer(number)),
         Doing::Babbles(body) => read(state, life, number, body),
         Doing::Refuses(code, status, wait, token_replaced) => {
+            if let Some(wait) = wait {
+                let now = state.elapsed();
+                let until = now + wait.min(Duration::from_hours(1));
+                let held = state.records.held.entry(life.number).or_insert((now, until));
+                // Two that ask at once ask for the longer of the two.
+                *held = if held.1 > now { (held.0, held.1.max(until)) } else { (now, until) };
+            }
             let failure = Failure::new(code, format!("the API answered {status}"));
             Err(failed(failure.with_status(status).with_retry_after(wait), token_replaced, true))
         }
@@ -164,6 +185,7 @@ fn read(state: &mut State, life: &Life, number: usize, body: &str) -> Result<Ans
     match Verdict::read(body.as_bytes()) {
         Ok(verdict) => {
             state.records.answered(number, verdict.outcome(REVIEW_BELOW));
+            state.records.told_rejected.remove(&life.number);
             Ok(Answer { verdict, http_status: 200, request_id: None, digest: None })
         }
         Err(error) => {

@@ -2,6 +2,7 @@
 
 use antispoof_core::verdict::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Everything that is written down.
 #[derive(Default)]
@@ -17,6 +18,10 @@ pub(crate) struct Records {
     pub(crate) seen: BTreeMap<(u64, usize), String>,
     /// Jobs that were found ended: several deliveries of one may look at its object at once, to see whether its verdict still fits.
     pub(crate) looked_after: BTreeSet<usize>,
+    /// By life: since when and until when the vendor has asked it to make no call.
+    pub(crate) held: BTreeMap<u64, (Duration, Duration)>,
+    /// By life: jobs that it has told to be rejected since it last got a verdict.
+    pub(crate) told_rejected: BTreeMap<u64, BTreeSet<usize>>,
     /// By life: jobs whose end its memory knows.
     pub(crate) memory: BTreeMap<u64, BTreeSet<usize>>,
 }
