@@ -2,7 +2,7 @@
 # What was seen: an HTTP/1.1 server answers 401 by the request's head and closes with a 9 MB body unread. The answer
 # reaches every client's kernel; curl 7.88 and Python (http.client 3.11, requests 2.34.2, httpx 0.28.1, aiohttp 3.14.5)
 # hand it over 20 times of 20 (curl once 19). reqwest 0.13.5 (hyper 1.12.0), Go 1.26 net/http and Node 20's undici and node:http mostly
-# report a broken connection instead (401s of 20 in three runs: reqwest 8 8 4, Go 7 11 10, undici 9 5 14, node:http 5 4 1).
+# report a broken connection instead (401s of 20 over six runs: reqwest 2 to 10, Go 1 to 11, undici 2 to 14, node:http 0 to 5).
 #
 # Expected: RFC 9112 9.5 and RFC 9110 15.5 let a server answer early and close; a client that sends a body is told to
 #   watch for such an answer while it sends. Go's transport has code for just this (it waits for the reply after a
