@@ -192,6 +192,7 @@ ask() { # NAME COMMAND...
   shift
   timeout 30 venv/bin/python jobs.py "$url" make
   rm -f code
+  : >said
   { timeout 60 "$@" >said 2>errors & echo "$!" >pid; wait "$!" && echo 'exit 0' >code || echo "exit $?" >code; } &
   disown
   for _ in {1..100}; do grep -q listening said && break; sleep 0.1; done
