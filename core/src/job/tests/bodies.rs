@@ -393,6 +393,17 @@ fn what_is_refused_is_named_and_what_to_send_instead() {
 }
 
 #[test]
+fn the_table_is_in_the_documents() {
+    let page = include_str!("../../../../docs/producers.md");
+    let rows: Vec<_> = REFUSED.iter().map(|row| format!("| {} | {} |\n", row.recognised, row.instead)).collect();
+    assert!(page.contains(&rows.concat()), "docs/producers.md should have\n{}", rows.concat());
+    let contract: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../contract/refused.json")).expect("JSON");
+    let rows = REFUSED.iter().map(|row| json!({ "recognised": row.recognised, "instead": row.instead }));
+    assert_eq!(contract, rows.collect::<serde_json::Value>());
+}
+
+#[test]
 fn recognising_a_kind_refuses_nothing() {
     let mut bodies: Vec<Vec<u8>> = vec![
         JOB.into(),
