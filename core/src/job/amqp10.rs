@@ -25,9 +25,9 @@ pub(super) fn is_sections(body: &[u8]) -> bool {
     matches!(section(body), Some((DATA | SEQUENCE | VALUE, _)))
 }
 
-/// The text in the sections: one value section with a string or binary, or data sections one after the other.
-pub(super) fn text(body: &[u8]) -> Result<Vec<u8>, Unread> {
-    let mut text = Vec::new();
+/// The pieces of text in the sections, in their order: of one value section with a string or binary, or of data sections one after the other.
+pub(super) fn pieces(body: &[u8]) -> Result<Vec<&[u8]>, Unread> {
+    let mut pieces = Vec::new();
     let (mut rest, mut first) = (body, true);
     while !rest.is_empty() {
         let (kind, value) = section(rest).ok_or(Unread::Other)?;
@@ -43,10 +43,10 @@ pub(super) fn text(body: &[u8]) -> Result<Vec<u8>, Unread> {
             SEQUENCE => return Err(Unread::Sequence),
             _ => return Err(Unread::Other),
         };
-        text.extend_from_slice(content);
+        pieces.push(content);
         (rest, first) = (after, false);
     }
-    Ok(text)
+    Ok(pieces)
 }
 
 /// The number of the section that `body` begins with, and what follows its descriptor.

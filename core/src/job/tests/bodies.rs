@@ -89,6 +89,7 @@ fn what_is_laid_around_a_job_is_taken_off() {
         ("vbin32", value(0xb0, &long, job), none.clone()),
         ("a wide descriptor", wide, none.clone()),
         ("data sections", [data(first), data(second)].concat(), none.clone()),
+        ("data sections in reverse", [data(second), data(first)].concat(), none.clone()),
         (
             "gzip in a value section",
             value(0xb0, &u32::try_from(gzip(job).len()).expect("short").to_be_bytes(), &gzip(job)),
