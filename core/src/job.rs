@@ -7,7 +7,9 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
+mod amqp10;
 mod cloud_event;
+mod coding;
 mod envelope;
 mod fields;
 mod intake;
@@ -15,29 +17,17 @@ mod metadata;
 mod names;
 mod notification;
 mod object;
+mod properties;
+mod recognise;
 mod salvage;
+mod text;
 
 pub use cloud_event::Attributes;
 pub use intake::{Intake, NothingAsked, Refused};
 pub use metadata::{MAX_METADATA_BYTES, MAX_METADATA_DEPTH, check_metadata};
 pub use names::{is_bucket, unquoted};
-
-/// What of a message's properties has a meaning for the job.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Properties {
-    /// AMQP `content_type`.
-    pub content_type: Option<String>,
-    /// AMQP `message_id`.
-    pub message_id: Option<String>,
-    /// AMQP `correlation_id`.
-    pub correlation_id: Option<String>,
-    /// Header `traceparent` (W3C Trace Context), carried through.
-    pub traceparent: Option<String>,
-    /// Header `tracestate`, carried through.
-    pub tracestate: Option<String>,
-    /// Headers `cloudEvents_*` or `cloudEvents:*`: the attributes of a CloudEvent in binary mode.
-    pub cloud_event: Attributes,
-}
+pub use properties::{MAX_CORRELATION_BYTES, Properties, attribute};
+pub use recognise::{REFUSED, Refusal};
 
 /// What an event repeats of the message that it answers.
 #[derive(Clone, Debug)]

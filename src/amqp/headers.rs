@@ -8,8 +8,8 @@ pub(super) use weight::Weight;
 use super::inbox::JobLease;
 use antispoof_core::event::{CONTENT_TYPE, Event};
 use antispoof_core::failure::Failure;
-use antispoof_core::job::{Attributes, Properties};
-use antispoof_core::ports::Spent;
+use antispoof_core::job::{Properties, attribute};
+use antispoof_core::ports::{Lease as _, Spent};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use room::Room;
@@ -31,7 +31,12 @@ const HTTP_STATUS: &str = "as-http-status";
 const WORKER: &str = "as-worker";
 const PARKED_AT: &str = "as-parked-at";
 
-const CLOUD_EVENTS: &str = "cloudEvents";
+/// A correlation id that came as `x-correlation-id`, which stays behind, and has no room in the property.
+pub(super) const CORRELATION_ID: &str = "as-correlation-id";
+/// How kombu has compressed the body.
+const COMPRESSION: &str = "compression";
+/// `type` of a body that is sections of AMQP 1.0.
+const SECTIONS: &str = "amqp-1.0";
 
 const PERSISTENT: u8 = 2;
 
@@ -46,32 +51,17 @@ pub(super) struct Notes<'a> {
 /// The properties that have a meaning for the job.
 pub(super) fn read(properties: &BasicProperties) -> Properties {
     let short = |value: &Option<ShortString>| value.as_ref().map(|value| value.as_str().to_owned());
-    let header = |name: &str| properties.headers().as_ref().and_then(|headers| text(headers.inner().get(name)?));
-    Properties {
+    let mut read = Properties {
         content_type: short(properties.content_type()),
+        content_encoding: short(properties.content_encoding()),
         message_id: short(properties.message_id()).filter(|id| !id.is_empty()),
         correlation_id: short(properties.correlation_id()).filter(|id| !id.is_empty()),
-        traceparent: header("traceparent"),
-        tracestate: header("tracestate"),
-        cloud_event: attributes(properties),
-    }
-}
-
-fn attributes(properties: &BasicProperties) -> Attributes {
-    let mut attributes = Attributes::default();
-    for (name, value) in properties.headers().iter().flat_map(FieldTable::inner) {
-        if let (Some(name), Some(value)) = (attribute(name.as_str()), text(value)) {
-            attributes.set(name, value);
-        }
-    }
-    attributes
-}
-
-/// The name of the attribute that a header holds. The binding of CloudEvents allows either separator.
-fn attribute(header: &str) -> Option<&str> {
-    let (prefix, name) = header.split_at_checked(CLOUD_EVENTS.len())?;
-    let name = name.strip_prefix(['_', ':'])?;
-    prefix.eq_ignore_ascii_case(CLOUD_EVENTS).then_some(name)
+        ..Properties::default()
+    };
+    let headers = properties.headers().iter().flat_map(FieldTable::inner);
+    let headers: Vec<_> = headers.map(|(name, value)| (name.as_str(), text(value))).collect();
+    read.read_headers(&headers);
+    read
 }
 
 /// A header that is a whole number, however wide its sender made it.
@@ -91,25 +81,40 @@ pub(super) fn number(properties: &BasicProperties, name: &str) -> Option<i64> {
 /// The properties of the copy that replaces a delivery, within a frame of `frame_max` bytes.
 pub(super) fn republished(lease: &JobLease, notes: &Notes<'_>, frame_max: usize) -> BasicProperties {
     let original = lease.raw();
-    let mut properties = kept(original);
+    let mut properties = kept(lease);
     if let Some(value) = original.content_type() {
         properties = properties.with_content_type(value.clone());
     }
-    if let Some(value) = original.message_id() {
-        properties = properties.with_message_id(value.clone());
+    if let Some(value) = original.content_encoding() {
+        properties = properties.with_content_encoding(value.clone());
+    }
+    if let Some(value) = original.kind() {
+        properties = properties.with_type(value.clone());
+    }
+    // Not only the property: the name must not stay behind with `x-message-id`.
+    if let Some(value) = lease.properties().message_id.as_deref().and_then(|id| ShortString::try_new(id).ok()) {
+        properties = properties.with_message_id(value);
     }
     fitted(original, properties, noted(lease, notes), frame_max, travels)
 }
 
-/// The properties of one of the messages that a delivery is divided into. The id of the delivery is nobody's: each has one that follows from its object.
+/// The properties of one of the messages that a delivery is divided into, without its encoding. The id of the delivery is nobody's: each has one that follows from its object.
 pub(super) fn divided(lease: &JobLease, frame_max: usize) -> BasicProperties {
     let original = lease.raw();
-    let mut properties = kept(original).with_content_type("application/json".into());
-    if let (None, Some(id)) = (original.correlation_id(), original.message_id()) {
-        properties = properties.with_correlation_id(id.clone());
+    let mut properties = kept(lease).with_content_type("application/json".into());
+    if let Some(kind) = original.kind().as_ref().filter(|kind| kind.as_str() != SECTIONS) {
+        properties = properties.with_type(kind.clone());
     }
-    let noted = [(FIRST_SEEN, AMQPValue::LongLongInt(lease.parts_first_seen_ms()))].into_iter();
-    let of_the_whole = |name: &str| [ATTEMPT, IN_DOUBT].contains(&name) || attribute(name).is_some();
+    let read = lease.properties();
+    if let (None, Some(id)) = (&read.correlation_id, &read.message_id)
+        && let Ok(id) = ShortString::try_new(id.as_str())
+    {
+        properties = properties.with_correlation_id(id);
+    }
+    let first_seen = AMQPValue::LongLongInt(lease.parts_first_seen_ms());
+    let noted = [(FIRST_SEEN, first_seen)].into_iter().chain(long_correlation(lease));
+    // The parts are plain JSON, whatever the whole was wrapped in.
+    let of_the_whole = |name: &str| [ATTEMPT, IN_DOUBT, COMPRESSION].contains(&name) || attribute(name).is_some();
     fitted(original, properties, noted, frame_max, |name| travels(name) && !of_the_whole(name))
 }
 
@@ -173,20 +178,22 @@ fn noted<'a>(lease: &JobLease, notes: &Notes<'a>) -> impl Iterator<Item = (&'sta
     ]
     .into_iter()
     .flatten()
+    .chain(long_correlation(lease))
+}
+
+/// The correlation id, where the property cannot hold it.
+fn long_correlation(lease: &JobLease) -> Option<(&'static str, AMQPValue)> {
+    let id = lease.properties().correlation_id.as_deref()?;
+    ShortString::try_new(id).is_err().then(|| (CORRELATION_ID, long(id)))
 }
 
 /// The properties that a copy has, too, without its headers. Left out on purpose: expiration would lose the message, `user_id` is
 /// checked against our own login, `cluster_id` and `reply_to` are not ours.
-fn kept(original: &BasicProperties) -> BasicProperties {
+fn kept(lease: &JobLease) -> BasicProperties {
+    let original = lease.raw();
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
-    if let Some(value) = original.content_encoding() {
-        properties = properties.with_content_encoding(value.clone());
-    }
-    if let Some(value) = original.correlation_id() {
-        properties = properties.with_correlation_id(value.clone());
-    }
-    if let Some(value) = original.kind() {
-        properties = properties.with_type(value.clone());
+    if let Some(value) = lease.properties().correlation_id.as_deref().and_then(|id| ShortString::try_new(id).ok()) {
+        properties = properties.with_correlation_id(value);
     }
     if let Some(value) = original.app_id() {
         properties = properties.with_app_id(value.clone());
@@ -257,11 +264,11 @@ fn travels(name: &str) -> bool {
 }
 
 /// Trace headers come as any of three types, depending on the client library.
-fn text(value: &AMQPValue) -> Option<String> {
+fn text(value: &AMQPValue) -> Option<&str> {
     match value {
-        AMQPValue::LongString(value) => String::from_utf8(value.as_bytes().to_vec()).ok(),
-        AMQPValue::ShortString(value) => Some(value.as_str().to_owned()),
-        AMQPValue::ByteArray(value) => String::from_utf8(value.as_slice().to_vec()).ok(),
+        AMQPValue::LongString(value) => str::from_utf8(value.as_bytes()).ok(),
+        AMQPValue::ShortString(value) => Some(value.as_str()),
+        AMQPValue::ByteArray(value) => str::from_utf8(value.as_slice()).ok(),
         _ => None,
     }
 }

@@ -2,6 +2,7 @@
 
 mod minio;
 mod refused;
+mod wrapped;
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};

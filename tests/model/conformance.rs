@@ -2,7 +2,7 @@
 
 use antispoof_core::event::{Conclusion, Event};
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::job::{Admission, Attributes, Intake, Origin, Properties};
+use antispoof_core::job::{Admission, Intake, Origin, Properties};
 use antispoof_core::ports::{Broker, Lease, LeaseLost, PublishError, Spent};
 use antispoof_core::retry::Attempt;
 use antispoofd::amqp::Demand;
@@ -273,8 +273,7 @@ fn properties() -> Properties {
         message_id: Some("job-0".to_owned()),
         correlation_id: Some("c-1".to_owned()),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
-        tracestate: None,
-        cloud_event: Attributes::default(),
+        ..Properties::default()
     }
 }
 

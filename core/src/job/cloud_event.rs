@@ -67,7 +67,7 @@ pub(super) fn is_json(content_type: &str) -> bool {
 }
 
 impl Attributes {
-    /// Sets the attribute of that name, in whatever case it is written, if it is not set and means something here.
+    /// Sets the attribute of that name, in whatever case it is written, if it is not set and means something here. Empty stands for what is no text.
     pub fn set(&mut self, name: &str, value: String) {
         let attribute = match name.to_ascii_lowercase().as_str() {
             "specversion" => &mut self.specversion,
@@ -96,9 +96,9 @@ impl Attributes {
         }
     }
 
-    /// True when every attribute is there that a CloudEvent must have: that is what a message in binary mode is told by.
-    pub(super) fn whole(&self) -> bool {
-        [&self.specversion, &self.id, &self.source, &self.kind].iter().all(|attribute| attribute.is_some())
+    /// True for a message in binary mode. Its `specversion` says so, whatever else is missing: as a plain job it would have another id.
+    pub(super) fn is_there(&self) -> bool {
+        self.specversion.is_some()
     }
 
     fn check(&self, there: impl Fn(&str) -> bool) -> Result<(), Failure> {

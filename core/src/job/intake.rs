@@ -2,7 +2,10 @@
 
 use super::envelope::Envelope;
 use super::fields::Fields;
-use super::{Admission, Job, Origin, Properties, cloud_event, malformed, notification, object, salvage, unsupported};
+use super::{
+    Admission, Job, Origin, Properties, cloud_event, malformed, notification, object, recognise, salvage, text,
+    unsupported,
+};
 use crate::failure::{Failure, quoted};
 use crate::image::ImageRef;
 
@@ -38,6 +41,7 @@ pub struct Refused {
     pub image: Option<ImageRef>,
 }
 
+#[derive(Clone, Copy)]
 enum Mode {
     Plain,
     Structured,
@@ -47,8 +51,20 @@ enum Mode {
 impl Intake {
     /// Reads a message. The failure says which field, where, and what to write instead.
     pub fn read(body: &[u8], properties: &Properties, admission: &Admission) -> Result<Self, Box<Refused>> {
-        understand(body, properties, admission)
-            .map_err(|failure| Box::new(salvage::refused(failure, body, properties, admission)))
+        let text = text::of(body, properties);
+        let readable = text.as_deref().unwrap_or(body);
+        let mode = mode(properties);
+        // What cannot be decoded has said why itself, if anything but its content_type is wrong.
+        let says_more = mode.is_err() || text.is_ok();
+        let understood = match (mode, &text) {
+            (Ok(mode), Ok(text)) => understand(mode, text, properties, admission),
+            (Ok(_), Err(failure)) => Err(failure.clone()),
+            (Err(failure), _) => Err(failure),
+        };
+        understood.map_err(|failure| {
+            let failure = if says_more { recognise::explained(failure, readable, properties) } else { failure };
+            Box::new(salvage::refused(failure, body, readable, properties, admission))
+        })
     }
 }
 
@@ -69,14 +85,7 @@ impl From<Job> for Intake {
     }
 }
 
-fn understand(body: &[u8], properties: &Properties, admission: &Admission) -> Result<Intake, Failure> {
-    let mode = mode(properties)?;
-    if body.len() > MAX_BODY_BYTES {
-        return Err(malformed(format!(
-            "the body has {} bytes; a job names an image, it does not hold one",
-            body.len()
-        )));
-    }
+fn understand(mode: Mode, body: &[u8], properties: &Properties, admission: &Admission) -> Result<Intake, Failure> {
     match mode {
         Mode::Structured => cloud_event::structured(body, properties, admission).map(Intake::from),
         Mode::Binary => cloud_event::binary(body, properties, admission).map(Intake::from),
@@ -85,7 +94,7 @@ fn understand(body: &[u8], properties: &Properties, admission: &Admission) -> Re
 }
 
 fn mode(properties: &Properties) -> Result<Mode, Failure> {
-    let binary = properties.cloud_event.whole();
+    let binary = properties.cloud_event.is_there();
     let given = properties.content_type.as_deref().unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let shown = quoted(&essence);

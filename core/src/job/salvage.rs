@@ -9,13 +9,20 @@ use crate::failure::Failure;
 use crate::image::ImageRef;
 
 /// Puts a name and what else is sound on a message that is none. Two different bodies never share an event, whatever they are called.
-pub(super) fn refused(failure: Failure, body: &[u8], properties: &Properties, admission: &Admission) -> Refused {
-    let readable = if body.len() > MAX_BODY_BYTES { &[][..] } else { body };
+/// `text` is what could be read of the body.
+pub(super) fn refused(
+    failure: Failure,
+    body: &[u8],
+    text: &[u8],
+    properties: &Properties,
+    admission: &Admission,
+) -> Refused {
+    let readable = if text.len() > MAX_BODY_BYTES { &[][..] } else { text };
     let fields = Fields::parse(readable).ok().filter(|fields| !is_notification(fields));
     let event = fields.as_ref().filter(|fields| fields.has("specversion"));
     let envelope = match event {
         Some(event) => Attributes::of(event).envelope(properties),
-        None if properties.cloud_event.whole() => properties.cloud_event.envelope(properties),
+        None if properties.cloud_event.is_there() => properties.cloud_event.envelope(properties),
         None => Envelope::of(properties),
     };
     let job = match event {

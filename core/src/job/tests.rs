@@ -3,7 +3,9 @@ use super::*;
 use proptest::prelude::*;
 use time::format_description::well_known::Rfc3339;
 
+mod bodies;
 mod cloud_events;
+mod dialects;
 mod notifications;
 mod refusals;
 

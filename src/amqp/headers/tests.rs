@@ -1,6 +1,7 @@
 use super::*;
 use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, gen_frame};
 use antispoof_core::failure::Code;
+use antispoof_core::job::Attributes;
 use antispoof_core::retry::Attempt;
 
 const FRAME_MAX: usize = 131_072;
@@ -41,9 +42,9 @@ fn broker_headers_and_traps_stay_behind_and_the_rest_travels() {
     for gone in ["x-death", "x-delivery-count", "CC", "as-deliveries"] {
         assert!(!headers.contains_key(gone), "{gone}");
     }
-    assert_eq!(text(&headers["tenant"]).as_deref(), Some("42"));
-    assert_eq!(text(&headers["as-code"]).as_deref(), Some("api_unavailable"));
-    assert_eq!(text(&headers["as-stage"]).as_deref(), Some("call"));
+    assert_eq!(text(&headers["tenant"]), Some("42"));
+    assert_eq!(text(&headers["as-code"]), Some("api_unavailable"));
+    assert_eq!(text(&headers["as-stage"]), Some("call"));
     assert_eq!(number(&properties, "as-http-status"), Some(503));
     assert_eq!(number(&properties, "as-attempt"), Some(2));
     assert_eq!(number(&properties, "as-in-doubt"), Some(1));
@@ -164,6 +165,8 @@ fn a_part_has_everything_but_the_name_and_the_past_of_the_whole() {
         ("as-attempt", AMQPValue::LongLongInt(3)),
         ("as-first-seen", AMQPValue::LongLongInt(77)),
         ("cloudEvents_id", long("e-1")),
+        ("ce-id", long("e-1")),
+        ("compression", long("application/x-gzip")),
     ]);
     let properties = divided(&lease, FRAME_MAX);
     let headers = properties.headers().clone().unwrap_or_default();
@@ -172,19 +175,61 @@ fn a_part_has_everything_but_the_name_and_the_past_of_the_whole() {
     assert_eq!(number(&properties, "as-first-seen"), Some(77));
     assert_eq!(properties.message_id(), &None);
     assert_eq!(properties.correlation_id().as_ref().map(ShortString::as_str), Some("c-1"));
-    let relayed = JobLease::for_test(job_message("m-1").with_content_type("text/plain".into()));
+    let relayed = JobLease::for_test(
+        job_message("m-1")
+            .with_content_type("text/plain".into())
+            .with_content_encoding("gzip".into())
+            .with_type("amqp-1.0".into()),
+    );
     let properties = divided(&relayed, FRAME_MAX);
     assert_eq!(properties.correlation_id().as_ref().map(ShortString::as_str), Some("m-1"));
     assert_eq!(properties.content_type().as_ref().map(ShortString::as_str), Some("application/json"));
+    assert_eq!((properties.content_encoding(), properties.kind()), (&None, &None), "a part is plain JSON");
 }
 
 #[test]
-fn attributes_of_a_cloud_event_are_read_with_either_separator() {
+fn a_copy_can_be_read_and_named_as_the_message_could() {
+    let message = |headers: &[(&str, AMQPValue)]| {
+        let headers = headers.iter().map(|(name, value)| ((*name).into(), value.clone()));
+        let headers: std::collections::BTreeMap<ShortString, AMQPValue> = headers.collect();
+        let properties = BasicProperties::default().with_content_encoding("gzip".into()).with_type("amqp-1.0".into());
+        JobLease::for_test(properties.with_headers(headers.into()))
+    };
+    let long_id = "c".repeat(300);
+    for headers in [
+        vec![("compression", long("zlib")), ("ce-specversion", long("1.0")), ("ce_id", long("e-1"))],
+        vec![("specversion", long("1.0")), ("id", long("e-1")), ("source", long("s")), ("type", long("t"))],
+        vec![("x-message-id", long("m-1")), ("x-correlation-id", long("c-1"))],
+        vec![("x-message-id", long("m-1")), ("x-correlation-id", long(&long_id))],
+        vec![("x-message-id", long(&long_id))],
+        vec![("x-message-id", AMQPValue::ByteArray(vec![0xff, 0x00].into()))],
+    ] {
+        let lease = message(&headers);
+        let notes = || Notes { spent: spent(1, 0), why: None, worker: "w", parked: false };
+        let copy = republished(&lease, &notes(), FRAME_MAX);
+        assert_eq!(read(&copy), read(lease.raw()), "{headers:?}");
+        let copy_of_a_copy = republished(&JobLease::for_test(copy), &notes(), FRAME_MAX);
+        assert_eq!(read(&copy_of_a_copy), read(lease.raw()), "{headers:?}");
+        assert_eq!(copy_of_a_copy.kind().as_ref().map(ShortString::as_str), Some("amqp-1.0"));
+        let names = copy_of_a_copy.headers().clone().unwrap_or_default();
+        assert!(names.inner().keys().all(|name| !name.as_str().starts_with("x-")), "{names:?}");
+    }
+}
+
+#[test]
+fn attributes_of_a_cloud_event_are_read_in_every_dialect() {
     for (id, source) in [("cloudEvents:id", "cloudEvents:source"), ("cloudEvents_id", "cloudevents_source")] {
         let lease = delivered(&[(id, long("e-1")), (source, long("/portal")), ("cloudEvents", long("x"))]);
         let read = read(lease.raw()).cloud_event;
         assert_eq!((read.id.as_deref(), read.source.as_deref(), read.kind), (Some("e-1"), Some("/portal"), None));
     }
+    for (id, source) in [("ce-id", "CE-source"), ("ce_id", "ce_source")] {
+        let lease = delivered(&[(id, long("e-1")), (source, long("/portal")), ("ce", long("x"))]);
+        let read = read(lease.raw()).cloud_event;
+        assert_eq!((read.id.as_deref(), read.source.as_deref(), read.kind), (Some("e-1"), Some("/portal"), None));
+    }
+    let number = delivered(&[("ce-specversion", AMQPValue::Double(1.0))]);
+    assert_eq!(read(number.raw()).cloud_event.specversion.as_deref(), Some(""), "there, and no text");
     let other = delivered(&[("cloudEvents-id", long("e-1")), ("xcloudEvents_id", long("e-1"))]);
     assert_eq!(read(other.raw()).cloud_event, Attributes::default());
 }

@@ -1,13 +1,14 @@
 //! Which headers stay when there is no room for all.
 
-use super::{ATTEMPT, DELIVERIES, DELIVERY_COUNT, FIRST_SEEN, IN_DOUBT, REPLAY};
+use super::{ATTEMPT, COMPRESSION, DELIVERIES, DELIVERY_COUNT, FIRST_SEEN, IN_DOUBT, REPLAY};
+use antispoof_core::job::attribute;
 
 /// What a header is to us; the first stay longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::amqp) enum Weight {
     /// What is decided on: without these a job could go round for ever.
     Count,
-    /// Ours, and the trace context.
+    /// Ours, the trace context, and what the body cannot be read or the job not be named without.
     Ours,
     /// A CloudEvents attribute of binary mode.
     CloudEvent,
@@ -22,9 +23,10 @@ impl Weight {
     pub(in crate::amqp) fn of(name: &str) -> Self {
         match name {
             ATTEMPT | FIRST_SEEN | REPLAY | IN_DOUBT | DELIVERIES | DELIVERY_COUNT => Self::Count,
-            "traceparent" | "tracestate" => Self::Ours,
+            "traceparent" | "tracestate" | COMPRESSION | "x-message-id" | "x-correlation-id" => Self::Ours,
             _ if name.starts_with("as-") => Self::Ours,
-            _ if name.starts_with("cloudEvents:") || name.starts_with("cloudEvents_") => Self::CloudEvent,
+            "specversion" | "id" | "source" | "type" => Self::CloudEvent,
+            _ if attribute(name).is_some() => Self::CloudEvent,
             _ => Self::Foreign,
         }
     }

@@ -72,7 +72,7 @@ fn extensions_are_carried_where_the_message_says_nothing_itself() {
 }
 
 #[test]
-fn binary_mode_is_told_by_its_four_attributes() {
+fn binary_mode_is_told_by_its_specversion() {
     let read = |attributes: Attributes, content_type: Option<&str>, body: &str| {
         let content_type = content_type.map(str::to_owned);
         let properties = Properties { content_type, cloud_event: attributes, ..Properties::default() };
@@ -84,7 +84,10 @@ fn binary_mode_is_told_by_its_four_attributes() {
     }
     assert_eq!(read(whole(), Some("text/plain"), body).expect_err("text").code(), Code::UnsupportedMessage);
     let part = attributes(&[("specversion", "1.0"), ("id", "e-1"), ("source", "/portal")]);
-    assert!(read(part, None, body).expect("a plain job").id().starts_with("obj-"));
+    let refused = read(part, None, body).expect_err("no type");
+    assert!(refused.message().contains("type is missing"), "{refused}");
+    let unsaid = attributes(&[("id", "e-1"), ("source", "/portal"), ("type", "t")]);
+    assert!(read(unsaid, None, body).expect("a plain job").id().starts_with("obj-"));
     let own = r#"{"bucket":"kyc-uploads","key":"a","id":"kyc-1"}"#;
     assert_eq!(read(whole(), None, own).expect("a job").id(), "kyc-1");
     let refused = read(whole(), None, r#"{"key":7}"#).expect_err("a number");
