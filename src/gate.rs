@@ -24,6 +24,7 @@ mod closed;
 mod pass;
 mod reason;
 mod state;
+mod streak;
 #[cfg(test)]
 mod tests;
 
