@@ -12,7 +12,7 @@
 //! A closed gate is ready: nothing of what closes it is cured by another process in this one's place, and a fleet that is unready for the vendor's sake cannot be
 //! rolled out or drained. It is a metric (`antispoofd_gate_open`) to alert on.
 
-use crate::gate::{Gate, State};
+use crate::gate::Gate;
 use crate::lifecycle::Stop;
 use crate::telemetry::Metrics;
 use bytes::Bytes;
@@ -29,6 +29,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// A probe or a scraper sends its few headers at once.
@@ -55,8 +56,8 @@ impl Health {
     }
 
     fn readiness(&self) -> [(&'static str, bool); 3] {
-        let gate_open = self.gate.look(State::is_open);
-        let paused_on_purpose = !gate_open || self.metrics.alone_now.get() == 1;
+        let by_the_gate = self.gate.look(|state| state.excuses_idleness(Instant::now()));
+        let paused_on_purpose = by_the_gate || self.metrics.alone_now.get() == 1;
         let consuming = self.metrics.amqp_consuming.get() == 1;
         [
             ("amqp-connected", self.metrics.amqp_connected.get() == 1),

@@ -24,6 +24,7 @@ mod closed;
 mod pass;
 mod reason;
 mod state;
+mod streak;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
+
+/// Pauses that the vendor asks for are a warning from this length on.
+const WORTH_A_WARNING: Duration = Duration::from_secs(5);
 
 /// What the settings say, for the gate.
 #[derive(Clone, Copy, Debug)]
@@ -160,12 +164,21 @@ impl News {
                 tracing::info!(reason = reason.label(), seconds, "what closed the gate is over: consuming again");
             }
             Self::Closed { reason: reason @ Reason::Hold, message, held_for } => {
-                let seconds = held_for.as_secs_f64();
-                tracing::warn!(
-                    reason = reason.label(),
-                    seconds,
-                    "nothing is consumed until {reason} is over, in {seconds:.1} s: {message}"
-                );
+                let (reason_name, seconds) = (reason.label(), held_for.as_secs_f64());
+                // At its limit, a vendor asks for a second of rest over and over.
+                if held_for < WORTH_A_WARNING {
+                    tracing::info!(
+                        reason = reason_name,
+                        seconds,
+                        "nothing is consumed until {reason} is over, in {seconds:.1} s: {message}"
+                    );
+                } else {
+                    tracing::warn!(
+                        reason = reason_name,
+                        seconds,
+                        "nothing is consumed until {reason} is over, in {seconds:.1} s: {message}"
+                    );
+                }
             }
             Self::Closed { reason, message, .. } => {
                 let what = match (message.is_empty(), reason.remedy()) {

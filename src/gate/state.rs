@@ -3,14 +3,18 @@
 use super::Policy;
 use super::closed::{Closed, Tenure};
 use super::reason::{Finding, Met, Proof, Reason};
+use super::streak::Streak;
 use antispoof_core::failure::Stage;
 use antispoof_core::plan::Blame;
-use std::collections::HashSet;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// So many different jobs with a transient failure in a row, and no success at that stage between them, are an outage. Five: one or two are bad luck and
 /// get their quick tries, and even where every second call fails, five in a row are rare; more would only spend more attempts on what is down.
 pub(super) const OUTAGE: usize = 5;
+
+/// A consumer is registered again within this, or the session ends: `amqp.connect_timeout` is what bounds it.
+const BACK_WITHIN: Duration = Duration::from_secs(10);
 
 const VENDOR: Reason = Reason::Outage(Stage::Call);
 
@@ -28,6 +32,8 @@ pub struct State {
     vendor: Streak,
     /// Jobs that were rejected since the last verdict. Nothing else ends this streak, so it outlasts a gate that is closed for something else.
     rejected: Streak,
+    /// When it was last opened.
+    opened: Option<Instant>,
     /// How often the right to probe was given: a probe of an earlier time must not meddle.
     probes: u64,
 }
@@ -80,10 +86,6 @@ pub(super) struct Failed {
     pub(super) retired: bool,
 }
 
-/// Different jobs in a row.
-#[derive(Debug, Default)]
-struct Streak(HashSet<String>);
-
 impl State {
     /// True while jobs run, be it fewer than usual.
     pub fn is_open(&self) -> bool {
@@ -96,6 +98,11 @@ impl State {
             Phase::Closed(closed) => Some(closed),
             Phase::Open | Phase::Ramping { .. } => None,
         }
+    }
+
+    /// True while nothing need be consumed: it is closed, or has just been opened, and the consumer takes a moment to be back.
+    pub fn excuses_idleness(&self, now: Instant) -> bool {
+        !self.is_open() || self.opened.is_some_and(|opened| now.saturating_duration_since(opened) < BACK_WITHIN)
     }
 
     /// What may be consumed.
@@ -185,6 +192,7 @@ impl State {
                 if closed.is_over(proof, now) {
                     // One job has gone well, which was the probe: the next are two.
                     self.phase = Phase::ramping(closed.reason, 2, concurrency);
+                    self.opened = Some(now);
                 }
             }
             Phase::Ramping { over, window, gone_well } if over.ends_by(proof) => {
@@ -228,6 +236,7 @@ impl State {
                 // Whatever it is, the vendor does not ask to slow down any more.
                 if closed.reason == Reason::Hold && reason == VENDOR && closed.held_for(now).is_zero() {
                     self.phase = Phase::ramping(Reason::Hold, 2, policy.concurrency);
+                    self.opened = Some(now);
                 }
                 Failed { blame: Blame::Job, tenure: Some(tenure), retired: false }
             }
@@ -290,23 +299,5 @@ impl State {
 impl Phase {
     fn ramping(over: Reason, window: u16, concurrency: u16) -> Self {
         if window >= concurrency { Self::Open } else { Self::Ramping { over, window, gone_well: 0 } }
-    }
-}
-
-// === impl Streak ===
-
-impl Streak {
-    /// True when so many different jobs are in a row now.
-    fn grow(&mut self, job: &str, most: usize) -> bool {
-        if self.0.len() < most && !self.0.contains(job) {
-            self.0.insert(job.to_owned());
-        }
-        self.0.len() >= most
-    }
-
-    fn end(&mut self) {
-        if !self.0.is_empty() {
-            self.0.clear();
-        }
     }
 }

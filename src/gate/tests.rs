@@ -60,10 +60,15 @@ async fn one_probes_and_the_right_proof_opens() {
     gate.proof(Stage::Fetch);
     gate.proof(Proof::Ledger);
     assert!(!gate.pass("b").enter(), "none of that says anything about the account");
+    let idle = |gate: &Gate| gate.look(|state| state.excuses_idleness(Instant::now()));
+    assert!(idle(&gate) && !idle(&self::gate()));
     probe.proof(Proof::Verdict);
     assert_eq!(reason(&gate), None);
+    assert!(idle(&gate), "the consumer takes a moment to be back");
     drop(probe);
     assert_eq!(reason(&gate), None, "a spent probe changes nothing");
+    advance(Duration::from_secs(11)).await;
+    assert!(!idle(&gate));
 }
 
 #[tokio::test(start_paused = true)]
