@@ -12,7 +12,7 @@
 //! A closed gate is ready: nothing of what closes it is cured by another process in this one's place, and a fleet that is unready for the vendor's sake cannot be
 //! rolled out or drained. It is a metric (`antispoofd_gate_open`) to alert on.
 
-use crate::gate::Gate;
+use crate::gate::{Gate, State};
 use crate::lifecycle::Stop;
 use crate::telemetry::Metrics;
 use bytes::Bytes;
@@ -55,7 +55,7 @@ impl Health {
     }
 
     fn readiness(&self) -> [(&'static str, bool); 3] {
-        let gate_open = *self.gate.watch().borrow() == crate::gate::State::Open;
+        let gate_open = self.gate.look(State::is_open);
         let paused_on_purpose = !gate_open || self.metrics.alone_now.get() == 1;
         let consuming = self.metrics.amqp_consuming.get() == 1;
         [
@@ -63,6 +63,13 @@ impl Health {
             ("amqp-consuming", consuming || paused_on_purpose),
             ("not-draining", !self.stop.soft().is_cancelled()),
         ]
+    }
+
+    /// The metrics, those of the gate as it is at this moment.
+    fn observed(&self) -> Result<String, std::fmt::Error> {
+        let closed_by = self.gate.look(|state| state.closed().map(|closed| closed.reason.label()));
+        self.metrics.gate_is(closed_by, self.gate.held_for());
+        self.metrics.render()
     }
 
     fn started(&self) -> bool {
@@ -115,7 +122,7 @@ fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>>
         "/livez" | "/healthz" => checks(&[("process", true)], verbose),
         "/readyz" => checks(&health.readiness(), verbose),
         "/startupz" => checks(&[("consumer-registered", health.started())], verbose),
-        "/metrics" => match health.metrics.render() {
+        "/metrics" => match health.observed() {
             Ok(body) => {
                 let mut response = text(StatusCode::OK, body);
                 let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";

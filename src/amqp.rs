@@ -49,6 +49,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use watchdog::Waiting;
 
 /// What the broker's edge tells the rest of the process about itself.
 pub trait Observer: Send + Sync + 'static {
@@ -84,6 +85,7 @@ struct Shared {
     session: watch::Sender<Option<Arc<Session>>>,
     demand: watch::Sender<Demand>,
     met: watch::Sender<Met>,
+    waiting: Waiting,
 }
 
 impl Amqp {
@@ -105,6 +107,7 @@ impl Amqp {
             session: watch::Sender::new(None),
             demand: watch::Sender::new(Demand::Paused),
             met: watch::Sender::new(Met::NoSession),
+            waiting: Waiting::default(),
         });
         // A session never has more than the prefetch unsettled. The rest is room for what a lost session left behind.
         let (leases, inbox) = mpsc::channel(usize::from(prefetch) * 2);
@@ -125,6 +128,11 @@ impl Amqp {
             // The sender lives as long as this handle.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// How many messages wait in the job queue, as the broker said within the last `amqp.watchdog_interval`; `None` when it has not said yet.
+    pub fn waiting(&self) -> Option<u32> {
+        self.shared.waiting.known()
     }
 
     /// Waits until there is a session, for as long as `publish_timeout`.

@@ -3,7 +3,7 @@
 use crate::admin::{self, Health};
 use crate::amqp::{Amqp, ConnectError, Observer, Product};
 use crate::api::{Vendor, VendorError};
-use crate::gate::Gate;
+use crate::gate::{self, Gate};
 use crate::ledger::{self, AnyLedger, Clock, File, Memory, Redis, RedisOptions};
 use crate::lifecycle::{Signals, Stop};
 use crate::pipeline::{Ambient, Books, OnLedgerError, Pipeline, Reuse, Rules};
@@ -99,7 +99,7 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
     let address = settings.admin.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| StartError::Admin { address, source })?;
     let metrics = Arc::new(Metrics::new());
-    let gate = Gate::default();
+    let gate = Gate::new(gate_policy(&settings)?);
 
     // First, because nothing may be consumed without it.
     let ledger = open_ledger(&settings).await?;
@@ -194,7 +194,6 @@ fn rules(settings: &Settings) -> Result<Rules, StartError> {
                 InDoubtPolicy::Park => InDoubt::Park,
             },
         },
-        probe: Backoff::try_new(settings.api.probe_interval, LONGEST_PROBE_WAIT.max(settings.api.probe_interval))?,
         publish: Backoff::try_new(PUBLISH_WAITS.0, PUBLISH_WAITS.1)?,
         fetch_limit: settings.s3.timeout + settings.s3.read_timeout,
         review_below: settings.api.review_below,
@@ -205,6 +204,16 @@ fn rules(settings: &Settings) -> Result<Rules, StartError> {
             LedgerReuse::Job => Reuse::Job,
             LedgerReuse::Object => Reuse::Object,
         },
+    })
+}
+
+fn gate_policy(settings: &Settings) -> Result<gate::Policy, StartError> {
+    let probe_interval = settings.api.probe_interval;
+    Ok(gate::Policy {
+        concurrency: settings.worker.concurrency,
+        rejection_streak: settings.api.rejection_streak,
+        probe: Backoff::try_new(probe_interval, LONGEST_PROBE_WAIT.max(probe_interval))?,
+        roll: fastrand::f64,
     })
 }
 

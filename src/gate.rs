@@ -1,229 +1,185 @@
-//! Weather is not blame: when the account, the settings or the broker are at fault, nobody calls until one probe has found out that it is over.
+//! The circuit breaker between the queue and the paid call. While what a job needs is away, or refuses everybody, nothing is consumed, one job probes, and the
+//! others wait without spending an attempt.
 //!
 //! ```text
-//!           close(reason)                   handover (the probe lost its job)
-//!   Open ───────────────> Closed ───────────────────────────────> Handover
-//!     ^                     │  the one probe keeps its job             │ one job is consumed; it becomes the probe (close)
-//!     └──────── reopen ─────┴────────────────<─────────────────────────┘ or brings the proof (reopen)
+//!                close (`State::failed`, `Gate::close`)              the probe is gone, or has tried for long enough
+//!     Open ───────────────────────────> Closed, a job probes ─────────────────────────> Closed, nobody probes
+//!      ^                                   │           ^                                   │
+//!      │ as many at once                   │ proof     └── the next job, not before its time ──┘
+//!      │ as usual                          v
+//!      └────────────────────────────── Ramping: at most 2 jobs, 4, 8, … as they go well
 //! ```
+//!
+//! | closed by | over by | probed |
+//! |---|---|---|
+//! | a systemic failure | an object that was opened, an image that was judged or rejected, an event that was taken: whatever that failure's stage is | `api.probe_interval`, doubling to a minute |
+//! | transient failures of five different jobs in a row, of the store or of the vendor | an answer of that stage about an object or an image | every second or two |
+//! | 429, or 503 with `Retry-After` | an answer about an image, when the time is up | then |
+//! | `api.rejection_streak` different jobs rejected in a row | a verdict | `api.probe_interval`, with another job each time |
+//! | the ledger's failure | an answer of the ledger | as a systemic failure |
+//!
+//! After a probe that may have been paid for, the next one waits as after a systemic failure, whoever makes it.
 
-use antispoof_core::failure::{Code, Stage};
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::watch;
+mod closed;
+mod pass;
+mod reason;
+mod state;
+#[cfg(test)]
+mod tests;
 
-/// Why nothing is consumed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// A systemic failure.
-    Failure(Code),
-    /// The ledger cannot be asked (`ledger.on_error = "hold"`).
-    Ledger,
-}
+pub use closed::Closed;
+pub use pass::{Pass, Probe};
+pub use reason::{Proof, Reason};
+pub use state::{Flow, State};
 
-/// What proves that it is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proof {
-    /// Something went well at this stage: a call that was answered, or an event that was taken.
-    Stage(Stage),
-    /// The ledger answered.
-    Ledger,
-}
+use antispoof_core::retry::Backoff;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+use tokio::time::Instant;
 
-/// Whether jobs may run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Everything runs.
-    Open,
-    /// Nothing new is consumed; one job probes.
-    Closed(Reason),
-    /// Nobody probes: one job is consumed to do it.
-    Handover(Reason),
+/// What the settings say, for the gate.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Jobs that run at once when everything is well.
+    pub concurrency: u16,
+    /// So many different jobs rejected in a row close the gate; 0 = off.
+    pub rejection_streak: usize,
+    /// The waits between probes of what does not pass by itself, and after those that may have been paid for.
+    pub probe: Backoff,
+    /// A number in `0.0..1.0`.
+    pub roll: fn() -> f64,
 }
 
 /// The gate. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Gate {
-    state: Arc<watch::Sender<State>>,
-    /// How often it has been closed, so that a probe of an earlier time does not meddle. Changed only under the lock of `state`.
-    closures: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+    policy: Policy,
 }
 
-/// The right to probe while everybody else waits. Dropped without [`Gate::reopen`] (the job was lost, or the process stops), it hands over.
-#[derive(Debug)]
-pub struct Probe {
-    gate: Gate,
-    closure: u64,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self { state: Arc::new(watch::Sender::new(State::Open)), closures: Arc::default() }
-    }
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Tells of it in the order in which it was waited for.
+    changed: Notify,
 }
 
 impl Gate {
-    /// Closes the gate. The caller that gets the probe keeps its job and tries it again from time to time; `None` means that another one does.
-    pub fn close(&self, reason: impl Into<Reason>) -> Option<Probe> {
-        let reason = reason.into();
-        let mut closure = 0;
-        let was_first = self.state.send_if_modified(|state| match state {
-            State::Open | State::Handover(_) => {
-                *state = State::Closed(reason);
-                closure = self.closures.fetch_add(1, Ordering::Relaxed) + 1;
-                true
-            }
-            State::Closed(_) => false,
-        });
-        if was_first {
-            let remedy = reason.remedy();
-            tracing::error!(
-                reason = %reason,
-                remedy,
-                "nothing is consumed until {reason} is over, one job finds out: {remedy}"
-            );
-        }
-        was_first.then(|| Probe { gate: self.clone(), closure })
+    /// An open gate.
+    pub fn new(policy: Policy) -> Self {
+        Self { shared: Arc::default(), policy }
     }
 
-    /// The proof that what closed the gate is over.
-    pub fn reopen(&self, proof: impl Into<Proof>) {
-        let proof = proof.into();
-        let reopened = self.state.send_if_modified(|state| match *state {
-            State::Closed(reason) | State::Handover(reason) if reason.ends_by(proof) => {
-                *state = State::Open;
-                true
-            }
-            State::Open | State::Closed(_) | State::Handover(_) => false,
-        });
-        if reopened {
-            tracing::info!("what closed the gate is over: consuming again");
+    /// What the job with this id is to the gate: for one delivery of it.
+    pub fn pass(&self, job: &str) -> Pass {
+        Pass::new(self.clone(), job)
+    }
+
+    /// Closes the gate for a failure that the caller itself tries to end. Who gets the probe keeps it as long as it tries; `None` means that another one probes.
+    pub fn close(&self, reason: impl Into<Reason>, message: &str) -> Option<Probe> {
+        let tenure = self.change(|state, now| state.close(reason.into(), message, now));
+        tenure.map(|tenure| Probe::new(self.clone(), tenure))
+    }
+
+    /// As [`Gate::close`], unless `probe` is still good: for a caller that has failed once more.
+    pub fn keep_closed(&self, probe: &mut Option<Probe>, reason: impl Into<Reason>, message: &str) {
+        if !probe.as_ref().is_some_and(Probe::holds) {
+            *probe = self.close(reason, message);
         }
     }
 
-    /// True when a job that is not the probe may run.
-    pub fn admits(&self) -> bool {
-        !matches!(*self.state.borrow(), State::Closed(_))
+    /// Something went well, which may be the proof that what closed the gate is over.
+    pub fn proof(&self, proof: impl Into<Proof>) {
+        self.change(|state, now| state.proof(proof.into(), now, self.policy.concurrency));
     }
 
-    /// The state, and its changes.
-    pub fn watch(&self) -> watch::Receiver<State> {
-        self.state.subscribe()
+    /// Looks at the state as it is now.
+    pub fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state())
+    }
+
+    /// Ends at the next change of the state after this call. What may be consumed also changes with time: [`Flow::Nothing`] says when.
+    pub fn changed(&self) -> Notified<'_> {
+        self.shared.changed.notified()
+    }
+
+    /// For how long no call is made because the vendor asks for it.
+    pub fn held_for(&self) -> Duration {
+        self.state().closed().map_or(Duration::ZERO, |closed| closed.held_for(Instant::now()))
+    }
+
+    /// Every change goes through here: whoever waits is told, and the log.
+    fn change<T>(&self, change: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let now = Instant::now();
+        let (outcome, changed, news) = {
+            let mut state = self.state();
+            let before = state.outlook();
+            let closed = state.closed().map(|closed| (closed.reason, closed.since));
+            let outcome = change(&mut state, now);
+            (outcome, state.outlook() != before, News::between(closed, state.closed(), now))
+        };
+        if changed {
+            self.shared.changed.notify_waiters();
+        }
+        if let Some(news) = news {
+            news.tell(now);
+        }
+        outcome
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Probe {
-    /// False once the gate has been reopened: the probe is spent.
-    pub fn holds(&self) -> bool {
-        matches!(*self.gate.state.borrow(), State::Closed(_)) && self.is_latest()
-    }
-
-    fn is_latest(&self) -> bool {
-        self.gate.closures.load(Ordering::Relaxed) == self.closure
-    }
+/// What the log is told: once for each reason that closes the gate, and when it opens.
+enum News {
+    Closed { reason: Reason, message: String, held_for: Duration },
+    Open { reason: Reason, since: Instant },
 }
 
-impl Drop for Probe {
-    fn drop(&mut self) {
-        self.gate.state.send_if_modified(|state| match *state {
-            State::Closed(reason) if self.is_latest() => {
-                *state = State::Handover(reason);
-                true
-            }
-            State::Open | State::Closed(_) | State::Handover(_) => false,
-        });
+impl News {
+    fn between(before: Option<(Reason, Instant)>, after: Option<&Closed>, now: Instant) -> Option<Self> {
+        match (before, after) {
+            (Some((reason, since)), None) => Some(Self::Open { reason, since }),
+            (before, Some(closed)) if before.is_none_or(|(reason, _)| reason != closed.reason) => Some(Self::Closed {
+                reason: closed.reason,
+                message: closed.message.clone(),
+                held_for: closed.held_for(now),
+            }),
+            (None | Some(_), _) => None,
+        }
     }
-}
 
-impl Reason {
-    fn remedy(self) -> &'static str {
+    fn tell(self, now: Instant) {
         match self {
-            Self::Failure(Code::ApiUnauthorized) => {
-                "check api.api_key and api.secret (or api.token), and this machine's clock"
+            Self::Open { reason, since } => {
+                let seconds = (now - since).as_secs();
+                tracing::info!(reason = reason.label(), seconds, "what closed the gate is over: consuming again");
             }
-            Self::Failure(Code::ApiForbidden) => "check the account's plan and balance at the vendor, and api.url",
-            Self::Failure(Code::ResultsUnroutable) => "bind a queue to the results exchange",
-            Self::Failure(Code::BrokerUnavailable) => {
-                "look at the queues that are bound to the results exchange: one is full, or has no leader or majority"
+            Self::Closed { reason: reason @ Reason::Hold, message, held_for } => {
+                let seconds = held_for.as_secs_f64();
+                tracing::warn!(
+                    reason = reason.label(),
+                    seconds,
+                    "nothing is consumed until {reason} is over, in {seconds:.1} s: {message}"
+                );
             }
-            Self::Failure(_) => "see the failure's own message",
-            Self::Ledger => "see what the ledger said, and check ledger.url or the disk of ledger.path",
+            Self::Closed { reason, message, .. } => {
+                let what = match (message.is_empty(), reason.remedy()) {
+                    (true, remedy) => remedy.to_owned(),
+                    (false, "") => message,
+                    (false, remedy) => format!("{message}; {remedy}"),
+                };
+                let reason_name = reason.label();
+                if reason.may_pass() {
+                    tracing::warn!(reason = reason_name, "nothing is consumed until {reason} is over: {what}");
+                } else {
+                    tracing::error!(reason = reason_name, "nothing is consumed until {reason} is over: {what}");
+                }
+            }
         }
-    }
-
-    fn ends_by(self, proof: Proof) -> bool {
-        match (self, proof) {
-            (Self::Failure(code), Proof::Stage(stage)) => code.stage() == stage,
-            (Self::Ledger, Proof::Ledger) => true,
-            (Self::Failure(_), Proof::Ledger) | (Self::Ledger, Proof::Stage(_)) => false,
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failure(code) => code.fmt(f),
-            Self::Ledger => f.write_str("the ledger's failure"),
-        }
-    }
-}
-
-impl From<Code> for Reason {
-    fn from(code: Code) -> Self {
-        Self::Failure(code)
-    }
-}
-
-impl From<Stage> for Proof {
-    fn from(stage: Stage) -> Self {
-        Self::Stage(stage)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_probes_and_the_right_proof_opens() {
-        let gate = Gate::default();
-        assert!(gate.admits());
-        let probe = gate.close(Code::ApiUnauthorized).expect("the first");
-        assert!(gate.close(Code::ApiForbidden).is_none(), "one probe at a time");
-        assert!(!gate.admits());
-        gate.reopen(Stage::Publish);
-        assert!(!gate.admits(), "an event that was taken says nothing about the API");
-        gate.reopen(Stage::Call);
-        assert!(gate.admits());
-        drop(probe);
-        assert_eq!(*gate.watch().borrow(), State::Open, "a spent probe changes nothing");
-    }
-
-    #[test]
-    fn a_lost_probe_is_replaced() {
-        let gate = Gate::default();
-        drop(gate.close(Code::ResultsUnroutable));
-        assert_eq!(*gate.watch().borrow(), State::Handover(Code::ResultsUnroutable.into()));
-        assert!(gate.admits(), "the next job may try");
-        let _probe = gate.close(Code::ResultsUnroutable).expect("the next probe");
-        gate.reopen(Stage::Publish);
-        assert_eq!(*gate.watch().borrow(), State::Open);
-    }
-
-    #[test]
-    fn a_spent_probe_does_not_hand_over_for_another() {
-        let gate = Gate::default();
-        let first = gate.close(Reason::Ledger).expect("the first");
-        assert!(first.holds());
-        gate.reopen(Stage::Call);
-        assert!(first.holds(), "an answer of the API says nothing about the ledger");
-        gate.reopen(Proof::Ledger);
-        assert!(gate.admits() && !first.holds());
-        let second = gate.close(Code::ApiForbidden).expect("closed anew");
-        assert!(!first.holds());
-        drop(first);
-        assert!(!gate.admits() && second.holds());
     }
 }

@@ -20,11 +20,11 @@ mod settle;
 pub use books::{Books, OnLedgerError, Reuse};
 pub use keys::{ledger_key, object_key};
 
-use crate::gate::{Gate, Probe, Proof, Reason};
+use crate::gate::{Gate, Proof};
 use crate::lifecycle::Stop;
 use crate::telemetry::{End, Entry, Journal};
 use antispoof_core::event::{Conclusion, ImageReport};
-use antispoof_core::failure::{Failure, Stage};
+use antispoof_core::failure::Failure;
 use antispoof_core::image::Limits;
 use antispoof_core::job::{Admission, Intake, Origin};
 use antispoof_core::plan::{Plan, plan};
@@ -34,16 +34,12 @@ use examine::{Examined, Progress};
 use record::OnRecord;
 use std::time::Duration;
 use time::OffsetDateTime;
-use tokio::time::Instant;
 
 /// The broker parks a job by itself after twenty deliveries, without a word to anybody. At this count it is done here, with an event.
 const DELIVERY_LIMIT: u32 = 19;
 
 /// From so many deliveries without an end on, a job is suspected of ending the process and is run with nothing beside it.
 pub const SUSPECT: u32 = 3;
-
-/// A probe gives its job back after this, well within the broker's consumer timeout of 30 minutes, and the next job takes over.
-const PROBE_HOLD: Duration = Duration::from_mins(10);
 
 /// What the settings say, for the pipeline.
 #[derive(Clone, Debug)]
@@ -54,8 +50,6 @@ pub struct Rules {
     pub limits: Limits,
     /// How often what is tried again.
     pub policy: RetryPolicy,
-    /// The waits of a probe.
-    pub probe: Backoff,
     /// The waits between tries to publish.
     pub publish: Backoff,
     /// For asking for an object, and again for its first bytes.
@@ -118,21 +112,6 @@ struct Known {
     over: Option<Box<Conclusion>>,
 }
 
-/// The right to find out whether what closed the gate is over, where this job has it.
-struct Probing {
-    probe: Option<Probe>,
-    tries: u32,
-    since: Instant,
-}
-
-/// What a job that met a closed gate does next.
-enum ProbeStep {
-    Again,
-    GoBack,
-    Stopped,
-    Lost,
-}
-
 impl<S, D, L, B> Pipeline<S, D, L, B>
 where
     S: ImageStore,
@@ -174,16 +153,14 @@ where
         let image = ImageReport::of(job.image());
         entry.names(job.id(), Some(&image));
         let key = ledger_key(&job, &self.rules.judge);
-        let mut probing = Probing { probe: None, tries: 0, since: Instant::now() };
+        let mut pass = self.gate.pass(job.id());
+        let mut met = None;
         loop {
             let mut progress = Progress::new(image.clone(), lease.in_doubt());
-            let probes = probing.probe.is_some();
-            let examined = self.examine(&lease, &job, &key, probes, &mut progress, entry).await;
-            if progress.answered {
-                self.gate.reopen(Stage::Call);
-            }
+            let examined = self.examine(&lease, &job, &key, &mut pass, &mut progress, entry).await;
+            pass.leave();
             if !matches!(examined, Examined::LedgerAway) {
-                self.gate.reopen(Proof::Ledger);
+                self.gate.proof(Proof::Ledger);
             }
             let known = |progress: Progress| Known {
                 origin: job.origin().clone(),
@@ -197,7 +174,7 @@ where
             // The whole count: found busy with the claim of the worker that it has just ended, a killer would never come to its own end.
             let deliveries = lease.deliveries();
             let spent = Spent { attempts: lease.attempt(), in_doubt: progress.in_doubt, deliveries };
-            let failure = match examined {
+            match examined {
                 Examined::Concluded(conclusion) => {
                     return self.announce(lease, job.origin(), &key, *conclusion, entry).await;
                 }
@@ -207,34 +184,29 @@ where
                 Examined::Held => return self.give_back_unspent(lease, spent, None).await,
                 Examined::Stopped => return self.stopped(lease).await,
                 Examined::Lost => return End::Lost,
-                Examined::LedgerAway => None,
-                Examined::Failed(failure) => Some(failure),
-            };
-            let reason = match &failure {
-                None => Reason::Ledger,
-                Some(failure) => {
-                    entry.failed(failure);
-                    match plan(failure, lease.attempt(), &self.rules.policy) {
+                Examined::GateClosed => {}
+                Examined::LedgerAway => pass.ledger_is_away(),
+                Examined::Failed(failure, blame) => {
+                    entry.failed(&failure);
+                    match plan(&failure, blame, lease.attempt(), &self.rules.policy) {
                         // The claim is held until here, so that no other delivery of the job slips in before its end is on record.
-                        Plan::Park { .. } => return self.park(lease, known(progress), failure.clone(), entry).await,
+                        Plan::Park { .. } => return self.park(lease, known(progress), failure, entry).await,
                         Plan::TryAgain { tier, spent: attempts } => {
                             self.give_up(progress.claim.as_deref(), failure.may_be_paid()).await;
-                            return self.defer(lease, tier, Spent { attempts, deliveries: 0, ..spent }, failure).await;
+                            return self.defer(lease, tier, Spent { attempts, deliveries: 0, ..spent }, &failure).await;
                         }
                         Plan::GiveBack => self.give_up(progress.claim.as_deref(), false).await,
                     }
-                    if self.gate.admits() {
-                        tracing::error!("{failure}");
-                    }
-                    Reason::Failure(failure.code())
+                    met = Some(failure);
                 }
-            };
-            match self.probe_step(&lease, reason, &mut probing).await {
-                ProbeStep::Again => {}
-                // The probe is dropped with this call's end, after the job has found its place: the next job takes over.
-                ProbeStep::GoBack => return self.give_back_unspent(lease, spent, failure.as_ref()).await,
-                ProbeStep::Stopped => return self.stopped(lease).await,
-                ProbeStep::Lost => return End::Lost,
+            }
+            // Where the job is to find out whether it is over, it keeps its lease: to cycle it through the queue would bring nothing but load.
+            match self.stop.soft().run_until_cancelled(pass.again()).await {
+                None => return self.stopped(lease).await,
+                // The probe is dropped with the pass, after the job has found its place: the next job takes over.
+                Some(false) => return self.give_back_unspent(lease, spent, met.as_ref()).await,
+                Some(true) if !lease.usable() => return End::Lost,
+                Some(true) => {}
             }
         }
     }
@@ -242,29 +214,6 @@ where
     async fn give_up(&self, claim: Option<&str>, paid: bool) {
         if let Some(claim) = claim {
             self.books.release(claim, paid).await;
-        }
-    }
-
-    /// Closes the gate and, where this job is to find out when to open it again, waits until the next try is due. The job keeps its lease: cycling it
-    /// through the queue would bring nothing but load.
-    async fn probe_step(&self, lease: &B::Lease, reason: Reason, probing: &mut Probing) -> ProbeStep {
-        if !probing.probe.as_ref().is_some_and(Probe::holds) {
-            *probing = Probing { probe: self.gate.close(reason), tries: 0, since: Instant::now() };
-        }
-        if probing.probe.is_none() {
-            return ProbeStep::GoBack;
-        }
-        let wait = self.rules.probe.wait(probing.tries, (self.ambient.roll)());
-        probing.tries += 1;
-        if self.stop.soft().run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-            return ProbeStep::Stopped;
-        }
-        if !lease.usable() {
-            ProbeStep::Lost
-        } else if probing.since.elapsed() > PROBE_HOLD {
-            ProbeStep::GoBack
-        } else {
-            ProbeStep::Again
         }
     }
 

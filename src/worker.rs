@@ -2,6 +2,7 @@
 
 mod alone;
 mod appetite;
+mod reminder;
 
 use crate::amqp::{Amqp, Demand, Inbox, JobLease};
 use crate::lifecycle::Stop;
@@ -35,6 +36,8 @@ pub trait Consuming: Broker<Lease: 'static> + Clone + 'static {
     /// Ends when that has come about: what was delivered under an earlier demand has arrived. At once while there is no session, because then nothing
     /// is delivered. Cancel safe.
     fn until_met(&self, demand: Demand) -> impl Future<Output = ()> + Send;
+    /// How many messages wait in the job queue, as far as is known without asking.
+    fn waiting(&self) -> Option<u32>;
 }
 
 /// Where the leases of a broker arrive.
@@ -52,6 +55,10 @@ impl Consuming for Amqp {
 
     async fn until_met(&self, demand: Demand) {
         Self::until_met(self, demand).await;
+    }
+
+    fn waiting(&self) -> Option<u32> {
+        Self::waiting(self)
     }
 }
 
@@ -96,6 +103,10 @@ where
     };
     let stop = &pipeline.stop;
     let following = tokio::spawn(follow(pipeline.clone(), hands.caution.clone()));
+    let reminded = pipeline.clone();
+    let reminding = tokio::spawn(async move {
+        reminder::remind(&reminded.gate, |closed| reminder::say(&reminded, closed)).await;
+    });
     while let Some(Ok(permit)) = hands.permit().await {
         let Some(Some(lease)) = stop.soft().run_until_cancelled(inbox.next()).await else { break };
         if Hands::<S, D, L, B>::suspects(&lease) {
@@ -105,6 +116,7 @@ where
             hands.start(lease, permit);
         }
     }
+    reminding.abort();
     following.abort();
     // Waited for, so that nothing it was about to ask for comes after the pause.
     drop(following.await);

@@ -157,7 +157,7 @@ fn missing_credentials_for_the_bucket_are_named() {
     let said = stdout(&output);
     assert_eq!(output.status.code(), Some(78), "{said}");
     assert!(
-        said.contains("no credentials were found anywhere in the AWS chain\n        = help: credentials come from"),
+        said.contains("no AWS credentials: none were found anywhere in the AWS chain; set AWS_ACCESS_KEY_ID"),
         "{said}"
     );
 }

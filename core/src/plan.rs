@@ -20,14 +20,25 @@ pub enum Plan {
         /// True when the failure might have passed but the attempts are used up.
         exhausted: bool,
     },
-    /// Into the shortest delay queue with no attempt spent: it is not this job's fault.
+    /// No attempt is spent: it is not this job's fault. It tries again as the probe, or goes into the shortest delay queue.
     GiveBack,
 }
 
-/// Decides what becomes of a message.
-pub fn plan(failure: &Failure, before: Attempt, policy: &RetryPolicy) -> Plan {
+/// Whose fault a failure is, as the circuit breaker sees it: a failure that its class lays at the job's door is nobody's when every job meets it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Blame {
+    /// The job's, as far as its class goes.
+    #[default]
+    Job,
+    /// Nobody's: the vendor or the store is away, or rejects everything.
+    Nobody,
+}
+
+/// Decides what becomes of a message. A call that may have been paid for is counted whoever is to blame.
+pub fn plan(failure: &Failure, blame: Blame, before: Attempt, policy: &RetryPolicy) -> Plan {
     let spent = before.next();
     match failure.code().class() {
+        _ if blame == Blame::Nobody && !failure.may_be_paid() => Plan::GiveBack,
         Class::Permanent => Plan::Park { spent, exhausted: false },
         Class::Systemic => Plan::GiveBack,
         Class::Transient if failure.may_be_paid() && policy.in_doubt == InDoubt::Park => {
@@ -62,7 +73,13 @@ mod tests {
                 for in_doubt in [InDoubt::Retry, InDoubt::Park] {
                     let policy = policy(in_doubt);
                     let failure = Failure::new(code, "x");
-                    let decided = plan(&failure, Attempt::spent(before), &policy);
+                    let decided = plan(&failure, Blame::Job, Attempt::spent(before), &policy);
+                    let excused = plan(&failure, Blame::Nobody, Attempt::spent(before), &policy);
+                    assert_eq!(
+                        excused,
+                        if failure.may_be_paid() { decided } else { Plan::GiveBack },
+                        "{code} {before}"
+                    );
                     match code.class() {
                         Class::Permanent => {
                             assert!(matches!(decided, Plan::Park { exhausted: false, .. }), "{code} {before}");
@@ -87,9 +104,9 @@ mod tests {
     #[test]
     fn a_gateway_that_may_have_passed_the_call_on_is_parked_where_doubts_are() {
         let failure = Failure::new(Code::ApiUnavailable, "x").with_status(504).with_request_sent(true);
-        let parked = plan(&failure, Attempt::spent(0), &policy(InDoubt::Park));
+        let parked = plan(&failure, Blame::Job, Attempt::spent(0), &policy(InDoubt::Park));
         assert_eq!(parked, Plan::Park { spent: Attempt::spent(1), exhausted: false });
-        let again = plan(&failure, Attempt::spent(0), &policy(InDoubt::Retry));
+        let again = plan(&failure, Blame::Job, Attempt::spent(0), &policy(InDoubt::Retry));
         assert_eq!(again, Plan::TryAgain { tier: 0, spent: Attempt::spent(1) });
     }
 
@@ -97,9 +114,9 @@ mod tests {
     fn the_last_attempt_is_parked_not_delayed() {
         let failure = Failure::new(Code::StoreTimeout, "x");
         let policy = policy(InDoubt::Retry);
-        assert!(matches!(plan(&failure, Attempt::spent(1), &policy), Plan::TryAgain { tier: 1, .. }));
+        assert!(matches!(plan(&failure, Blame::Job, Attempt::spent(1), &policy), Plan::TryAgain { tier: 1, .. }));
         assert_eq!(
-            plan(&failure, Attempt::spent(2), &policy),
+            plan(&failure, Blame::Job, Attempt::spent(2), &policy),
             Plan::Park { spent: Attempt::spent(3), exhausted: true }
         );
     }

@@ -24,7 +24,7 @@ impl Attempt {
     }
 }
 
-/// Exponential backoff with full jitter between two bounds.
+/// Exponential backoff with equal jitter: half of each wait is fixed, half is chance.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     min: Duration,

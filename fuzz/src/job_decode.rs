@@ -139,7 +139,7 @@ fn well_formed(job: &Job) {
     }
 }
 
-/// What was understood, written down plainly, is understood the same.
+/// What was understood, written down plainly, is understood the same; but for the second reading of a notification's key, of which a plain job has none.
 fn survives_being_written(job: &Job, admission: &Admission) {
     let image = job.image();
     let mut plain = Map::new();
@@ -153,9 +153,8 @@ fn survives_being_written(job: &Job, admission: &Admission) {
     }
     let written = serde_json::to_vec(&plain).expect("JSON");
     let again = Job::decode(&written, &Properties::default(), admission).expect("a job written plainly");
-    // Whoever writes a job knows its key.
-    let plain = ImageRef { other_key: None, ..image.clone() };
-    assert_eq!((again.id(), again.image()), (job.id(), &plain));
+    let read_once = ImageRef { other_key: None, ..image.clone() };
+    assert_eq!((again.id(), again.image()), (job.id(), &read_once));
 }
 
 fn is_token(text: &str, max: usize) -> bool {

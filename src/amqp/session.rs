@@ -9,10 +9,21 @@ use tokio_util::sync::CancellationToken;
 pub enum Demand {
     /// Nothing: the gate is closed or the process drains.
     Paused,
-    /// One job, to find out whether things have got better.
-    One,
+    /// So many jobs at a time: one, to find out whether things have got better, or few, when they have just got better.
+    AtMost(u16),
     /// As many as there are permits.
     Full,
+}
+
+impl Demand {
+    /// The prefetch; 0 consumes nothing.
+    pub fn prefetch(self, full: u16) -> u16 {
+        match self {
+            Self::Paused => 0,
+            Self::AtMost(most) => most.min(full),
+            Self::Full => full,
+        }
+    }
 }
 
 /// What has come of a demand.

@@ -4,7 +4,7 @@
 use super::connect::{ConnectError, Link, Role, connect};
 use super::inbox::JobLease;
 use super::outbox::Outbox;
-use super::session::{Demand, Met, Session, Trouble};
+use super::session::{Met, Session, Trouble};
 use super::subscription::Subscription;
 use super::topology::{self, TopologyError};
 use super::version::{Product, Standing};
@@ -77,6 +77,7 @@ pub(super) async fn run(
                 let reason = live(&shared, prefetch, &parts, &leases, &observer, &stop).await;
                 shared.session.send_replace(None);
                 shared.met.send_replace(Met::NoSession);
+                shared.waiting.forget();
                 observer.consuming(false);
                 observer.connected(false);
                 let closing = close(parts);
@@ -161,8 +162,14 @@ async fn live(
     observer.connected(true);
 
     let pulse = Pulse::default();
-    let mut bark =
-        pin!(watch(&parts.probe, &parts.publish, &shared.names.jobs, shared.settings.watchdog_interval, &pulse));
+    let mut bark = pin!(watch(
+        &parts.probe,
+        &parts.publish,
+        &shared.names.jobs,
+        shared.settings.watchdog_interval,
+        &pulse,
+        &shared.waiting
+    ));
     let mut demand = shared.demand.subscribe();
     demand.mark_changed();
     let mut first = true;
@@ -179,11 +186,7 @@ async fn live(
                 if changed.is_err() { break "the worker is gone".to_owned() }
                 let demanded = *demand.borrow_and_update();
                 shared.met.send_replace(Met::Changing);
-                let wanted = match demanded {
-                    Demand::Paused => 0,
-                    Demand::One => 1,
-                    Demand::Full => prefetch,
-                };
+                let wanted = demanded.prefetch(prefetch);
                 pulse.expect(wanted);
                 // A broker that does not answer must not delay the end of the process, nor of a session that is lost.
                 let met = tokio::select! {

@@ -44,8 +44,41 @@ impl Pulse {
     }
 }
 
+/// How many messages lie in the job queue, as the broker last said.
+#[derive(Debug)]
+pub(super) struct Waiting(AtomicU64);
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self(AtomicU64::new(Self::UNKNOWN))
+    }
+}
+
+impl Waiting {
+    const UNKNOWN: u64 = u64::MAX;
+
+    pub(super) fn known(&self) -> Option<u32> {
+        u32::try_from(self.0.load(Ordering::Relaxed)).ok()
+    }
+
+    pub(super) fn forget(&self) {
+        self.0.store(Self::UNKNOWN, Ordering::Relaxed);
+    }
+
+    fn are(&self, ready: u32) {
+        self.0.store(ready.into(), Ordering::Relaxed);
+    }
+}
+
 /// Ends with the reason why the session is not worth keeping.
-pub(super) async fn watch(probe: &Channel, publish: &Link, queue: &str, every: Duration, pulse: &Pulse) -> String {
+pub(super) async fn watch(
+    probe: &Channel,
+    publish: &Link,
+    queue: &str,
+    every: Duration,
+    pulse: &Pulse,
+    waiting: &Waiting,
+) -> String {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
@@ -61,6 +94,7 @@ pub(super) async fn watch(probe: &Channel, publish: &Link, queue: &str, every: D
             Ok(Err(error)) => return format!("watchdog: {error}"),
             Err(_) => return format!("watchdog: the broker did not answer within {ANSWER_LIMIT:?}"),
         };
+        waiting.are(ready);
         if pulse.wanted.load(Ordering::Relaxed) == 0 {
             idle = 0;
             continue;

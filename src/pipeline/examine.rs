@@ -6,11 +6,13 @@ use super::look::look;
 use super::past::{Past, pinned, stands};
 use super::record::OnRecord;
 use super::{DELIVERY_LIMIT, Pipeline};
+use crate::gate::{Pass, Proof};
 use crate::telemetry::Entry;
 use antispoof_core::event::{Conclusion, ImageReport};
-use antispoof_core::failure::{Class, Code, Failure, Stage};
+use antispoof_core::failure::{Code, Failure, Stage};
 use antispoof_core::image::ImageRef;
 use antispoof_core::job::{Job, stable_key};
+use antispoof_core::plan::Blame;
 use antispoof_core::ports::{
     Answer, Broker, CallFailure, Detector, ImageStore, Inspected, Intent, Known, Lease as _, Ledger,
 };
@@ -24,9 +26,11 @@ pub(super) enum Examined {
     Concluded(Box<Conclusion>),
     /// A failure that had ended the job before, from the ledger.
     Ended(Box<Conclusion>),
-    /// Something went wrong.
-    Failed(Failure),
-    /// Not now, and nobody's fault: the gate is closed, or another delivery is being worked on.
+    /// Something went wrong, and whose fault it is.
+    Failed(Failure, Blame),
+    /// Not now: the gate is closed.
+    GateClosed,
+    /// Not now: another delivery is being worked on.
     Held,
     /// Not before the ledger is there again.
     LedgerAway,
@@ -42,8 +46,9 @@ enum Miss {
         failure: Failure,
         token_replaced: bool,
     },
-    /// Publishing was blocked between the guards and the call: begin again, nothing was spent.
+    /// Publishing was blocked, or the gate closed, between the guards and the call: begin again, nothing was spent.
     Again,
+    GateClosed,
     Held,
     LedgerAway,
     Stopped,
@@ -72,8 +77,6 @@ pub(super) struct Progress {
     pub(super) seen: Option<String>,
     /// Whether a failure of this message is the job's end, for the ledger.
     pub(super) keeps: bool,
-    /// The API gave an answer that is not about the account.
-    pub(super) answered: bool,
     /// Calls for the job that may have been paid for without a verdict.
     pub(super) in_doubt: u32,
     /// What is claimed in the ledger: the job, or another round of it.
@@ -93,7 +96,6 @@ impl Progress {
             after_ms: None,
             seen: None,
             keeps: true,
-            answered: false,
             in_doubt,
             claim: None,
             api_duration: Duration::ZERO,
@@ -115,7 +117,7 @@ where
         lease: &B::Lease,
         job: &Job,
         key: &str,
-        probing: bool,
+        pass: &mut Pass,
         progress: &mut Progress,
         entry: &mut Entry,
     ) -> Examined {
@@ -123,10 +125,10 @@ where
         let mut claim = key.to_owned();
         let mut known = self.books.begin(&claim).await;
         if let Ok(Known::Concluded(conclusion)) = known {
-            match self.past(lease, job, &conclusion, progress).await {
+            match self.past(lease, job, &conclusion, pass, progress).await {
                 Past::Stands => return stands(conclusion, lease.in_doubt(), entry),
                 Past::Stopped => return Examined::Stopped,
-                Past::Unknown(failure) => return Examined::Failed(failure),
+                Past::Unknown(failure, blame) => return Examined::Failed(failure, blame),
                 Past::Over { round } => {
                     // Claimed under a name that follows from what is over, so that two of a kind do not both call.
                     claim = stable_key(&[key, &round]);
@@ -158,19 +160,18 @@ where
                     progress.in_doubt = calls;
                 }
                 if self.rules.policy.in_doubt == InDoubt::Park {
-                    return Examined::Failed(Failure::new(
-                        Code::ApiInDoubt,
-                        "an earlier call may have been paid for and its end is not known (api.in_doubt = \"park\")",
-                    ));
+                    let message =
+                        "an earlier call may have been paid for and its end is not known (api.in_doubt = \"park\")";
+                    return Examined::Failed(Failure::new(Code::ApiInDoubt, message), Blame::Job);
                 }
             }
             Err(Away) => return Examined::LedgerAway,
         }
         let examined = if lease.deliveries() >= DELIVERY_LIMIT {
             let message = format!("delivered {} times without an end", lease.deliveries().saturating_add(1));
-            Examined::Failed(Failure::new(Code::DeliveryLimit, message))
+            Examined::Failed(Failure::new(Code::DeliveryLimit, message), Blame::Job)
         } else {
-            self.tries(lease, job, &claim, probing, progress, entry).await
+            self.tries(lease, job, &claim, pass, progress, entry).await
         };
         match examined {
             Examined::Concluded(conclusion) => {
@@ -185,7 +186,7 @@ where
                 }
             }
             // What becomes of the claim depends on what becomes of the job.
-            failed @ Examined::Failed(_) => failed,
+            failed @ Examined::Failed(..) => failed,
             other => {
                 self.books.release(&claim, false).await;
                 other
@@ -199,7 +200,7 @@ where
         lease: &B::Lease,
         job: &Job,
         key: &str,
-        probing: bool,
+        pass: &mut Pass,
         progress: &mut Progress,
         entry: &mut Entry,
     ) -> Examined {
@@ -211,9 +212,9 @@ where
         let mut token_tried = false;
         loop {
             if let Err(failure) = job.admit(&self.rules.admission, (self.ambient.now)()) {
-                return Examined::Failed(failure);
+                return Examined::Failed(failure, Blame::Job);
             }
-            let miss = match self.once(lease, job, &mut image, key, probing, progress, entry).await {
+            let miss = match self.once(lease, job, &mut image, key, pass, progress, entry).await {
                 Ok(Found::Answer(answer)) => {
                     return Examined::Concluded(Box::new(self.conclude(lease, answer, progress)));
                 }
@@ -230,11 +231,13 @@ where
                 }
                 Miss::Failed { failure, .. } => failure,
                 Miss::Again => continue,
+                Miss::GateClosed => return Examined::GateClosed,
                 Miss::Held => return Examined::Held,
                 Miss::LedgerAway => return Examined::LedgerAway,
                 Miss::Stopped => return Examined::Stopped,
                 Miss::Lost => return Examined::Lost,
             };
+            let blame = pass.failed(&failure);
             if failure.code() == Code::ObjectChanged && progress.seen.is_some() {
                 // Claimed as the round of a content that is gone: what is there now is another round's, and maybe somebody else's.
                 return Examined::Held;
@@ -247,8 +250,9 @@ where
             } else {
                 failure
             };
-            let Some(wait) = self.rules.policy.quick_wait(&failure, tries, (self.ambient.roll)()) else {
-                return Examined::Failed(failure);
+            let wait = self.rules.policy.quick_wait(&failure, tries, (self.ambient.roll)());
+            let Some(wait) = wait.filter(|_| blame == Blame::Job) else {
+                return Examined::Failed(failure, blame);
             };
             entry.retrying(&failure);
             if self.stop.soft().run_until_cancelled(sleep(wait)).await.is_none() {
@@ -267,18 +271,21 @@ where
         job: &Job,
         image: &mut ImageRef,
         key: &str,
-        probing: bool,
+        pass: &mut Pass,
         progress: &mut Progress,
         entry: &mut Entry,
     ) -> Result<Found, Miss> {
         let soft = self.stop.soft();
         soft.run_until_cancelled(self.clearance()).await.ok_or(Miss::Stopped)?;
-        self.guard(lease, probing)?;
+        self.guard(lease)?;
+        if !pass.enter() {
+            return Err(Miss::GateClosed);
+        }
         let inspected = soft.run_until_cancelled(self.fetch(image, progress, entry)).await.ok_or(Miss::Stopped)??;
-        self.gate.reopen(Stage::Fetch);
+        pass.proof(Stage::Fetch);
         // Fetching took a while. From here on the job is paid for, so once more:
-        self.guard(lease, probing)?;
-        if !self.broker.can_publish() {
+        self.guard(lease)?;
+        if !pass.may_go_on() || !self.broker.can_publish() {
             return Err(Miss::Again);
         }
         let object = match self.rules.reuse {
@@ -298,9 +305,9 @@ where
         let answer = self.detector.detect(inspected, &call_identity(job, &progress.image)).await;
         progress.api_duration = started.elapsed();
         entry.called(progress.api_duration, answer.as_ref().err());
-        progress.answered = answer.as_ref().map_or_else(is_answer, |_| true);
         match answer {
             Ok(answer) => {
+                pass.proof(Proof::Verdict);
                 progress.object = object;
                 Ok(Found::Answer(answer))
             }
@@ -317,15 +324,12 @@ where
         self.detector.turn().await;
     }
 
-    fn guard(&self, lease: &B::Lease, probing: bool) -> Result<(), Miss> {
+    fn guard(&self, lease: &B::Lease) -> Result<(), Miss> {
         if !lease.usable() {
             return Err(Miss::Lost);
         }
         if self.stop.soft().is_cancelled() {
             return Err(Miss::Stopped);
-        }
-        if !probing && !self.gate.admits() {
-            return Err(Miss::Held);
         }
         Ok(())
     }
@@ -368,11 +372,4 @@ where
 
 pub(super) fn slow_store(limit: Duration) -> Failure {
     Failure::new(Code::StoreTimeout, format!("the store did not send the beginning of the object within {limit:?}"))
-}
-
-/// True when the API said something about the image: it can be reached and knows us.
-fn is_answer(call: &CallFailure) -> bool {
-    call.failure.http_status().is_some()
-        && call.failure.code().class() != Class::Systemic
-        && call.failure.code().stage() == Stage::Call
 }

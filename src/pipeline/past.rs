@@ -2,11 +2,13 @@
 
 use super::Pipeline;
 use super::examine::{Examined, Progress, slow_store};
+use crate::gate::Pass;
 use crate::telemetry::Entry;
 use antispoof_core::event::{Conclusion, Ending};
-use antispoof_core::failure::{Class, Code, Failure};
+use antispoof_core::failure::{Class, Code, Failure, Stage};
 use antispoof_core::image::ImageRef;
 use antispoof_core::job::Job;
+use antispoof_core::plan::Blame;
 use antispoof_core::ports::{Broker, Detector, ImageStore, Lease as _, Ledger};
 use antispoof_core::retry::InDoubt;
 
@@ -17,7 +19,7 @@ pub(super) enum Past {
     /// It is over: this is another round, with a name of its own.
     Over { round: String },
     /// It cannot be said: the object cannot be looked at.
-    Unknown(Failure),
+    Unknown(Failure, Blame),
     /// The process stops.
     Stopped,
 }
@@ -35,6 +37,7 @@ where
         lease: &B::Lease,
         job: &Job,
         conclusion: &Conclusion,
+        pass: &mut Pass,
         progress: &mut Progress,
     ) -> Past {
         if let Ending::Failure { code, .. } = &conclusion.ending {
@@ -65,6 +68,13 @@ where
             return Past::Stopped;
         };
         let opened = opened.unwrap_or_else(|_| Err(slow_store(limit)));
+        let blame = match &opened {
+            Ok(_) => {
+                pass.proof(Stage::Fetch);
+                Blame::Job
+            }
+            Err(failure) => pass.failed(failure),
+        };
         let judged = conclusion.image.as_ref().and_then(|image| image.etag.as_deref());
         match opened {
             // Without an `ETag` nothing tells one content from the next.
@@ -79,7 +89,7 @@ where
             // Not known what is there, so nothing is paid for, and the verdict stays in the ledger whatever becomes of this message.
             Err(failure) => {
                 progress.keeps = false;
-                Past::Unknown(failure)
+                Past::Unknown(failure, blame)
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::Pipeline;
 use super::books::Away;
 use super::settle::RESULT_HOLD;
+use crate::gate::{Proof, Reason};
 use antispoof_core::event::Conclusion;
 use antispoof_core::ports::{Broker, Detector, ImageStore, Known, Lease as _, Ledger};
 use tokio::time::{Instant, sleep};
@@ -35,15 +36,18 @@ where
         over: Option<&Conclusion>,
     ) -> OnRecord {
         let since = Instant::now();
+        let mut probe = None;
         for tries in 0.. {
             // Asked before the try: the last one is made for a lease that is gone, too.
             let last = !lease.usable();
-            match self.books.conclude(key, object, end, over).await {
-                Ok(None) => return OnRecord::Ours,
-                Ok(Some(another)) => return OnRecord::Another(another),
-                Err(Away) if last => break,
-                Err(Away) => {}
+            if let Ok(standing) = self.books.conclude(key, object, end, over).await {
+                self.gate.proof(Proof::Ledger);
+                return standing.map_or(OnRecord::Ours, OnRecord::Another);
             }
+            if last {
+                break;
+            }
+            self.gate.keep_closed(&mut probe, Reason::Ledger, "it does not take the end of a job");
             if since.elapsed() > RESULT_HOLD {
                 tracing::error!("the ledger has not taken an end for {RESULT_HOLD:?}: it is told without");
                 return OnRecord::Ours;

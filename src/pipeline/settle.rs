@@ -1,7 +1,6 @@
 //! What becomes of the message. Nothing is acked without a receipt for what replaces it.
 
 use super::{Known, Pipeline, Reuse};
-use crate::gate::Probe;
 use crate::telemetry::{End, Entry};
 use antispoof_core::event::{Conclusion, Ending, Event};
 use antispoof_core::failure::{Code, Failure, Stage};
@@ -185,7 +184,7 @@ where
                 return Told::Lost;
             }
         };
-        let mut probe: Option<Probe> = None;
+        let mut probe = None;
         let since = Instant::now();
         for tries in 0.. {
             // Asked before the try: the last one is made for a lease that is gone, too, because consumers want to know.
@@ -193,17 +192,15 @@ where
             let error = match self.broker.announce(&event).await {
                 Ok(receipt) => {
                     entry.announced("confirmed");
-                    self.gate.reopen(Stage::Publish);
+                    self.gate.proof(Stage::Publish);
                     return Told::Taken(receipt);
                 }
                 Err(error) => error,
             };
             entry.announced(status(&error));
             held(tries, origin, &error);
-            if probe.is_none()
-                && let Some(code) = fault(&error)
-            {
-                probe = self.gate.close(code);
+            if let Some(code) = fault(&error) {
+                self.gate.keep_closed(&mut probe, code, &error.to_string());
             }
             if last {
                 break;

@@ -27,6 +27,8 @@ pub struct Api {
     pub in_doubt: InDoubtPolicy,
     /// The name of the header that identifies a call, in lower case.
     pub idempotency_header: Option<String>,
+    /// So many different jobs rejected in a row close the gate. 0 to 1000; 0 = off.
+    pub rejection_streak: usize,
     /// Calls per second. 0 to 10000; 0 = no limit.
     pub rate_limit: f64,
     /// Life of a minted token. 2 min to 30 d.
@@ -92,6 +94,7 @@ impl Api {
             review_below: r.number("api.review_below", 0.0..=1.0),
             in_doubt: r.choice("api.in_doubt", &[("retry", InDoubtPolicy::Retry), ("park", InDoubtPolicy::Park)]),
             idempotency_header: r.text("api.idempotency_header", header),
+            rejection_streak: r.int("api.rejection_streak", 0..=1000),
             rate_limit: r.number("api.rate_limit", 0.0..=10_000.0),
             token_ttl: r.duration("api.token_ttl", Duration::from_mins(2)..=Duration::from_hours(30 * 24)),
             token_roles: r.list("api.token_roles", claim),

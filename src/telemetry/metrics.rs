@@ -1,6 +1,6 @@
 //! Prometheus metrics. Labels are closed lists, and every series is there from the start with zero: a rate works before the first event.
 
-use antispoof_core::failure::Code;
+use antispoof_core::failure::{Class, Code};
 use antispoof_core::verdict::Outcome;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -10,7 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// One label with a value from a fixed list.
 pub type Label = [(&'static str, &'static str); 1];
@@ -21,6 +21,9 @@ pub const SETTLEMENTS: [&str; 9] =
 
 /// What the ledger is asked for.
 pub const LEDGER_OPS: [&str; 6] = ["begin", "intent", "conclude", "announced", "release", "recall"];
+
+/// What closes the gate besides systemic failures, which have the names of their codes.
+const OTHER_GATE_REASONS: [&str; 5] = ["store_outage", "api_outage", "api_hold", "api_rejections", "ledger"];
 
 const SECONDS: [f64; 16] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
@@ -83,8 +86,12 @@ pub struct Metrics {
     pub amqp_publish: Histogram,
     /// Sessions that were lost or could not be built.
     pub amqp_reconnects: Counter,
-    /// 1 while jobs may run, 0 while a systemic failure keeps the gate closed.
-    pub gate_open: Gauge,
+    /// 1 while jobs may run, 0 while the gate is closed.
+    gate_open: Gauge,
+    /// 1 for the `reason` that keeps the gate closed.
+    gate_closed: Family<Label, Gauge>,
+    /// Seconds until calls go on which the vendor has asked to hold.
+    api_paused: Gauge<f64, AtomicU64>,
     /// Log lines that nobody took.
     pub log_dropped: Counter,
     /// When the last verdict was announced.
@@ -130,10 +137,12 @@ impl Metrics {
             amqp_publish: Histogram::new(SECONDS),
             amqp_reconnects: Counter::default(),
             gate_open: Gauge::default(),
+            gate_closed: Family::default(),
+            api_paused: Gauge::default(),
             log_dropped: super::logs::dropped(),
             last_success: Gauge::default(),
         };
-        metrics.gate_open.set(1);
+        metrics.gate_is(None, Duration::ZERO);
         metrics.at_zero();
         metrics.registered()
     }
@@ -149,6 +158,15 @@ impl Metrics {
     pub fn succeeded(&self) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_success.set(since.as_secs_f64());
+    }
+
+    /// Whether the gate is closed, for which of the reasons, and for how long calls are held.
+    pub fn gate_is(&self, closed_by: Option<&'static str>, held_for: Duration) {
+        self.gate_open.set(closed_by.is_none().into());
+        for reason in gate_reasons() {
+            self.gate_closed.get_or_create(&[("reason", reason)]).set((closed_by == Some(reason)).into());
+        }
+        self.api_paused.set(held_for.as_secs_f64());
     }
 
     /// The session that came up is with this broker. The one of before is no more.
@@ -231,11 +249,19 @@ impl Metrics {
         );
         r.register("amqp_reconnects", "Sessions that were lost or could not be built", self.amqp_reconnects.clone());
         r.register("gate_open", "1 while jobs may run", self.gate_open.clone());
+        r.register("gate_closed", "1 for the reason that keeps the gate closed", self.gate_closed.clone());
+        r.register("api_paused_seconds", "Until calls go on that the API has asked to hold", self.api_paused.clone());
         r.register("log_lines_dropped", "Log lines that were not read as fast as they came", self.log_dropped.clone());
         r.register("last_success_timestamp_seconds", "When the last verdict was announced", self.last_success.clone());
         r.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         self
     }
+}
+
+/// What closes the gate.
+fn gate_reasons() -> impl Iterator<Item = &'static str> {
+    let systemic = Code::ALL.iter().filter(|code| code.class() == Class::Systemic);
+    systemic.map(|code| code.name()).chain(OTHER_GATE_REASONS)
 }
 
 #[cfg(test)]
@@ -255,6 +281,8 @@ mod tests {
             "antispoofd_settlements_total{kind=\"cancelled\"} 0",
             "antispoofd_job_duration_seconds_count 0",
             "antispoofd_gate_open 1",
+            "antispoofd_gate_closed{reason=\"api_hold\"} 0",
+            "antispoofd_api_paused_seconds 0.0",
             "antispoofd_log_lines_dropped_total 0",
             "antispoofd_ledger_errors_total{op=\"conclude\"} 0",
             "antispoofd_build_info{version=",

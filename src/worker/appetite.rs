@@ -2,7 +2,7 @@
 
 use super::Consuming;
 use crate::amqp::Demand;
-use crate::gate::State;
+use crate::gate::Flow;
 use crate::pipeline::Pipeline;
 use antispoof_core::ports::{Detector, ImageStore, Ledger};
 use std::sync::Arc;
@@ -34,13 +34,13 @@ impl Caution {
     fn demand(self) -> Demand {
         match self {
             Self::None => Demand::Full,
-            Self::OneUntil(_) => Demand::One,
+            Self::OneUntil(_) => Demand::AtMost(1),
             Self::Nobody => Demand::Paused,
         }
     }
 }
 
-/// Passes on what may be consumed: nothing while the gate is closed, and one job to find the next probe.
+/// Passes on what may be consumed: nothing while the gate is closed, one job to find the next probe, and few when it has just opened.
 pub(super) async fn follow<S, D, L, B>(pipeline: Arc<Pipeline<S, D, L, B>>, caution: watch::Sender<Caution>)
 where
     S: ImageStore,
@@ -48,16 +48,15 @@ where
     L: Ledger,
     B: Consuming,
 {
-    let mut states = pipeline.gate.watch();
     let mut cautions = caution.subscribe();
     loop {
-        let state = *states.borrow_and_update();
+        let gate_changed = pipeline.gate.changed();
+        let flow = pipeline.gate.look(|state| state.flow(Instant::now()));
         let careful = *cautions.borrow_and_update();
-        pipeline.journal.metrics().gate_open.set((state == State::Open).into());
-        let demand = match state {
-            State::Open => Demand::Full,
-            State::Closed(_) => Demand::Paused,
-            State::Handover(_) => Demand::One,
+        let demand = match flow {
+            Flow::Full => Demand::Full,
+            Flow::AtMost(most) => Demand::AtMost(most),
+            Flow::Nothing(_) => Demand::Paused,
         };
         // The worker pauses when it drains; that must not be undone.
         if pipeline.stop.soft().is_cancelled() {
@@ -70,9 +69,17 @@ where
                 Caution::None | Caution::Nobody => std::future::pending().await,
             }
         };
+        let probe_due = async {
+            match flow {
+                Flow::Nothing(Some(due)) => sleep_until(due).await,
+                Flow::Full | Flow::AtMost(_) | Flow::Nothing(None) => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            changed = states.changed() => if changed.is_err() { return },
+            biased;
+            () = gate_changed => {}
             changed = cautions.changed() => if changed.is_err() { return },
+            () = probe_due => {}
             () = over => {
                 // Unless a suspect has come in this very moment.
                 caution.send_if_modified(|now| {

@@ -4,10 +4,9 @@ use crate::inbox::ModelLease;
 use crate::life::{Life, admission};
 use crate::plan::Fault;
 use crate::queues::{Delivery, Message, Replaced};
-use crate::records::JobRecord;
 use crate::world::State;
 use antispoof_core::event::Event;
-use antispoof_core::failure::{Class, Failure};
+use antispoof_core::failure::{Class, Code, Failure};
 use antispoof_core::job::{Job, NothingAsked, Properties};
 use antispoof_core::ports::{Broker, Lease, LeaseLost, PublishError, Spent};
 use antispoofd::amqp::Demand;
@@ -116,7 +115,6 @@ impl Broker for ModelBroker {
     ) -> Result<Receipt, PublishError> {
         let Delivery { session, tag, ref message, .. } = lease.delivery;
         let code = why.map(|why| why.code().name());
-        let blameless = why.is_none_or(|why| why.code().class() == Class::Systemic);
         let copy = Message {
             attempt: spent.attempts.count(),
             in_doubt: spent.in_doubt,
@@ -126,7 +124,7 @@ impl Broker for ModelBroker {
             first_seen_ms: Some(message.first_seen_ms.unwrap_or(lease.arrived_ms)),
             ..message.clone()
         };
-        self.0.with(|state| attempts_are_right(state, message, &copy, blameless));
+        self.0.with(|state| attempts_are_right(state, message, &copy, why));
         let world = self.0.world.clone();
         let what = format!("defer #{tag} of job-{} by {:?}, attempt {spent:?}, {code:?}", message.job, DELAYS[tier]);
         let receipt = self.publish(what, move |state| {
@@ -151,6 +149,9 @@ impl Broker for ModelBroker {
     async fn park(&self, lease: &ModelLease, spent: Spent, why: &Failure) -> Result<Receipt, PublishError> {
         let Delivery { session, tag, ref message, .. } = lease.delivery;
         let code = why.code().name();
+        if why.code() == Code::ApiRejected {
+            self.0.with(|state| streak_is_short(state, &self.0, message.job));
+        }
         let copy = Message {
             attempt: spent.attempts.count(),
             in_doubt: spent.in_doubt,
@@ -249,6 +250,10 @@ impl Consuming for ModelBroker {
     async fn until_met(&self, _: Demand) {
         // It is, when `demand` returns.
     }
+
+    fn waiting(&self) -> Option<u32> {
+        self.0.with(|state| u32::try_from(state.queues.jobs.len()).ok())
+    }
 }
 
 /// An event arrives where results go, if anything is bound there.
@@ -271,11 +276,20 @@ fn told(state: &mut State, event: &Event) -> bool {
     true
 }
 
-fn attempts_are_right(state: &mut State, was: &Message, copy: &Message, blameless: bool) {
-    let JobRecord { id, .. } = &state.records.jobs[was.job];
-    let id = id.clone();
-    let expected = if blameless { was.attempt } else { was.attempt + 1 };
-    if copy.attempt != expected {
+/// A call that may have been paid for always costs an attempt, a fault of nobody's never does. What may pass costs one, unless the gate is closed for it.
+fn attempts_are_right(state: &mut State, was: &Message, copy: &Message, why: Option<&Failure>) {
+    let job = &mut state.records.jobs[was.job];
+    job.attempts = job.attempts.max(copy.attempt);
+    let id = job.id.clone();
+    let (spent, unspent) = match why {
+        Some(why) if why.may_be_paid() => (true, false),
+        Some(why) if why.code().class() == Class::Transient => (true, true),
+        Some(why) if why.code() == Code::ApiRejected => (false, state.plan.rejection_streak > 0),
+        Some(why) => (false, why.code().class() == Class::Systemic),
+        None => (false, true),
+    };
+    let right = spent && copy.attempt == was.attempt + 1 || unspent && copy.attempt == was.attempt;
+    if !right {
         state.wrong(|| {
             format!("{id} goes back ({:?}) with {} attempts, it had {}", copy.code, copy.attempt, was.attempt)
         });
@@ -283,6 +297,19 @@ fn attempts_are_right(state: &mut State, was: &Message, copy: &Message, blameles
     if copy.attempt >= state.plan.max_attempts {
         let most = state.plan.max_attempts;
         state.wrong(|| format!("{id} goes back with {} attempts of {most}", copy.attempt));
+    }
+}
+
+/// A worker that is to stop at so many rejections in a row does not tell that many.
+fn streak_is_short(state: &mut State, life: &Life, number: usize) {
+    let most = state.plan.rejection_streak;
+    let job = &state.records.jobs[number];
+    // What had ended before is only said again.
+    let again = job.parked.contains(&"api_rejected") || job.submitted > 1 || job.replays > 0 || job.lives.len() > 1;
+    let told = state.records.told_rejected.entry(life.number).or_default();
+    if !again && told.insert(number) && most > 0 && told.len() >= most {
+        let told = told.clone();
+        state.wrong(|| format!("worker {} has told {told:?} to be rejected, and {most} are a streak", life.number));
     }
 }
 

@@ -7,8 +7,8 @@ use antispoof_core::failure::{Class, Code};
 use std::collections::BTreeMap;
 
 /// Faults that are no reason for a job not to get its verdict.
-const BLAMELESS: [Fault; 6] =
-    [Fault::Account, Fault::Refusal, Fault::Unbound, Fault::Alarm, Fault::Duplicate, Fault::Replay];
+const BLAMELESS: [Fault; 7] =
+    [Fault::Account, Fault::Refusal, Fault::Unbound, Fault::Alarm, Fault::Duplicate, Fault::Replay, Fault::Pause];
 
 /// Everything that is wrong.
 pub(crate) fn problems(state: &State) -> Vec<String> {
@@ -134,6 +134,7 @@ fn rightly(job: &JobRecord, plan: &Plan, deadly: bool, wrong: &mut impl FnMut(St
         let possible = match code.class() {
             _ if Some(code) == own => true,
             Class::Transient => job.kind != Kind::Malformed,
+            Class::Permanent if code == Code::ApiRejected => plan.seed.has(Fault::Mood),
             Class::Permanent => code == Code::DeliveryLimit && job.deliveries >= 19,
             Class::Systemic => false,
         };

@@ -140,7 +140,7 @@ pub(crate) async fn a_message_is_divided_or_dismissed(bench: &mut impl Bench) {
     };
     bench.broker().dismiss(test, nothing).await.expect("it is acked");
     // As below: with this answer the ack has been read.
-    bench.broker().demand(Demand::One);
+    bench.broker().demand(Demand::AtMost(1));
     bench.submit(BODY, &properties()).await;
     let after = taken(bench).await;
     assert_eq!(after.body(), BODY);
@@ -158,7 +158,7 @@ pub(crate) async fn what_is_acked_is_gone(bench: &mut impl Bench) {
     let receipt = bench.broker().announce(&event()).await.expect("it is taken");
     bench.broker().complete(lease, receipt).await.expect("it is acked");
     // One answer later the ack has been read: it was written first, on the connection that is now to be cancelled on.
-    bench.broker().demand(Demand::One);
+    bench.broker().demand(Demand::AtMost(1));
     bench.submit(b"after", &properties()).await;
     let after = taken(bench).await;
     assert_eq!(after.body(), b"after");
@@ -210,7 +210,7 @@ pub(crate) async fn no_more_is_delivered_than_is_wanted(bench: &mut impl Bench) 
         bench.submit(BODY, &properties()).await;
     }
     nothing(bench).await;
-    bench.broker().demand(Demand::One);
+    bench.broker().demand(Demand::AtMost(1));
     let first = taken(bench).await;
     nothing(bench).await;
     bench.broker().demand(Demand::Paused);

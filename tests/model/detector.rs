@@ -47,6 +47,7 @@ impl Detector for ModelDetector {
         let life = &self.0;
         life.enter(|| "detect".to_owned()).await;
         let _busy = Busy::new(life);
+        life.with(|state| patient(state, life));
         life.with(|state| state.calls.of_vendor += u64::from(!state.calm));
         if life.with(|state| !state.services.vendor || state.fails(Fault::Weather) && state.dice.u8(0..4) == 0) {
             life.leave().await;
@@ -80,10 +81,23 @@ impl Detector for ModelDetector {
             }
             (number, doing)
         });
-        let thinks = life.with(|state| Duration::from_millis(state.dice.u64(0..=2000)));
+        let thinks = life.with(|state| state.plan.thinks.mul_f64(state.dice.f64()));
         sleep(if matches!(doing, Doing::Silent { hangs: true }) { TIMEOUT } else { thinks }).await;
         life.leave().await;
         life.with(|state| said(state, life, number, &doing))
+    }
+}
+
+/// Who was asked to wait waits. What was on its way to its call then may still make it.
+fn patient(state: &mut State, life: &Life) {
+    const ON_ITS_WAY: Duration = Duration::from_secs(3);
+
+    let now = state.elapsed();
+    if let Some(&(since, until)) = state.records.held.get(&life.number)
+        && since + ON_ITS_WAY < now
+        && now < until
+    {
+        state.wrong(|| format!("worker {} calls, and was asked at {since:?} to wait until {until:?}", life.number));
     }
 }
 
@@ -100,18 +114,28 @@ fn alone(state: &mut State, life: &Life, number: usize) {
 }
 
 fn doing(state: &mut State, number: usize) -> Doing {
+    if state.services.silent {
+        return Doing::Silent { hangs: false };
+    }
     if let Some(status) = state.services.refused {
         let code = if status == 401 { Code::ApiUnauthorized } else { Code::ApiForbidden };
         return Doing::Refuses(code, status, None, false);
     }
-    if state.records.jobs[number].kind == Kind::Rejected {
+    if let Some(wait) = state.services.full_until.map(|until| until.saturating_sub(state.elapsed()))
+        && !wait.is_zero()
+    {
+        return Doing::Refuses(Code::ApiRateLimited, 429, Some(wait), false);
+    }
+    if state.services.rejects || state.records.jobs[number].kind == Kind::Rejected {
         return Doing::Refuses(Code::ApiRejected, 422, None, false);
     }
     if state.fails(Fault::Account) {
         return Doing::Refuses(Code::ApiUnauthorized, 401, None, state.dice.bool());
     }
     if state.fails(Fault::Weather) {
-        let wait = *state.dice.choice(&[None, Some(2), Some(30), Some(4000)]).expect("one of four");
+        // Rarely long: nothing else happens meanwhile.
+        let waits = [None, None, Some(1), Some(2), Some(2), Some(30), Some(4000)];
+        let wait = *state.dice.choice(&waits).expect("one of seven");
         let wait = wait.map(Duration::from_secs);
         return if state.dice.bool() {
             Doing::Refuses(Code::ApiRateLimited, 429, wait, false)
@@ -140,6 +164,13 @@ fn said(state: &mut State, life: &Life, number: usize, doing: &Doing) -> Result<
         Doing::Judges => read(state, life, number, &answer(number)),
         Doing::Babbles(body) => read(state, life, number, body),
         Doing::Refuses(code, status, wait, token_replaced) => {
+            if let Some(wait) = wait {
+                let now = state.elapsed();
+                let until = now + wait.min(Duration::from_hours(1));
+                let held = state.records.held.entry(life.number).or_insert((now, until));
+                // Two that ask at once ask for the longer of the two.
+                *held = if held.1 > now { (held.0, held.1.max(until)) } else { (now, until) };
+            }
             let failure = Failure::new(code, format!("the API answered {status}"));
             Err(failed(failure.with_status(status).with_retry_after(wait), token_replaced, true))
         }
@@ -154,6 +185,7 @@ fn read(state: &mut State, life: &Life, number: usize, body: &str) -> Result<Ans
     match Verdict::read(body.as_bytes()) {
         Ok(verdict) => {
             state.records.answered(number, verdict.outcome(REVIEW_BELOW));
+            state.records.told_rejected.remove(&life.number);
             Ok(Answer { verdict, http_status: 200, request_id: None, digest: None })
         }
         Err(error) => {

@@ -11,6 +11,9 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+/// A streak of rejections that no schedule has the jobs for.
+pub(crate) const NEVER_REACHED: usize = 20;
+
 /// The workers of a schedule.
 pub(crate) struct Cast {
     pub(crate) metrics: Arc<Metrics>,
@@ -69,7 +72,7 @@ impl Cast {
 
 /// What happens to whole workers and services, until it is over.
 pub(crate) async fn calamities(world: World, cast: Arc<Cast>) {
-    const WHICH: [Fault; 9] = [
+    const WHICH: [Fault; 11] = [
         Fault::Connection,
         Fault::Kill,
         Fault::Soft,
@@ -79,6 +82,8 @@ pub(crate) async fn calamities(world: World, cast: Arc<Cast>) {
         Fault::Account,
         Fault::Ledger,
         Fault::Outage,
+        Fault::Pause,
+        Fault::Mood,
     ];
     let possible: Vec<Fault> = WHICH.into_iter().filter(|&fault| world.lock().plan.seed.has(fault)).collect();
     loop {
@@ -107,7 +112,7 @@ fn happen(world: &World, cast: &Cast, which: Fault, lasts: Duration) {
             }
         }),
         _ => {
-            world_with(world, |state| break_service(state, which));
+            world_with(world, |state| break_service(state, which, lasts));
             let world = world.clone();
             tokio::spawn(async move {
                 sleep(lasts).await;
@@ -122,13 +127,15 @@ fn happen(world: &World, cast: &Cast, which: Fault, lasts: Duration) {
     world.tell();
 }
 
-fn break_service(state: &mut State, which: Fault) {
+fn break_service(state: &mut State, which: Fault, lasts: Duration) {
     let roll = state.dice.usize(0..3);
     match which {
         Fault::Unbound => state.services.bound = false,
         Fault::Alarm => state.services.alarm = true,
         Fault::Account => state.services.refused = Some([401, 402, 403][roll]),
         Fault::Ledger => state.services.ledger = false,
+        Fault::Pause => state.services.full_until = Some(state.elapsed() + lasts),
+        Fault::Mood => state.services.rejects = true,
         _ if roll == 0 => state.services.store = false,
         _ if roll == 1 => state.services.vendor = false,
         _ => {
@@ -143,13 +150,21 @@ fn break_service(state: &mut State, which: Fault) {
     state.note(|| format!("{which:?}: {services:?}"));
 }
 
-/// From now on nothing goes wrong any more.
-pub(crate) fn calm(world: &World) {
-    world_with(world, |state| {
+/// From now on nothing goes wrong any more. Where rejections have stopped the workers, an operator does what the manual says when the images really are bad.
+pub(crate) fn calm(world: &World, cast: &Cast) {
+    let stopped = world_with(world, |state| {
         state.note(|| "the trouble is over".to_owned());
         state.calm = true;
         state.services = Services::SOUND;
+        let short = state.plan.rejection_streak < NEVER_REACHED;
+        state.plan.rejection_streak *= usize::from(!short);
+        short
     });
+    if stopped {
+        for life in cast.lives().iter() {
+            life.stop.soft().cancel();
+        }
+    }
     world.tell();
 }
 

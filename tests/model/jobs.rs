@@ -14,19 +14,21 @@ use tokio::time::sleep;
 
 /// When all is over: enough good jobs at once for every worker to get one, to see that all is as before.
 pub(crate) fn curtain_call(world: &World) {
-    let messages = world_with(world, |state| {
-        let from = state.records.jobs.len();
-        let count = state.plan.workers * usize::from(state.plan.concurrency);
-        let messages = (from..from + count).map(|number| {
-            state.records.jobs.push(JobRecord::new(number, Kind::Last));
-            store(state, number, Kind::Last, 0);
-            message(state, number, Kind::Last)
-        });
-        messages.collect::<Vec<_>>()
-    });
+    let count = world_with(world, |state| state.plan.workers * usize::from(state.plan.concurrency));
+    at_once(world, count, Kind::Last);
+}
+
+/// So many jobs of a kind, all at once.
+pub(crate) fn at_once(world: &World, count: usize, kind: Kind) {
     world_with(world, |state| {
-        state.records.messages += messages.len() as u64;
-        state.queues.jobs.extend(messages);
+        let from = state.records.jobs.len();
+        for number in from..from + count {
+            state.records.jobs.push(JobRecord::new(number, kind));
+            store(state, number, kind, 0);
+            let message = message(state, number, kind);
+            state.queues.jobs.push_back(message);
+        }
+        state.records.messages += count as u64;
         state.deliver();
     });
     world.tell();

@@ -4,7 +4,7 @@ use crate::broker::{DELAYS, ModelBroker};
 use crate::detector::{ModelDetector, REVIEW_BELOW};
 use crate::inbox::ModelInbox;
 use crate::ledger::ModelLedger;
-use crate::plan::{Backend, Fault};
+use crate::plan::{Backend, Fault, Plan};
 use crate::queues::Delivery;
 use crate::store::ModelStore;
 use crate::world::{State, World};
@@ -12,7 +12,7 @@ use antispoof_core::image::Limits;
 use antispoof_core::job::{Admission, Job};
 use antispoof_core::retry::{Backoff, InDoubt, RetryPolicy};
 use antispoofd::amqp::Demand;
-use antispoofd::gate::Gate;
+use antispoofd::gate::{self, Gate};
 use antispoofd::ledger::{Clock, Memory};
 use antispoofd::lifecycle::Stop;
 use antispoofd::pipeline::{Ambient, Books, OnLedgerError, Pipeline, Reuse, Rules, ledger_key};
@@ -81,7 +81,7 @@ pub(crate) fn connected(world: &World, number: u64) -> (Arc<Life>, ModelInbox) {
         number,
         world: world.clone(),
         calling: AtomicU16::new(0),
-        gate: Gate::default(),
+        gate: Gate::new(gate_policy(&world.lock().plan)),
         stop: Stop::new(),
         dead: AtomicBool::new(false),
         wanted: Mutex::new(Demand::Paused),
@@ -127,7 +127,6 @@ fn clock() -> Clock {
 }
 
 fn rules(life: &Life, state: &State) -> Rules {
-    let backoff = |min, max| Backoff::try_new(Duration::from_millis(min), Duration::from_millis(max)).expect("sound");
     Rules {
         admission: admission(),
         limits: Limits { min_side: 0, max_pixels: u64::MAX, upright_only: false },
@@ -138,7 +137,6 @@ fn rules(life: &Life, state: &State) -> Rules {
             max_attempts: state.plan.max_attempts,
             in_doubt: if state.plan.park_in_doubt { InDoubt::Park } else { InDoubt::Retry },
         },
-        probe: backoff(5_000, 60_000),
         publish: backoff(200, 5_000),
         fetch_limit: Duration::from_secs(20),
         review_below: REVIEW_BELOW,
@@ -146,6 +144,19 @@ fn rules(life: &Life, state: &State) -> Rules {
         judge: JUDGE.to_owned(),
         reuse: Reuse::Job,
     }
+}
+
+fn gate_policy(plan: &Plan) -> gate::Policy {
+    gate::Policy {
+        concurrency: plan.concurrency,
+        rejection_streak: plan.rejection_streak,
+        probe: backoff(5_000, 60_000),
+        roll,
+    }
+}
+
+fn backoff(min: u64, max: u64) -> Backoff {
+    Backoff::try_new(Duration::from_millis(min), Duration::from_millis(max)).expect("sound")
 }
 
 /// As the real supervisor: connects, and connects again.
@@ -281,11 +292,7 @@ impl Life {
     fn consume(&self) {
         let wanted = *self.wanted();
         self.with(|state| {
-            let prefetch = match wanted {
-                Demand::Paused => 0,
-                Demand::One => 1,
-                Demand::Full => usize::from(state.plan.concurrency),
-            };
+            let prefetch = usize::from(wanted.prefetch(state.plan.concurrency));
             if let Some(session) = self.session(state) {
                 state.queues.consume(session, prefetch);
                 state.deliver();

@@ -19,6 +19,7 @@ mod inbox;
 mod jobs;
 mod ledger;
 mod life;
+mod outages;
 mod plan;
 mod queues;
 mod records;

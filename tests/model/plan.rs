@@ -1,5 +1,6 @@
 //! What a schedule is made of: everything follows from the seed, so that a seed is enough to see it again.
 
+use crate::drama::NEVER_REACHED;
 use fastrand::Rng;
 use std::fmt;
 use std::str::FromStr;
@@ -42,10 +43,14 @@ pub(crate) enum Fault {
     Replay,
     /// A whole service is away for a while.
     Outage,
+    /// The vendor asks everybody to wait until a certain time.
+    Pause,
+    /// The vendor rejects every image for a while.
+    Mood,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Store,
         Self::Weather,
         Self::Doubt,
@@ -63,6 +68,8 @@ impl Fault {
         Self::Duplicate,
         Self::Replay,
         Self::Outage,
+        Self::Pause,
+        Self::Mood,
     ];
 }
 
@@ -139,12 +146,16 @@ pub(crate) struct Plan {
     pub(crate) workers: usize,
     pub(crate) concurrency: u16,
     pub(crate) max_attempts: u32,
+    /// So many different jobs rejected in a row stop consumption.
+    pub(crate) rejection_streak: usize,
     /// How long things go wrong.
     pub(crate) trouble: Duration,
     /// The chance of each fault wherever it can happen.
     chances: [f64; Fault::ALL.len()],
     /// The mean time between two things that happen to a whole worker or service.
     pub(crate) calamities: Duration,
+    /// Longest time that the vendor thinks.
+    pub(crate) thinks: Duration,
     /// Longest time that a call of a port takes by itself.
     pub(crate) latency: Duration,
 }
@@ -175,6 +186,10 @@ impl Plan {
             chances,
             calamities: Duration::from_secs(dice.u64(5..=60)),
             latency: Duration::from_millis(*dice.choice(&[0, 3, 40, 400]).expect("one of four")),
+            thinks: Duration::from_secs(2),
+            rejection_streak: *dice
+                .choice(&[0, 2, 3, NEVER_REACHED, NEVER_REACHED, NEVER_REACHED])
+                .expect("one of six"),
         }
     }
 

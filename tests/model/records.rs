@@ -2,6 +2,7 @@
 
 use antispoof_core::verdict::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Everything that is written down.
 #[derive(Default)]
@@ -17,6 +18,10 @@ pub(crate) struct Records {
     pub(crate) seen: BTreeMap<(u64, usize), String>,
     /// Jobs that were found ended: several deliveries of one may look at its object at once, to see whether its verdict still fits.
     pub(crate) looked_after: BTreeSet<usize>,
+    /// By life: since when and until when the vendor has asked it to make no call.
+    pub(crate) held: BTreeMap<u64, (Duration, Duration)>,
+    /// By life: jobs that it has told to be rejected since it last got a verdict.
+    pub(crate) told_rejected: BTreeMap<u64, BTreeSet<usize>>,
     /// By life: jobs whose end its memory knows.
     pub(crate) memory: BTreeMap<u64, BTreeSet<usize>>,
 }
@@ -66,6 +71,8 @@ pub(crate) struct JobRecord {
     pub(crate) contents: BTreeSet<Vec<u8>>,
     /// The most deliveries without an end that any of its messages has had.
     pub(crate) deliveries: u32,
+    /// The most attempts that were written on any of its messages.
+    pub(crate) attempts: u32,
     /// Bills whose verdict could not be known to anybody.
     pub(crate) doubts: u32,
     /// How often the last replay was.
@@ -103,6 +110,7 @@ impl JobRecord {
             billed: 0,
             contents: BTreeSet::new(),
             deliveries: 0,
+            attempts: 0,
             doubts: 0,
             replays: 0,
             submitted: 0,

@@ -21,6 +21,9 @@ const SETTLES_WITHIN: Duration = Duration::from_hours(8);
 /// The longest that an idle worker may take to stop.
 const STOPS_WITHIN: Duration = Duration::from_mins(1);
 
+/// The longest that a gate stays closed with no job in hand: as long as the vendor may ask for, and a bit.
+const LONGEST_HOLD: Duration = Duration::from_mins(62);
+
 /// What a schedule came to.
 pub(crate) struct Outcome {
     pub(crate) problems: Vec<String>,
@@ -54,9 +57,11 @@ async fn schedule(plan: Plan, traced: bool) -> Outcome {
     tokio::spawn(jobs::operator(world.clone()));
     tokio::spawn(drama::calamities(world.clone(), cast.clone()));
     sleep(trouble).await;
-    drama::calm(&world);
+    drama::calm(&world, &cast);
     settle(&world, trouble * 3 + Duration::from_mins(2)).await;
     if world.lock().violation().is_none() {
+        // A worker that has been asked to slow down consumes nothing for so long.
+        sleep(LONGEST_HOLD).await;
         jobs::curtain_call(&world);
         settle(&world, Duration::ZERO).await;
     }
@@ -110,8 +115,8 @@ fn workers_are_idle(cast: &Cast) -> Vec<String> {
         problems.push(format!("{in_flight} deliveries are in flight by the metrics"));
     }
     for life in cast.lives().iter() {
-        if *life.gate.watch().borrow() != State::Open {
-            problems.push(format!("the gate of worker {} is {:?}", life.number, *life.gate.watch().borrow()));
+        if !life.gate.look(State::is_open) {
+            problems.push(format!("the gate of worker {} is {:?}", life.number, life.gate));
         }
     }
     problems

@@ -54,11 +54,27 @@ pub(crate) struct Services {
     pub(crate) ledger: bool,
     /// The status with which the vendor refuses the account.
     pub(crate) refused: Option<u16>,
+    /// When the vendor takes calls again, counted from the beginning.
+    pub(crate) full_until: Option<Duration>,
+    /// The vendor rejects every image.
+    pub(crate) rejects: bool,
+    /// The vendor takes images and breaks the connection.
+    pub(crate) silent: bool,
 }
 
 impl Services {
-    pub(crate) const SOUND: Self =
-        Self { broker: true, bound: true, alarm: false, store: true, vendor: true, ledger: true, refused: None };
+    pub(crate) const SOUND: Self = Self {
+        broker: true,
+        bound: true,
+        alarm: false,
+        store: true,
+        vendor: true,
+        ledger: true,
+        refused: None,
+        full_until: None,
+        rejects: false,
+        silent: false,
+    };
 }
 
 /// How busy the workers are.

@@ -62,6 +62,7 @@ fn every_default_of_the_contract() {
     assert_eq!(api.url, "https://api.videosdk.live/ai/v1/face-verification/detect-spoof");
     assert_eq!((api.timeout, api.connect_timeout), (second(30), second(5)));
     assert!(api.review_below == 0.0 && api.rate_limit == 0.0, "both are off");
+    assert_eq!(api.rejection_streak, 20);
     assert_eq!((api.in_doubt, api.idempotency_header), (InDoubtPolicy::Retry, None));
     assert_eq!((api.token_ttl, api.token_version), (second(30 * 60), 2));
     assert_eq!(

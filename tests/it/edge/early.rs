@@ -7,6 +7,8 @@ use serde_json::json;
 use crate::batch::Batch;
 use crate::codes::{Ending, assert_ended, send};
 use crate::harness::broker::PARKED;
+use crate::harness::daemon::DaemonBuilder;
+use crate::harness::simulator::Simulator;
 use crate::harness::wait::{EVENTUALLY, SOON, eventually, eventually_equals};
 use crate::harness::world::World;
 use crate::images::jpeg;
@@ -14,6 +16,11 @@ use crate::images::jpeg;
 const JOBS: u64 = 100;
 const LARGE: usize = 5_000_000;
 const CONCURRENCY: u64 = 16;
+
+/// Without the link, which would lose an answer that is followed by a reset as any relay may.
+fn direct(world: &World) -> DaemonBuilder {
+    world.daemon().set("api.url", Simulator::endpoint_at(world.simulator.address()))
+}
 
 /// A JPEG of 5 MB, most of it scan: of what decoders make of that, neither worker nor simulator know anything.
 fn large() -> Vec<u8> {
@@ -33,16 +40,16 @@ async fn a_wrong_token_that_is_refused_early_closes_the_gate() {
     let right =
         json!({ "type": "keys", "api_key": "it-api-key", "secret": "it-secret-0123456789abcdef0123456789abcdef" });
     world.simulator.configure(json!({ "auth": wrong, "refusal": "close" })).await;
-    let daemon = world.daemon().set("image.digest", "off").set("api.probe_interval", "1s").start_ready().await;
+    let daemon = direct(&world).set("image.digest", "off").set("api.probe_interval", "1s").start_ready().await;
     let image = world.upload("large.jpg", large()).await;
     let jobs = world.submit_all((0..JOBS).map(|_| image.key.as_str())).await;
     eventually_equals("the gate to close", SOON, Some(0.0), async || daemon.metric("antispoofd_gate_open").await).await;
-    eventually_equals("one job in hand", SOON, Some(1.0), async || daemon.metric("antispoofd_jobs_in_flight").await)
-        .await;
     let stats = world.simulator.stats().await;
     let refused = stats["rejected"].as_u64().expect("a count");
     // Each of those in flight asks once more, with a fresh token; and the probe goes on.
-    assert!(refused <= 2 * CONCURRENCY + 4, "{stats}");
+    assert!(refused <= 2 * CONCURRENCY + 8, "{stats}");
+    eventually_equals("one job in hand", SOON, Some(1.0), async || daemon.metric("antispoofd_jobs_in_flight").await)
+        .await;
     assert_eq!(daemon.metric("antispoofd_failures_total{code=\"api_unavailable\"}").await, Some(0.0), "none was lost");
     world.simulator.configure(json!({ "auth": right })).await;
     eventually("all to be judged", EVENTUALLY, async || {
@@ -59,7 +66,7 @@ async fn an_image_that_is_too_large_for_the_vendor_is_sent_once() {
     const EACH: u64 = 20;
     let world = World::new("early_413").await;
     world.simulator.configure(json!({ "faults": "early-413=100%" })).await;
-    let daemon = world.daemon().set("api.rejection_streak", "0").start_ready().await;
+    let daemon = direct(&world).set("api.rejection_streak", "0").start_ready().await;
     let image = world.upload("large.jpg", large()).await;
     let mut ended = Vec::new();
     for number in 0..EACH {

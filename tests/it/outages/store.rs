@@ -27,10 +27,11 @@ fn large(seed: u64) -> Vec<u8> {
 async fn a_store_that_was_away_is_waited_for() {
     let world = World::new("s3_cut").await;
     let daemon = world.daemon().start_ready().await;
-    let mut batch = Batch::stored(&world, 5).await;
+    let mut batch = Batch::stored(&world, 4).await;
     world.s3_link.cut().await;
     batch.submit(&world).await;
-    counted(&daemon, "antispoofd_failures_total{code=\"store_unavailable\"}", 5.0).await;
+    counted(&daemon, "antispoofd_failures_total{code=\"store_unavailable\"}", 4.0).await;
+    assert_eq!(daemon.metric("antispoofd_gate_open").await, Some(1.0), "so few failures close no gate");
     assert_eq!(world.simulator.count("calls").await, 0);
     world.s3_link.restore().await;
     batch.verdicts(&world).await;

@@ -17,7 +17,7 @@ async fn an_api_that_is_down_is_waited_for() {
     world.simulator.reset().await;
     let batch = Batch::submitted(&world, 4).await;
     counted(&daemon, "antispoofd_failures_total{code=\"api_unavailable\"}", 4.0).await;
-    assert_eq!(daemon.metric("antispoofd_gate_open").await, Some(1.0), "weather closes no gate");
+    assert_eq!(daemon.metric("antispoofd_gate_open").await, Some(1.0), "so few failures close no gate");
     world.api_link.restore().await;
     batch.verdicts(&world).await;
     batch.assert_paid_once(&world).await;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::harness::daemon::{Daemon, DaemonBuilder};
 use crate::harness::http;
-use crate::harness::wait::{STARTED, eventually, soon};
+use crate::harness::wait::{EVENTUALLY, SOON, STARTED, eventually, eventually_equals, soon};
 use crate::harness::world::World;
 
 /// `worker.drain_timeout` of all of them.
@@ -268,9 +268,19 @@ impl Fleet {
         told
     }
 
-    /// Since it was ready nobody has lost its session, and all consume.
+    /// Since it was ready nobody has lost its session, and all consume: at once, or soon when a vendor that hung has closed the gate.
     async fn assert_undisturbed(&self) {
         for pod in &self.pods {
+            if pod.daemon.metric("antispoofd_gate_open").await == Some(0.0) {
+                eventually_equals("the gate to open", EVENTUALLY, Some(1.0), async || {
+                    pod.daemon.metric("antispoofd_gate_open").await
+                })
+                .await;
+                eventually_equals("it to consume", SOON, Some(1.0), async || {
+                    pod.daemon.metric("antispoofd_amqp_consuming").await
+                })
+                .await;
+            }
             let now = (pod.daemon.metric(SESSIONS_LOST).await, pod.daemon.metric("antispoofd_amqp_consuming").await);
             assert_eq!(now, (Some(pod.sessions_lost), Some(1.0)), "{} keeps its session and consumes", pod.name);
         }
