@@ -31,7 +31,7 @@ fn large() -> Vec<u8> {
     [bytes, end].concat()
 }
 
-/// Fastify, gunicorn, axum and HAProxy answer by the head and close; of 5 MB most is still to be written then.
+/// Fastify, gunicorn, axum and `HAProxy` answer by the head and close; of 5 MB most is still to be written then.
 #[tokio::test]
 async fn a_wrong_token_that_is_refused_early_closes_the_gate() {
     let world = World::new("early_401").await;

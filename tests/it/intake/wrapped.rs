@@ -16,6 +16,9 @@ use crate::harness::wait::{SOON, eventually_equals};
 use crate::harness::world::World;
 use crate::images::{jpeg, sha256};
 
+/// Lays something around a job.
+type Wrap<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+
 #[tokio::test]
 async fn what_is_laid_around_a_job_is_taken_off() {
     let world = World::new("laid_around_a_job").await;
@@ -24,7 +27,7 @@ async fn what_is_laid_around_a_job_is_taken_off() {
     let kombu = || headers(json().with_content_encoding("utf-8".into()), &[("compression", "application/x-gzip")]);
     let sections = || BasicProperties::default().with_type("amqp-1.0".into());
     let as_string = |job: &[u8]| serde_json::to_vec(str::from_utf8(job).expect("text")).expect("JSON");
-    let ways: [(&str, &dyn Fn(&[u8]) -> Vec<u8>, BasicProperties); 6] = [
+    let ways: [(&str, Wrap, BasicProperties); 6] = [
         ("gzip", &gzip, json().with_content_encoding("gzip".into())),
         ("deflate", &zlib, json().with_content_encoding("deflate".into())),
         ("kombu", &zlib, kombu()),
@@ -62,34 +65,34 @@ async fn two_events_about_one_object_are_two_jobs_in_every_dialect() {
     let daemon = world.daemon().start_ready().await;
     let key = world.upload("face.jpg", jpeg::tiny(1)).await.key;
     let body = json!({ "key": key }).to_string();
-    let mut names = Vec::new();
+    let mut jobs = Vec::new();
     for prefix in ["ce-", "ce_", ""] {
         for number in 1..=2 {
             let id = format!("event{}{number}", prefix.replace('-', "."));
             let attributes =
                 [("specversion", "1.0"), ("id", id.as_str()), ("source", "/kyc/portal"), ("type", "kyc.selfie")];
-            let named = attributes.map(|(name, value)| (format!("{prefix}{name}"), value));
-            let named: Vec<_> = named.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+            let spelt = attributes.map(|(name, value)| (format!("{prefix}{name}"), value));
+            let spelt: Vec<_> = spelt.iter().map(|(name, value)| (name.as_str(), *value)).collect();
             let properties = BasicProperties::default().with_content_type("application/json".into());
-            world.broker.publish_job(body.as_bytes(), headers(properties, &named)).await;
-            names.push(id);
+            world.broker.publish_job(body.as_bytes(), headers(properties, &spelt)).await;
+            jobs.push(id);
         }
     }
     let mut events = BTreeSet::new();
-    for name in &names {
+    for name in &jobs {
         let event = world.event_for(name).await;
         assert_valid_event(&event);
         assert!(event.routing_key.starts_with("verdict."), "{}", event.json);
         events.insert(event.message_id().to_owned());
     }
-    assert_eq!(events.len(), names.len(), "{events:?}");
+    assert_eq!(events.len(), jobs.len(), "{events:?}");
     let unsaid = headers(BasicProperties::default().with_message_id("m-1".into()), &[("ce-specversion", "1.0")]);
     world.broker.publish_job(body.as_bytes(), unsaid).await;
     let refused = world.event_for("m-1").await;
     assert_eq!(message(&refused.json), "the CloudEvent's id is missing; CloudEvents 1.0 asks for it");
     daemon.term();
     world.assert_drained().await;
-    assert_eq!(world.events().await.len(), names.len() + 1);
+    assert_eq!(world.events().await.len(), jobs.len() + 1);
 }
 
 /// RabbitMQ puts ids there that have no room in the properties. The headers stay behind when the message is copied, its name does not.
