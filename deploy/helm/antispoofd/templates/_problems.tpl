@@ -258,7 +258,7 @@ keda.managementUrl: has credentials in it; put them into the Secret of keda.exis
 keda.managementUrl: has a query, a fragment or a %, which KEDA would put in the wrong place; give scheme, host, port and a plain path
 {{- end }}
 {{- if contains " " (include "antispoofd.vhost" (list . .Values.keda.vhost)) }}
-keda.vhost: has a space, which KEDA sends as +, and the management API reads as a plus; no queue would be found
+keda.vhost or rabbitmq.vhost: has a space, which KEDA sends as +, and the management API reads as a plus; no queue would be found
 {{- end }}
 {{- if not .Values.keda.existingSecret }}
 keda.existingSecret: is empty; name a Secret with user name and password for the management API
