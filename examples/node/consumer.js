@@ -23,7 +23,13 @@ await channel.consume(queue, (message) => {
   if (message === null) return reject(new Error(`${queue} is gone`));
   last = last.then(() => (taken < count ? take(message) : undefined)).catch(reject);
 });
-await done.finally(() => connection.close().catch(() => {}));
+try {
+  await done;
+  // The channel first: a connection that is closed at once can leave the last ack behind.
+  await channel.close();
+} finally {
+  await connection.close().catch(() => {});
+}
 
 async function take(message) {
   const event = read(message.content);
