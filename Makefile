@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build fmt generate check test test-compose soak chaos demo bench fuzz services-up services-down clean-services chart chart-update sbom workflows
+.PHONY: help build fmt generate check test test-compose soak chaos demo bench fuzz services-up services-down clean-services chart chart-update contract sbom workflows
 
 # Arguments for `make test`, `make demo` and `make bench`: make test ARGS='--lib -- retry'
 ARGS ?=
@@ -73,6 +73,9 @@ chart: ## the Helm chart and the kustomize base, checked without a cluster (Go, 
 
 chart-update: ## what in deploy/ is made from other files, made anew
 	@scripts/chart update
+
+contract: ## schemas and examples/ in the tools and languages of consumers (what is there of Node, Python, Go, Java; ARGS: --all, schemas, examples)
+	@scripts/contract $(ARGS)
 
 sbom: ## what is linked in, as CycloneDX, and the licences' texts: target/sbom (Python is needed)
 	@scripts/sbom

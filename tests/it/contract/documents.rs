@@ -9,10 +9,17 @@ use serde_json::Value;
 
 use super::{directory, schema};
 
+const SCHEMAS: [&str; 5] = [
+    "job.schema.json",
+    "job-event.schema.json",
+    "notification.schema.json",
+    "verdict.schema.json",
+    "failure.schema.json",
+];
+
 #[test]
 fn the_schemas_are_schemas() {
-    let jobs = ["job.schema.json", "job-event.schema.json", "notification.schema.json"];
-    for name in jobs.into_iter().chain(["verdict.schema.json", "failure.schema.json"]) {
+    for name in SCHEMAS {
         if let Err(problem) = jsonschema::draft202012::meta::validate(&schema(name)) {
             panic!("{name}: {problem}");
         }
@@ -27,10 +34,10 @@ fn every_failure_code_is_in_the_schema_with_its_stage_and_class_and_no_other() {
     let known: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
     assert_eq!(listed, known);
     let mut rows = Vec::new();
-    for row in failure["oneOf"].as_array().expect("the table of stages and classes") {
-        let row = &row["properties"];
-        let of = |name: &str| row[name]["const"].as_str().expect("a stage or class").to_owned();
-        rows.extend(texts(&row["code"]["enum"]).into_iter().map(|code| (code.to_owned(), of("stage"), of("class"))));
+    for row in failure["allOf"].as_array().expect("the table of stages and classes") {
+        let of = |name: &str| row["then"]["properties"][name]["const"].as_str().expect("a stage or class").to_owned();
+        let codes = texts(&row["if"]["properties"]["code"]["enum"]);
+        rows.extend(codes.into_iter().map(|code| (code.to_owned(), of("stage"), of("class"))));
     }
     let table = Code::ALL.iter().map(|code| (code.name(), code.stage().name(), code.class().name()));
     let table: BTreeSet<_> = table.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned())).collect();
@@ -41,8 +48,49 @@ fn every_failure_code_is_in_the_schema_with_its_stage_and_class_and_no_other() {
 #[test]
 fn both_events_describe_image_and_check_alike() {
     let (verdict, failure) = (schema("verdict.schema.json"), schema("failure.schema.json"));
-    for part in ["image", "check"] {
-        assert_eq!(verdict["$defs"][part], failure["$defs"][part], "{part}");
+    assert_eq!(verdict["$defs"]["check"], failure["$defs"]["check"]);
+    assert_eq!(verdict["$defs"]["image"]["properties"], failure["$defs"]["image"]["properties"]);
+}
+
+/// Each schema is a file that stands alone: many tools load no second one, and none knows what a urn is.
+#[test]
+fn no_schema_refers_to_another_and_the_job_in_an_event_is_the_job() {
+    for name in SCHEMAS {
+        let text = schema(name).to_string();
+        assert_eq!(text.matches("\"$ref\":").count(), text.matches("\"$ref\":\"#/$defs/").count(), "{name}");
+    }
+    let mut job = schema("job.schema.json");
+    let fields = job.as_object_mut().expect("an object");
+    fields.remove("$schema");
+    fields.remove("$id");
+    assert_eq!(schema("job-event.schema.json")["$defs"]["job"], job, "$defs.job of job-event is job.schema.json");
+}
+
+/// Go's RE2 has no look-around, no `\u`, and repeats nothing more than a thousand times; Python's `$` takes a line end.
+#[test]
+fn the_patterns_are_what_every_language_reads_alike() {
+    for name in SCHEMAS {
+        let schema = schema(name);
+        for pattern in patterns(&schema) {
+            for not_everywhere in ["(?", "\\u", "\\d", "\\w", "\\s", "\\b", "\\p"] {
+                assert!(!pattern.contains(not_everywhere), "{name}: {pattern} has {not_everywhere}");
+            }
+            for repeat in pattern.split('{').skip(1).filter_map(|rest| rest.split_once('}')) {
+                let most: u32 = repeat.0.rsplit(',').next().and_then(|most| most.parse().ok()).expect("a number");
+                assert!(most <= 256, "{name}: {pattern}");
+            }
+        }
+    }
+}
+
+fn patterns(schema: &Value) -> Vec<&str> {
+    match schema {
+        Value::Object(fields) => {
+            let own = fields.get("pattern").and_then(Value::as_str);
+            own.into_iter().chain(fields.values().flat_map(patterns)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(patterns).collect(),
+        _ => Vec::new(),
     }
 }
 

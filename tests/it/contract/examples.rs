@@ -1,6 +1,6 @@
 //! The examples are what the core reads and writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use antispoof_core::event::{Check, Conclusion, Ending, Event, ImageReport, millis};
@@ -8,8 +8,8 @@ use antispoof_core::failure::{Code, Failure};
 use antispoof_core::job::{Admission, Intake, Job, Origin, Properties, stable_key};
 use antispoof_core::retry::Attempt;
 use antispoof_core::verdict::{Outcome, Verdict};
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::{directory, problems, problems_of, schema, strict, validator};
@@ -39,16 +39,15 @@ fn the_example_jobs_are_jobs_to_the_schema_and_to_the_core() {
 
 #[test]
 fn the_other_messages_are_what_their_schemas_say_and_jobs_to_the_core() {
-    let read = |name: &str| fs::read(directory().join("examples").join(name)).expect("an example can be read");
     let keys = |name: &str, content_type: &str| {
         let properties = Properties { content_type: Some(content_type.to_owned()), ..Properties::default() };
         let key = |body: &[u8]| {
             let job = Job::decode(body, &properties, &Admission::default());
             job.unwrap_or_else(|failure| panic!("{name}: {failure}")).image().key.clone()
         };
-        match Intake::read(&read(name), &properties, &Admission::default()) {
+        match Intake::read(&example(name), &properties, &Admission::default()) {
             Ok(Intake::Several(bodies)) => bodies.iter().map(|body| key(body)).collect(),
-            _ => vec![key(&read(name))],
+            _ => vec![key(&example(name))],
         }
     };
     assert_eq!(keys("event.job.json", "application/cloudevents+json"), ["2026/11/7f3a/selfie.jpg"]);
@@ -58,68 +57,69 @@ fn the_other_messages_are_what_their_schemas_say_and_jobs_to_the_core() {
         ["2026/11/7f3a/selfie.jpg", "2026/11/red flower+1.jpg"]
     );
 
-    let jobs = jsonschema::Resource::from_contents(schema("job.schema.json"));
-    let registry = jsonschema::Registry::new().add("urn:antispoofd:schema:job:v1", jobs).expect("an id of ours");
-    let registry = registry.prepare().expect("a registry of ours");
     for (name, kind) in [
         ("event.job.json", "job-event.schema.json"),
         ("notification.minio.json", "notification.schema.json"),
         ("notification.aws.json", "notification.schema.json"),
     ] {
-        let options = jsonschema::options().with_registry(&registry).build(&schema(kind));
-        let validator = options.expect("a schema of ours compiles");
-        let example: Value = serde_json::from_slice(&read(name)).expect("an example is JSON");
-        assert!(validator.is_valid(&example), "{name}: {:?}", problems_of(&validator, &example));
-        let mut wrong = example.clone();
-        let broken = if kind.starts_with("job") { "/data/key" } else { "/Records/0/s3/object/key" };
-        *wrong.pointer_mut(broken).expect("a key") = json!("");
-        assert!(!validator.is_valid(&wrong), "{name} without a key");
+        let instance: Value = serde_json::from_slice(&example(name)).expect("an example is JSON");
+        let problems = problems(&schema(kind), &instance);
+        assert!(problems.is_empty(), "{name}: {problems:?}");
     }
     assert_eq!(examples("event").len() + examples("notification").len(), 3, "an example that nothing checks");
 }
 
+/// What every validator in `scripts/contract` is asked, too.
 #[test]
-fn the_schema_and_the_core_agree_on_what_is_a_job() {
-    let validator = validator(&schema("job.schema.json"));
+fn the_schemas_take_and_refuse_what_the_cases_say_and_the_core_agrees_on_jobs() {
     let admission = Admission { default_bucket: Some("kyc-uploads".to_owned()), buckets: None };
-    let long = |len: usize| "k".repeat(len);
-    for (good, job) in [
-        (true, json!({ "key": "a" })),
-        (true, json!({ "key": "…/ä ö/..hidden/b..jpg/..." })),
-        (true, json!({ "key": long(1024), "id": long(128) })),
-        (true, json!({ "key": "a", "etag": "\"abc-2\"", "metadata": {} })),
-        (true, json!({ "key": "a", "bucket": "a.b-c.0" })),
-        (true, json!({ "key": "a", "expires_at": "2026-11-22T23:00:00.5+01:00" })),
-        (false, json!([])),
-        (false, json!({})),
-        (false, json!({ "key": "" })),
-        (false, json!({ "key": 7 })),
-        (false, json!({ "key": long(1025) })),
-        (false, json!({ "key": "a/../b" })),
-        (false, json!({ "key": ".." })),
-        (false, json!({ "key": "./a" })),
-        (false, json!({ "key": "a/." })),
-        (false, json!({ "key": "a\u{7}" })),
-        (false, json!({ "key": "a", "kye": 1 })),
-        (false, json!({ "key": "a", "id": "" })),
-        (false, json!({ "key": "a", "id": "two words" })),
-        (false, json!({ "key": "a", "id": "é" })),
-        (false, json!({ "key": "a", "id": long(129) })),
-        (false, json!({ "key": "a", "bucket": "Kyc" })),
-        (false, json!({ "key": "a", "bucket": "a..b" })),
-        (false, json!({ "key": "a", "bucket": "ab" })),
-        (false, json!({ "key": "a", "bucket": "abc-" })),
-        (false, json!({ "key": "a", "bucket": long(64) })),
-        (false, json!({ "key": "a", "version_id": "" })),
-        (false, json!({ "key": "a", "etag": "a b" })),
-        (false, json!({ "key": "a", "etag": "\"a\", \"b\"" })),
-        (false, json!({ "key": "a", "expires_at": "tomorrow" })),
-        (false, json!({ "key": "a", "metadata": [1] })),
-    ] {
-        let decoded = Job::decode(job.to_string().as_bytes(), &Properties::default(), &admission);
-        assert_eq!(decoded.is_ok(), good, "the core: {job}: {decoded:?}");
-        assert_eq!(validator.is_valid(&job), good, "the schema: {job}: {:?}", problems_of(&validator, &job));
+    let kinds = ["job", "job-event", "notification", "verdict", "failure"];
+    let validators = kinds.map(|kind| (kind, validator(&schema(&format!("{kind}.schema.json")))));
+    for case in cases() {
+        let (_, validator) =
+            validators.iter().find(|(kind, _)| case.schema == *kind).unwrap_or_else(|| panic!("{}", case.schema));
+        let (instance, valid) = (&case.instance, case.valid);
+        assert_eq!(
+            validator.is_valid(instance),
+            valid,
+            "{}: {instance}: {:?}",
+            case.schema,
+            problems_of(validator, instance)
+        );
+        if case.schema == "job" {
+            let decoded = Job::decode(instance.to_string().as_bytes(), &Properties::default(), &admission);
+            assert_eq!(decoded.is_ok(), valid, "the core: {instance}: {decoded:?}");
+        }
     }
+    for kind in kinds {
+        assert!(cases().iter().any(|case| case.schema == kind && !case.valid), "nothing that {kind} refuses");
+    }
+}
+
+struct Case {
+    schema: String,
+    valid: bool,
+    instance: Value,
+}
+
+/// Each is an instance, or an example of which one field is another.
+fn cases() -> Vec<Case> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/contract/cases.json");
+    let cases: Vec<Value> = serde_json::from_slice(&fs::read(path).expect("the cases")).expect("JSON");
+    let case = |case: Value| {
+        let instance = match case["example"].as_str() {
+            None => case["instance"].clone(),
+            Some(name) => {
+                let at = case["at"].as_str().expect("a pointer");
+                let mut example: Value = serde_json::from_slice(&example(name)).expect("an example is JSON");
+                *example.pointer_mut(at).unwrap_or_else(|| panic!("{name} has no {at}")) = case["to"].clone();
+                example
+            }
+        };
+        let schema = case["schema"].as_str().expect("a schema").to_owned();
+        Case { schema, valid: case["valid"].as_bool().expect("valid or not"), instance }
+    };
+    cases.into_iter().map(case).collect()
 }
 
 #[test]
@@ -140,42 +140,6 @@ fn the_example_events_are_what_the_core_says_and_what_the_schemas_allow() {
     }
     let there = examples("verdict").len() + examples("failure").len();
     assert_eq!(there, golden.len(), "an example that nothing checks");
-}
-
-#[test]
-fn the_schemas_refuse_events_that_contradict_themselves() {
-    let (verdict, failure) = (validator(&schema("verdict.schema.json")), validator(&schema("failure.schema.json")));
-    let read = |name: &str| serde_json::from_slice(&fs::read(directory().join("examples").join(name)).expect("there"));
-    let live: Value = read("verdict.live.json").expect("JSON");
-    let missing: Value = read("failure.object_not_found.json").expect("JSON");
-    let change = |event: &Value, at: &str, to: Value| {
-        let mut event = event.clone();
-        *event.pointer_mut(at).unwrap_or_else(|| panic!("{at} is there")) = to;
-        event
-    };
-    assert!(!verdict.is_valid(&missing) && !failure.is_valid(&live), "the types are told apart");
-    for (at, to) in [
-        ("/data/outcome", json!("spoof")),
-        ("/data/outcome", json!("unsure")),
-        ("/data/spoof_detected", json!(true)),
-        ("/data/spoof_detected", json!("false")),
-        ("/data/accuracy", json!(98.9)),
-        ("/data/image/digest", json!("md5:00")),
-        ("/data/check/attempts", json!(0)),
-        ("/id", json!("")),
-        ("/specversion", json!("0.3")),
-        ("/time", json!("yesterday")),
-    ] {
-        assert!(!verdict.is_valid(&change(&live, at, to.clone())), "{at} = {to}");
-    }
-    for (at, to) in [
-        ("/data/failure/code", json!("no_such_code")),
-        ("/data/failure/code", json!("api_rejected")),
-        ("/data/failure/stage", json!("call")),
-        ("/data/failure/class", json!("permanent")),
-    ] {
-        assert!(!failure.is_valid(&change(&missing, at, to.clone())), "{at} = {to}");
-    }
 }
 
 fn golden() -> Vec<(&'static str, &'static str, Conclusion)> {
@@ -258,6 +222,10 @@ fn origin(conclusion: &Conclusion) -> Origin {
         metadata: conclusion.image.is_some().then(|| RawValue::from_string(metadata).expect("JSON")),
         refused: conclusion.image.is_none().then(|| stable_key(&["{}"])),
     }
+}
+
+fn example(name: &str) -> Vec<u8> {
+    fs::read(directory().join("examples").join(name)).unwrap_or_else(|problem| panic!("{name}: {problem}"))
 }
 
 /// The example files whose names begin so.

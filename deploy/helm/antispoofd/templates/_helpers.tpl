@@ -174,9 +174,20 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* The vhost of the jobs, for what watches it: (list root own). */}}
+{{/* The vhost of the jobs as the broker names it, for what watches it: (list root own). The values may have it as in a URL: %2f is /. */}}
 {{- define "antispoofd.vhost" -}}
-{{- default (index . 0).Values.rabbitmq.vhost (index . 1) -}}
+{{- $vhost := default (index . 0).Values.rabbitmq.vhost (index . 1) -}}
+{{- if regexMatch "^([^%]|%[0-9A-Fa-f]{2})*%[0-9A-Fa-f]{2}([^%]|%[0-9A-Fa-f]{2})*$" $vhost -}}
+{{- /* The one decoder that templates have. */ -}}
+{{- (urlParse (printf "http://broker/%s" ($vhost | replace "?" "%3F" | replace "#" "%23"))).path | trimPrefix "/" -}}
+{{- else -}}
+{{- $vhost -}}
+{{- end -}}
+{{- end -}}
+
+{{/* KEDA takes what stands behind the last slash of a path for the vhost, and drops it. */}}
+{{- define "antispoofd.managementUrl" -}}
+{{- trimSuffix "/" .Values.keda.managementUrl }}/
 {{- end -}}
 
 {{/* The most workers that there can be. */}}

@@ -254,6 +254,11 @@ apiQuota.callsPerSecond and config.api.rate_limit: must both be set with keda.en
 keda.managementUrl: is empty; over AMQP KEDA sees only what no worker has in hand, and would scale down workers in the middle of their jobs
 {{- else if contains "@" .Values.keda.managementUrl }}
 keda.managementUrl: has credentials in it; put them into the Secret of keda.existingSecret
+{{- else if regexMatch "[?#%]" .Values.keda.managementUrl }}
+keda.managementUrl: has a query, a fragment or a %, which KEDA would put in the wrong place; give scheme, host, port and a plain path
+{{- end }}
+{{- if contains " " (include "antispoofd.vhost" (list . .Values.keda.vhost)) }}
+keda.vhost or rabbitmq.vhost: has a space, which KEDA sends as +, and the management API reads as a plus; no queue would be found
 {{- end }}
 {{- if not .Values.keda.existingSecret }}
 keda.existingSecret: is empty; name a Secret with user name and password for the management API

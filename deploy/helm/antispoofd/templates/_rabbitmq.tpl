@@ -16,7 +16,7 @@
 {{- end -}}
 
 {{- define "antispoofd.topologyBroker" -}}
-vhost: {{ .Values.rabbitmq.vhost | quote }}
+vhost: {{ include "antispoofd.vhost" (list . "") | quote }}
 rabbitmqClusterReference:
   {{- toYaml .Values.rabbitmq.clusterReference | nindent 2 }}
 {{- end -}}
