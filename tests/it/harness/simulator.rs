@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::http;
 use super::process::Process;
-use super::wait::{STARTED, eventually};
+use super::wait::{SOON, STARTED, eventually};
 
 /// The path of the endpoint, which is the vendor's own.
 const ENDPOINT: &str = "/ai/v1/face-verification/detect-spoof";
@@ -94,9 +94,12 @@ impl Simulator {
         serde_json::from_str(&body).unwrap_or_else(|problem| panic!("statistics are JSON ({problem}): {body}"))
     }
 
+    /// Asked again while the connection breaks: a simulator that closes what has been idle for some milliseconds may do so before the request is there.
     async fn ask(&self, method: Method, path: &str, body: &Value) -> (StatusCode, String) {
-        http::send(&self.http, method, &format!("http://{}{path}", self.address), body)
-            .await
-            .unwrap_or_else(|problem| panic!("the simulator does not answer {path}: {problem}"))
+        let url = format!("http://{}{path}", self.address);
+        eventually(&format!("an answer of the simulator to {path}"), SOON, async || {
+            http::send(&self.http, method.clone(), &url, body).await
+        })
+        .await
     }
 }
