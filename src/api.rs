@@ -121,7 +121,7 @@ impl Vendor {
         }
         let bad = |message: String| CallFailure {
             failure: Failure::new(Code::ApiBadResponse, message).with_status(status),
-            token_replaced: false,
+            repeat_at_once: false,
             sent: true,
             request_id: request_id.clone(),
         };
@@ -163,7 +163,7 @@ impl Vendor {
         // The settings have checked what goes into it.
         request.body(DetectBody::new(image, tap, report.clone()).boxed_unsync()).map_err(|error| CallFailure {
             failure: Failure::new(Code::ApiUnreachable, format!("the request cannot be made: {error}")),
-            token_replaced: false,
+            repeat_at_once: false,
             sent: false,
             request_id: None,
         })
@@ -219,7 +219,7 @@ impl Vendor {
                 .with_status(status.as_u16())
                 .with_request_sent(sent)
                 .with_retry_after(wait),
-            token_replaced: false,
+            repeat_at_once: false,
             sent,
             request_id,
         }
@@ -247,7 +247,7 @@ impl Detector for Vendor {
         let report = Arc::new(Report::default());
         let token = self.tokens.current(SystemTime::now()).map_err(|error| CallFailure {
             failure: Failure::new(Code::ApiUnauthorized, error.to_string()),
-            token_replaced: false,
+            repeat_at_once: false,
             sent: false,
             request_id: None,
         })?;
@@ -258,7 +258,7 @@ impl Detector for Vendor {
                 call.failure = failure;
                 call.sent = false;
             } else if call.failure.code() == Code::ApiUnauthorized {
-                call.token_replaced = self.tokens.replace(&token, SystemTime::now());
+                call.repeat_at_once = self.tokens.replace(&token, SystemTime::now());
             }
         }
         outcome

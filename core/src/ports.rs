@@ -68,8 +68,9 @@ pub struct Answer {
 pub struct CallFailure {
     /// What went wrong.
     pub failure: Failure,
-    /// True when the token was refused and has been replaced: one repetition may help.
-    pub token_replaced: bool,
+    /// True when one repetition, at once, may help and costs nothing: the token was refused and has been replaced, or the server has proved that it
+    /// processed nothing, and its connection has been left.
+    pub repeat_at_once: bool,
     /// True when the whole body was handed over before the failure: the vendor may have done the work.
     pub sent: bool,
     /// The vendor's own id of the call.

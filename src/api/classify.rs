@@ -63,7 +63,7 @@ pub(super) fn no_answer(error: &SendError, report: &Report, limit: Duration) -> 
     let sent = report.sent() && !error.request_incomplete();
     if error.is_unprocessed() {
         let failure = Failure::new(Code::ApiUnavailable, format!("{error}: nothing was done"));
-        return CallFailure { token_replaced: true, ..failed(failure, false) };
+        return CallFailure { repeat_at_once: true, ..failed(failure, false) };
     }
     let (code, message) = match (error.is_timeout(), sent) {
         (true, true) => (Code::ApiInDoubt, format!("no answer within {limit:?}, after the whole image was sent")),
@@ -84,7 +84,7 @@ pub(super) fn unconnected(error: &ConnectError) -> Failure {
 }
 
 fn failed(failure: Failure, sent: bool) -> CallFailure {
-    CallFailure { failure, token_replaced: false, sent, request_id: None }
+    CallFailure { failure, repeat_at_once: false, sent, request_id: None }
 }
 
 /// How long a server that refuses for being busy (429, 503) asks to be left alone: `Retry-After`, else when it says that its limit is renewed.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// The waits between probes of an outage that cost nothing: jobs are consumed again within two seconds of its end.
 const OUTAGE_WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(1500));
 
-/// The waits after a 429 that names none.
+/// The waits after a 429 that names none, or less than the shortest of them.
 const HOLD_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// The longest that calls are held because the vendor asks for it.
@@ -98,8 +98,9 @@ impl Closed {
         let backoff = |(min, max): (Duration, Duration)| Backoff::try_new(min, max).unwrap_or(policy.probe);
         let roll = (policy.roll)();
         let wait = match met.finding {
-            Finding::Hold(Some(asked)) => asked.min(LONGEST_HOLD),
-            Finding::Hold(None) => backoff(HOLD_WAITS).wait(self.tries, 1.0),
+            // Some limiters round down, and then ask for a pause of nothing: obeyed, that would be a loop of calls.
+            Finding::Hold(Some(asked)) if asked >= HOLD_WAITS.0 => asked.min(LONGEST_HOLD),
+            Finding::Hold(_) => backoff(HOLD_WAITS).wait(self.tries, 1.0),
             // Each probe may cost money, whichever job makes it.
             _ if met.may_be_paid => policy.probe.wait(self.paid, roll),
             Finding::Transient(_) => backoff(OUTAGE_WAITS).wait(self.tries, roll),

@@ -44,7 +44,7 @@ pub(super) enum Examined {
 enum Miss {
     Failed {
         failure: Failure,
-        token_replaced: bool,
+        repeat_at_once: bool,
     },
     /// Publishing was blocked, or the gate closed, between the guards and the call: begin again, nothing was spent.
     Again,
@@ -209,7 +209,7 @@ where
             image.etag.clone_from(&progress.seen);
         }
         let mut tries = 0;
-        let mut token_tried = false;
+        let mut repeated = false;
         loop {
             if let Err(failure) = job.admit(&self.rules.admission, (self.ambient.now)()) {
                 return Examined::Failed(failure, Blame::Job);
@@ -225,8 +225,8 @@ where
                 Err(miss) => miss,
             };
             let failure = match miss {
-                Miss::Failed { token_replaced: true, .. } if !token_tried => {
-                    token_tried = true;
+                Miss::Failed { repeat_at_once: true, .. } if !repeated => {
+                    repeated = true;
                     continue;
                 }
                 Miss::Failed { failure, .. } => failure,
@@ -311,9 +311,9 @@ where
                 progress.object = object;
                 Ok(Found::Answer(answer))
             }
-            Err(CallFailure { failure, token_replaced, .. }) => {
+            Err(CallFailure { failure, repeat_at_once, .. }) => {
                 progress.in_doubt = progress.in_doubt.saturating_add(u32::from(failure.may_be_paid()));
-                Err(Miss::Failed { failure, token_replaced })
+                Err(Miss::Failed { failure, repeat_at_once })
             }
         }
     }
@@ -340,7 +340,7 @@ where
         progress: &mut Progress,
         entry: &mut Entry,
     ) -> Result<Inspected<S::Stream>, Miss> {
-        let failed = |failure| Miss::Failed { failure, token_replaced: false };
+        let failed = |failure| Miss::Failed { failure, repeat_at_once: false };
         let started = Instant::now();
         let limit = self.rules.fetch_limit;
         let opened = match timeout(limit, self.store.open(image)).await {

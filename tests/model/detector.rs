@@ -163,7 +163,7 @@ fn said(state: &mut State, life: &Life, number: usize, doing: &Doing) -> Result<
     match *doing {
         Doing::Judges => read(state, life, number, &answer(number)),
         Doing::Babbles(body) => read(state, life, number, body),
-        Doing::Refuses(code, status, wait, token_replaced) => {
+        Doing::Refuses(code, status, wait, repeat_at_once) => {
             if let Some(wait) = wait {
                 let now = state.elapsed();
                 let until = now + wait.min(Duration::from_hours(1));
@@ -172,7 +172,7 @@ fn said(state: &mut State, life: &Life, number: usize, doing: &Doing) -> Result<
                 *held = if held.1 > now { (held.0, held.1.max(until)) } else { (now, until) };
             }
             let failure = Failure::new(code, format!("the API answered {status}"));
-            Err(failed(failure.with_status(status).with_retry_after(wait), token_replaced, true))
+            Err(failed(failure.with_status(status).with_retry_after(wait), repeat_at_once, true))
         }
         Doing::Silent { .. } => {
             state.records.doubt(life.number, number);
@@ -213,8 +213,8 @@ where
     Ok(bytes)
 }
 
-fn failed(failure: Failure, token_replaced: bool, sent: bool) -> CallFailure {
-    CallFailure { failure, token_replaced, sent, request_id: None }
+fn failed(failure: Failure, repeat_at_once: bool, sent: bool) -> CallFailure {
+    CallFailure { failure, repeat_at_once, sent, request_id: None }
 }
 
 /// Counts the calls that are under way.
