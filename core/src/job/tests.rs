@@ -134,8 +134,15 @@ fn admission_looks_at_bucket_and_clock() {
 
 proptest! {
     #[test]
-    fn decoding_never_panics(body in prop::collection::vec(any::<u8>(), 0..300), content_type in prop::option::of(".*")) {
-        let properties = Properties { content_type, ..Properties::default() };
+    fn decoding_never_panics(
+        start in prop::sample::select(vec![&b""[..], b"\x1f\x8b\x08", b"\x78\x9c", b"\0Sw\xa1", b"\0Su\xa0", b"\"", b"\xef\xbb\xbf"]),
+        rest in prop::collection::vec(any::<u8>(), 0..300),
+        content_type in prop::option::of(".*"),
+        content_encoding in prop::option::of(prop::sample::select(vec!["gzip", "deflate", "br", "gzip, br"])),
+    ) {
+        let body = [start, &rest].concat();
+        let content_encoding = content_encoding.map(str::to_owned);
+        let properties = Properties { content_type, content_encoding, ..Properties::default() };
         let _intake = Intake::read(&body, &properties, &Admission::default());
         let _origin = Origin::of_message(&body, &properties);
     }
