@@ -205,14 +205,9 @@ impl Vendor {
                 "the API refuses the token and its clock differs from ours by {skew:?}: tokens may be expired or not yet valid there"
             );
         }
-        let message = match code {
-            Code::ApiUnreachable => {
-                format!(
-                    "the API answered {}, which leads elsewhere and is not followed: correct api.url",
-                    status.as_u16()
-                )
-            }
-            _ => format!("the API answered {}", status.as_u16()),
+        let message = match refusal_remedy(code, status.as_u16()) {
+            Some(remedy) => format!("the API answered {}: {remedy}", status.as_u16()),
+            None => format!("the API answered {}", status.as_u16()),
         };
         CallFailure {
             failure: Failure::new(code, message)
@@ -262,6 +257,20 @@ impl Detector for Vendor {
             }
         }
         outcome
+    }
+}
+
+/// What a person has to do about a refusal that is about everybody.
+fn refusal_remedy(code: Code, status: u16) -> Option<&'static str> {
+    match (code, status) {
+        (Code::ApiUnreachable, _) => Some("a redirect is not followed; correct api.url"),
+        (Code::ApiForbidden, 402 | 403) => Some("look at the account's plan and balance in the vendor's dashboard"),
+        (Code::ApiForbidden, 404 | 405 | 410 | 421) => Some("is the path of api.url right?"),
+        (Code::ApiForbidden, 407) => Some("put the proxy's user and password in HTTP_PROXY"),
+        (Code::ApiForbidden, _) => {
+            Some("look at the account and at api.url; where the status is about an image, say so in api.statuses")
+        }
+        _ => None,
     }
 }
 

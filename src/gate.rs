@@ -20,6 +20,7 @@
 //!
 //! After a probe that may have been paid for, the next one waits as after a systemic failure, whoever makes it.
 
+mod accused;
 mod closed;
 mod pass;
 mod reason;
@@ -107,6 +108,14 @@ impl Gate {
     /// Ends at the next change of the state after this call. What may be consumed also changes with time: [`Flow::Nothing`] says when.
     pub fn changed(&self) -> Notified<'_> {
         self.shared.changed.notified()
+    }
+
+    /// For the log of a job that does not come in.
+    pub fn why_closed(&self) -> String {
+        match self.state().closed() {
+            Some(closed) => format!("the gate is closed ({})", closed.reason.label()),
+            None => "the gate was closed when it came".to_owned(),
+        }
     }
 
     /// For how long no call is made because the vendor asks for it.

@@ -159,7 +159,8 @@ where
             let mut progress = Progress::new(image.clone(), lease.in_doubt());
             let examined = self.examine(&lease, &job, &key, &mut pass, &mut progress, entry).await;
             pass.leave();
-            if !matches!(examined, Examined::LedgerAway) {
+            // A ledger that takes some steps and refuses others is not back: only a job that came through all of them proves that it is.
+            if matches!(examined, Examined::Concluded(_) | Examined::Ended(_) | Examined::Failed(..)) {
                 self.gate.proof(Proof::Ledger);
             }
             let known = |progress: Progress| Known {
@@ -184,7 +185,7 @@ where
                 Examined::Held => return self.give_back_unspent(lease, spent, None).await,
                 Examined::Stopped => return self.stopped(lease).await,
                 Examined::Lost => return End::Lost,
-                Examined::GateClosed => {}
+                Examined::GateClosed => entry.waits(&self.gate.why_closed()),
                 Examined::LedgerAway => pass.ledger_is_away(),
                 Examined::Failed(failure, blame) => {
                     entry.failed(&failure);

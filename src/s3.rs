@@ -121,7 +121,9 @@ impl Store {
                     )
                     .await);
             }
-            Renewal::Same => "replace them where the AWS chain finds them, which gives the same again".to_owned(),
+            Renewal::Same => {
+                "the AWS chain still gives these credentials: put the right ones where it finds them".to_owned()
+            }
             Renewal::None(why) => format!("and the AWS chain gives no others: {why}"),
         };
         Err(self.unauthorized(image, &credentials, refused, fault, &remedy).await)

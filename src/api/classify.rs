@@ -87,12 +87,14 @@ fn failed(failure: Failure, sent: bool) -> CallFailure {
     CallFailure { failure, repeat_at_once: false, sent, request_id: None }
 }
 
-/// How long a server that refuses for being busy (429, 503) asks to be left alone: `Retry-After`, else when it says that its limit is renewed.
+/// How long a server that refuses for being busy (429, 503) asks to be left alone: `Retry-After`, else, with a 429, when it says that its limit is renewed.
 pub(super) fn wait(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-        return None;
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => retry_after(headers, now).or_else(|| limit_reset(headers, now)),
+        // Many servers send the limit's headers with every answer: with a 503 they say nothing about when it is over.
+        StatusCode::SERVICE_UNAVAILABLE => retry_after(headers, now),
+        _ => None,
     }
-    retry_after(headers, now).or_else(|| limit_reset(headers, now))
 }
 
 /// The wait of `Retry-After`, in either of its forms (RFC 9110, 10.2.3); some servers send fractions. A date that has passed is a wait of nothing.
@@ -216,7 +218,8 @@ mod tests {
     }
 
     fn wait_of(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-        wait(StatusCode::SERVICE_UNAVAILABLE, headers, now)
+        assert_eq!(wait(StatusCode::SERVICE_UNAVAILABLE, headers, now), None, "it is not about the limit");
+        wait(StatusCode::TOO_MANY_REQUESTS, headers, now)
     }
 
     #[test]

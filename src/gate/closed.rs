@@ -104,9 +104,10 @@ impl Closed {
             // Each probe may cost money, whichever job makes it.
             _ if met.may_be_paid => policy.probe.wait(self.paid, roll),
             Finding::Transient(_) => backoff(OUTAGE_WAITS).wait(self.tries, roll),
-            // Each image is another one: that this one was rejected makes it no less likely that the next one is taken.
-            Finding::Rejected => policy.probe.wait(0, roll),
-            Finding::Systemic(_) | Finding::LedgerAway | Finding::Own => policy.probe.wait(self.tries, roll),
+            // A rejection may be billed, and a vendor that rejects everything may do so for a weekend.
+            Finding::Rejected | Finding::Systemic(_) | Finding::LedgerAway | Finding::Own => {
+                policy.probe.wait(self.tries, roll)
+            }
         };
         self.tries = self.tries.saturating_add(1);
         self.paid = self.paid.saturating_add(met.may_be_paid.into());
@@ -141,10 +142,10 @@ impl Closed {
         }
         self.probing = false;
         self.retired = self.retired.saturating_add(1);
-        // What is found out while nothing else runs is nobody's fault, but for three things: the call may have been paid for; the vendor asks to slow down,
-        // which costs one job an attempt in each pause; and what fails for so long may after all be the job's fault, which has to end some day.
+        // What is found out while nothing else runs is nobody's fault, but for two things: the call may have been paid for; and what fails for so long may
+        // after all be the job's fault, which has to end some day.
         let hold = matches!(met.finding, Finding::Hold(_));
-        let blame = if met.may_be_paid || hold || too_long { Blame::Job } else { Blame::Nobody };
+        let blame = if met.may_be_paid || too_long { Blame::Job } else { Blame::Nobody };
         Failed { blame, tenure: None, retired: !hold }
     }
 

@@ -79,6 +79,9 @@ impl Reason {
             Self::Failure(Code::BrokerUnavailable) => {
                 "look at the queues that are bound to the results exchange: one is full, or has no leader or majority"
             }
+            Self::Failure(Code::ApiUnauthorized) => {
+                "are api.api_key and api.secret (or api.token) those of the account, and is this machine's clock right?"
+            }
             // The edges put the cause and the remedy into the message.
             Self::Failure(_) => "",
             Self::Outage(Stage::Fetch) => {
@@ -183,7 +186,7 @@ impl Finding {
 
 impl Met<'_> {
     pub(super) const LEDGER_AWAY: Met<'static> =
-        Met { finding: Finding::LedgerAway, message: "it does not answer", may_be_paid: false, proof: None };
+        Met { finding: Finding::LedgerAway, message: "the ledger does not answer", may_be_paid: false, proof: None };
 }
 
 impl<'a> From<&'a Failure> for Met<'a> {

@@ -26,8 +26,8 @@ use tower_service::Service;
 /// and are no faster: what does not fit in here waits in the kernel.
 const BUFFER: usize = 128 * 1024;
 
-/// Most headers of an answer: far above what servers send, and above the library's own 100, beyond which an answer, paid for or not, is lost.
-const MOST_HEADERS: usize = 512;
+/// Most headers of an answer: above the library's own 100, beyond which an answer, paid for or not, is lost. Room for all of them is made for each head.
+const MOST_HEADERS: usize = 200;
 
 /// An HTTP/2 connection that does not answer a ping within the second after the first is dead, whatever TCP says.
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -149,6 +149,10 @@ impl Connector {
 
     async fn reach<B: RequestBody>(&self, target: &Target) -> Result<Made<B>, ConnectError> {
         let proxy = self.proxies.between(&target.uri);
+        // Spoken to in plain text, a proxy of another kind would be sent the credentials in plain text.
+        if proxy.as_ref().is_some_and(|proxy| proxy.uri().scheme_str() != Some("http")) {
+            return Err(ConnectError::ProxyKind);
+        }
         let mut wire = self.wire(proxy.as_ref().map_or(&target.uri, |proxy| proxy.uri())).await?;
         let written = wire.written();
         if !target.tls {

@@ -28,6 +28,9 @@ pub enum ConnectError {
     /// TCP is there, TLS is not.
     #[error("{}", tls(.0))]
     Tls(io::Error),
+    /// Only proxies that speak plain HTTP are spoken to.
+    #[error("the proxy's URL does not begin with http://")]
+    ProxyKind,
     /// The proxy does not make the connection.
     #[error("the proxy {at} refuses the connection with {status}")]
     ProxyRefused {
@@ -89,6 +92,9 @@ impl ConnectError {
             Self::Target(_) => Some("correct the address"),
             Self::Name { .. } => Some("correct the host of the address, or this machine's DNS"),
             Self::Tls(error) => tls_remedy(error),
+            Self::ProxyKind => Some(
+                "name a proxy that speaks HTTP in HTTPS_PROXY (HTTP_PROXY, ALL_PROXY): SOCKS and TLS to the proxy are not supported",
+            ),
             Self::ProxyRefused { status: 407, .. } => {
                 Some("put the proxy's user and password in HTTPS_PROXY, or except the host in NO_PROXY")
             }

@@ -29,7 +29,16 @@ macro_rules! either {
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_read(cx, buf))
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_read(cx, buf),
+            Stream::Tls(tls) => {
+                // Reading writes, too: an alert about what cannot be read, on a socket that may be gone.
+                tls.get_mut().0.writes_aside(true);
+                let read = Pin::new(tls.as_mut()).poll_read(cx, buf);
+                tls.get_mut().0.writes_aside(false);
+                read
+            }
+        }
     }
 }
 
@@ -59,7 +68,7 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Self::Tls(tls) = &mut *self {
-            tls.get_mut().0.closes();
+            tls.get_mut().0.writes_aside(true);
         }
         either!(self, stream => stream.poll_shutdown(cx))
     }

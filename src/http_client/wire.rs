@@ -37,17 +37,19 @@ pub(super) struct Wire {
     socket: TcpStream,
     written: Arc<Written>,
     failed: Option<(io::Error, Pin<Box<Sleep>>)>,
-    closing: bool,
+    /// What is written now is TLS's own, and no part of a request.
+    aside: bool,
 }
 
 impl Wire {
     pub(super) fn new(socket: TcpStream) -> Self {
-        Self { socket, written: Arc::default(), failed: None, closing: false }
+        Self { socket, written: Arc::default(), failed: None, aside: false }
     }
 
-    /// What is written from now on is TLS's farewell: whether that gets through says nothing about a request.
-    pub(super) fn closes(&mut self) {
-        self.closing = true;
+    /// While this is set, what is written is TLS's own: the alert about bytes that it cannot read, its farewell. Whether that gets through says nothing
+    /// about a request.
+    pub(super) fn writes_aside(&mut self, aside: bool) {
+        self.aside = aside;
     }
 
     pub(super) fn written(&self) -> Arc<Written> {
@@ -72,7 +74,7 @@ impl Wire {
             return self.poll_failed(cx);
         }
         let result = write(Pin::new(&mut self.socket), cx);
-        if self.closing {
+        if self.aside {
             return result;
         }
         self.written.short.store(!matches!(result, Poll::Ready(Ok(_))), Ordering::Relaxed);

@@ -85,6 +85,10 @@ impl RotatingSecret {
     /// editor has truncated it, a volume is being mounted) leaves the last good secret in use, which is said once. Blocks for as long as the disk does.
     pub fn reread(&self) -> bool {
         let Some(source) = &self.0.source else { return false };
+        // What has become a pipe since would be waited for.
+        if source.path.exists() && !source.path.is_file() {
+            return false;
+        }
         // Somebody reads it in this moment: whoever asks after that has what comes of it.
         let Ok(mut complained) = source.complained.try_lock() else { return false };
         let read = secret_file::text(&source.path).and_then(|text| (source.check)(&text).map(|()| text));

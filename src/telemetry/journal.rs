@@ -230,7 +230,7 @@ impl Entry {
             End::Returned => say!(
                 info,
                 "returned",
-                "job {job}: goes back unspent{}{detail}",
+                "job {job}: goes back to the queue, no attempt spent{}{detail}",
                 if detail.is_empty() { "" } else { ": " }
             ),
             End::GivenBack => say!(info, "given_back", "job {job}: handed back, the worker stops"),

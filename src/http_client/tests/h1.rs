@@ -200,7 +200,7 @@ async fn a_request_that_met_a_closed_connection_goes_on_another() {
 
 #[tokio::test]
 async fn an_answer_with_many_or_folded_headers_is_read_and_one_that_is_not_http_is_named() {
-    let many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "x: y\r\n".repeat(300)).leak();
+    let many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "x: y\r\n".repeat(190)).leak();
     let folded = "HTTP/1.1 200 OK\r\nx-folded: a\r\n b\r\ncontent-length: 0\r\n\r\n";
     let (listener, uri) = listening().await;
     let answers = [many.as_bytes(), folded.as_bytes(), b"SSH-2.0-OpenSSH_9.2\r\n\r\n"];

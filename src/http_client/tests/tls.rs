@@ -97,3 +97,29 @@ async fn a_port_that_speaks_tls_is_recognised() {
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
     assert!(!client.speaks_tls(&plain).await);
 }
+
+/// A proxy in a tunnel may write plain text where TLS is expected, and reset the connection. The alert that TLS then wants to write cannot be written,
+/// which says nothing about the request: that was there whole.
+#[tokio::test]
+async fn an_alert_that_cannot_be_written_makes_no_request_incomplete() {
+    for _ in 0..30 {
+        let (acceptor, tls) = trusting(|_| {}, &[]);
+        let (listener, _) = listening().await;
+        let uri = at(&listener, "https", "localhost");
+        let serve = async move {
+            let (socket, _) = listener.accept().await.expect("a connection");
+            let mut stream = acceptor.accept(socket).await.expect("TLS");
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"an image") {
+                stream.read_buf(&mut seen).await.expect("a request");
+            }
+            let (mut socket, _) = stream.into_inner();
+            socket.set_zero_linger().expect("a socket");
+            socket.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").await.expect("what TLS cannot read");
+        };
+        let client = Client::<Full<Bytes>>::over(OPTIONS, tls);
+        let (answer, ()) = tokio::join!(send(&client, post(&uri, Full::from("an image"))), serve);
+        let error = answer.err().expect("that is no answer");
+        assert!(!error.request_incomplete() && !error.is_unprocessed(), "{error}");
+    }
+}

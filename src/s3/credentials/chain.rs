@@ -1,5 +1,6 @@
 //! The AWS chain, read afresh at every search: the SDK's own keeps what it has read of files for as long as the process lives.
 
+use super::SEARCH_LIMIT;
 use super::files::{Files, Seen};
 use crate::s3::sdk;
 use crate::settings;
@@ -12,7 +13,10 @@ use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::thread;
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 /// No part of the chain is set up.
 pub(super) const NOWHERE: &str = "none were found anywhere in the AWS chain";
@@ -60,11 +64,31 @@ impl Chain {
         Self { settings: settings.clone(), files: Arc::new(Files::of_environment()), name }
     }
 
+    /// On a thread of its own, with a runtime of its own: the SDK reads its files without leaving the thread, and one that hangs (a network's disk, a pipe)
+    /// must hold up neither jobs nor the end of the process.
     async fn credentials(&self) -> Result<Credentials, String> {
-        let config = sdk::config(&self.settings).await;
-        let provider = config.credentials_provider().ok_or("the AWS chain is empty")?;
-        provider.provide_credentials().await.map_err(|error| words(&error, &self.name))
+        let (found, finding) = oneshot::channel();
+        let (settings, name) = (self.settings.clone(), self.name.clone());
+        let thread = thread::Builder::new().name("aws-credentials".to_owned());
+        let searching = thread.spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let credentials = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+                // Given up by who waits, it ends by this.
+                let found = runtime.block_on(async { timeout(SEARCH_LIMIT, credentials(&settings, &name)).await });
+                found.unwrap_or_else(|_| Err(format!("{name} gave no answer within {SEARCH_LIMIT:?}")))
+            });
+            // Nobody waits any more: the search was given up.
+            drop(found.send(credentials));
+        });
+        searching.map_err(|error| error.to_string())?;
+        finding.await.map_err(|_| "the search broke off".to_owned())?
     }
+}
+
+async fn credentials(settings: &settings::S3, name: &str) -> Result<Credentials, String> {
+    let config = sdk::config(settings).await;
+    let provider = config.credentials_provider().ok_or("the AWS chain is empty")?;
+    provider.provide_credentials().await.map_err(|error| words(&error, name))
 }
 
 impl Source for Chain {
