@@ -149,9 +149,6 @@ impl Broker for ModelBroker {
     async fn park(&self, lease: &ModelLease, spent: Spent, why: &Failure) -> Result<Receipt, PublishError> {
         let Delivery { session, tag, ref message, .. } = lease.delivery;
         let code = why.code().name();
-        if why.code() == Code::ApiRejected {
-            self.0.with(|state| streak_is_short(state, &self.0, message.job));
-        }
         let copy = Message {
             attempt: spent.attempts.count(),
             in_doubt: spent.in_doubt,
@@ -297,19 +294,6 @@ fn attempts_are_right(state: &mut State, was: &Message, copy: &Message, why: Opt
     if copy.attempt >= state.plan.max_attempts {
         let most = state.plan.max_attempts;
         state.wrong(|| format!("{id} goes back with {} attempts of {most}", copy.attempt));
-    }
-}
-
-/// A worker that is to stop at so many rejections in a row does not tell that many.
-fn streak_is_short(state: &mut State, life: &Life, number: usize) {
-    let most = state.plan.rejection_streak;
-    let job = &state.records.jobs[number];
-    // What had ended before is only said again.
-    let again = job.parked.contains(&"api_rejected") || job.submitted > 1 || job.replays > 0 || job.lives.len() > 1;
-    let told = state.records.told_rejected.entry(life.number).or_default();
-    if !again && told.insert(number) && most > 0 && told.len() >= most {
-        let told = told.clone();
-        state.wrong(|| format!("worker {} has told {told:?} to be rejected, and {most} are a streak", life.number));
     }
 }
 

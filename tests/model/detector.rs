@@ -171,6 +171,9 @@ fn said(state: &mut State, life: &Life, number: usize, doing: &Doing) -> Result<
                 // Two that ask at once ask for the longer of the two.
                 *held = if held.1 > now { (held.0, held.1.max(until)) } else { (now, until) };
             }
+            if code == Code::ApiRejected {
+                state.records.rejected.entry(life.number).or_default().entry(number).or_insert(false);
+            }
             let failure = Failure::new(code, format!("the API answered {status}"));
             Err(failed(failure.with_status(status).with_retry_after(wait), repeat_at_once, true))
         }
@@ -185,7 +188,7 @@ fn read(state: &mut State, life: &Life, number: usize, body: &str) -> Result<Ans
     match Verdict::read(body.as_bytes()) {
         Ok(verdict) => {
             state.records.answered(number, verdict.outcome(REVIEW_BELOW));
-            state.records.told_rejected.remove(&life.number);
+            state.records.rejected.remove(&life.number);
             Ok(Answer { verdict, http_status: 200, request_id: None, digest: None })
         }
         Err(error) => {

@@ -2,7 +2,8 @@
 
 use crate::life::Life;
 use crate::plan::Fault;
-use antispoof_core::event::Conclusion;
+use crate::world::State;
+use antispoof_core::event::{Conclusion, Ending};
 use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
 use antispoofd::ledger::Memory;
 use std::collections::BTreeMap;
@@ -193,6 +194,9 @@ impl Ledger for ModelLedger {
         };
         if let Some(number) = self.number(key) {
             self.life.with(|state| {
+                if matches!(&conclusion.ending, Ending::Failure { code, .. } if code == "api_rejected") {
+                    streak_is_short(state, self.life.number, number);
+                }
                 let ours = standing.as_ref().is_none_or(|end| end.at_ms == conclusion.at_ms);
                 if ours {
                     state.records.open_bills.remove(&(self.life.number, number));
@@ -246,5 +250,19 @@ fn name(known: &Known) -> &'static str {
         Known::InDoubt { .. } => "in doubt",
         Known::Concluded(_) => "concluded",
         Known::Busy => "busy",
+    }
+}
+
+/// A worker that is to stop at so many rejections in a row ends less than that many jobs with one. What was rejected before the last verdict is of another
+/// streak.
+fn streak_is_short(state: &mut State, life: u64, number: usize) {
+    let most = state.plan.rejection_streak;
+    let Some(streak) = state.records.rejected.get_mut(&life) else { return };
+    if let Some(ended) = streak.get_mut(&number) {
+        *ended = true;
+    }
+    let ended: Vec<usize> = streak.iter().filter(|(_, ended)| **ended).map(|(number, _)| *number).collect();
+    if most > 0 && ended.len() >= most {
+        state.wrong(|| format!("worker {life} has ended {ended:?} as rejected, and {most} are a streak"));
     }
 }

@@ -57,6 +57,7 @@ impl Busy {
 
     fn left(&self) -> usize {
         let state = self.world.lock();
+        assert_eq!(state.violation(), None);
         state.records.jobs.iter().filter(|job| job.events.is_empty()).count()
     }
 

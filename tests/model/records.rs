@@ -20,8 +20,8 @@ pub(crate) struct Records {
     pub(crate) looked_after: BTreeSet<usize>,
     /// By life: since when and until when the vendor has asked it to make no call.
     pub(crate) held: BTreeMap<u64, (Duration, Duration)>,
-    /// By life: jobs that it has told to be rejected since it last got a verdict.
-    pub(crate) told_rejected: BTreeMap<u64, BTreeSet<usize>>,
+    /// By life: jobs that were rejected since it last got a verdict, and whether it has ended them so.
+    pub(crate) rejected: BTreeMap<u64, BTreeMap<usize, bool>>,
     /// By life: jobs whose end its memory knows.
     pub(crate) memory: BTreeMap<u64, BTreeSet<usize>>,
 }
