@@ -15,14 +15,11 @@
 //! | a systemic failure | an object that was opened, an image that was judged or rejected, an event that was taken: whatever that failure's stage is | `api.probe_interval`, doubling to a minute |
 //! | transient failures of five different jobs in a row, of the store or of the vendor | an answer of that stage about an object or an image | every second or two |
 //! | 429, or 503 with `Retry-After` | an answer about an image, when the time is up | then |
-//! | `api.rejection_streak` different jobs rejected in a row | a verdict | `api.probe_interval`, doubling to a minute, with another job each time |
+//! | `api.rejection_streak` different jobs rejected in a row | a verdict | `api.probe_interval`, with another job each time |
 //! | the ledger's failure | an answer of the ledger | as a systemic failure |
-//!
-//! A job that meets a systemic failure again, after others have gone well since, meets it alone: it spends an attempt, and the gate stays open.
 //!
 //! After a probe that may have been paid for, the next one waits as after a systemic failure, whoever makes it.
 
-mod accused;
 mod closed;
 mod pass;
 mod reason;

@@ -30,8 +30,6 @@ pub enum Blame {
     /// The job's, as far as its class goes.
     #[default]
     Job,
-    /// The job's alone, whatever its class says: it met a failure of everybody's again, after others had gone well.
-    JobAlone,
     /// Nobody's: the vendor or the store is away, or rejects everything.
     Nobody,
 }
@@ -42,14 +40,12 @@ pub fn plan(failure: &Failure, blame: Blame, before: Attempt, policy: &RetryPoli
     match failure.code().class() {
         _ if blame == Blame::Nobody && !failure.may_be_paid() => Plan::GiveBack,
         Class::Permanent => Plan::Park { spent, exhausted: false },
-        Class::Systemic if blame != Blame::JobAlone => Plan::GiveBack,
+        Class::Systemic => Plan::GiveBack,
         Class::Transient if failure.may_be_paid() && policy.in_doubt == InDoubt::Park => {
             Plan::Park { spent, exhausted: false }
         }
-        Class::Systemic | Class::Transient if spent.count() >= policy.max_attempts => {
-            Plan::Park { spent, exhausted: true }
-        }
-        Class::Systemic | Class::Transient => Plan::TryAgain { tier: policy.tier(spent, failure.retry_after()), spent },
+        Class::Transient if spent.count() >= policy.max_attempts => Plan::Park { spent, exhausted: true },
+        Class::Transient => Plan::TryAgain { tier: policy.tier(spent, failure.retry_after()), spent },
     }
 }
 
@@ -103,17 +99,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn a_systemic_failure_of_one_job_alone_comes_to_an_end() {
-        let failure = Failure::new(Code::ApiForbidden, "x");
-        let policy = policy(InDoubt::Retry);
-        assert_eq!(plan(&failure, Blame::Job, Attempt::spent(0), &policy), Plan::GiveBack);
-        let again = Plan::TryAgain { tier: 0, spent: Attempt::spent(1) };
-        assert_eq!(plan(&failure, Blame::JobAlone, Attempt::spent(0), &policy), again);
-        let parked = Plan::Park { spent: Attempt::spent(3), exhausted: true };
-        assert_eq!(plan(&failure, Blame::JobAlone, Attempt::spent(2), &policy), parked);
     }
 
     #[test]

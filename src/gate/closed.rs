@@ -104,10 +104,9 @@ impl Closed {
             // Each probe may cost money, whichever job makes it.
             _ if met.may_be_paid => policy.probe.wait(self.paid, roll),
             Finding::Transient(_) => backoff(OUTAGE_WAITS).wait(self.tries, roll),
-            // A rejection may be billed, and a vendor that rejects everything may do so for a weekend.
-            Finding::Rejected | Finding::Systemic(_) | Finding::LedgerAway | Finding::Own => {
-                policy.probe.wait(self.tries, roll)
-            }
+            // Each image is another one: that this one was rejected makes it no less likely that the next one is taken.
+            Finding::Rejected => policy.probe.wait(0, roll),
+            Finding::Systemic(_) | Finding::LedgerAway | Finding::Own => policy.probe.wait(self.tries, roll),
         };
         self.tries = self.tries.saturating_add(1);
         self.paid = self.paid.saturating_add(met.may_be_paid.into());

@@ -1,7 +1,6 @@
 //! The states of the gate, and what leads from one to the next. Nothing here waits, and the moment comes as an argument.
 
 use super::Policy;
-use super::accused::Accused;
 use super::closed::{Closed, Tenure};
 use super::reason::{Finding, Met, Proof, Reason};
 use super::streak::Streak;
@@ -33,8 +32,6 @@ pub struct State {
     vendor: Streak,
     /// Jobs that were rejected since the last verdict. Nothing else ends this streak, so it outlasts a gate that is closed for something else.
     rejected: Streak,
-    /// Jobs that have met systemic failures.
-    accused: Accused,
     /// When it was last opened.
     opened: Option<Instant>,
     /// How often the right to probe was given: a probe of an earlier time must not meddle.
@@ -193,7 +190,6 @@ impl State {
         match &mut self.phase {
             Phase::Closed(closed) => {
                 if closed.is_over(proof, now) {
-                    self.accused.acquit_others();
                     // One job has gone well, which was the probe: the next are two.
                     self.phase = Phase::ramping(closed.reason, 2, concurrency);
                     self.opened = Some(now);
@@ -218,12 +214,6 @@ impl State {
         now: Instant,
         policy: &Policy,
     ) -> Failed {
-        if let Finding::Systemic(code) = met.finding
-            && self.accused.meets(job, code)
-            && self.is_open()
-        {
-            return Failed { blame: Blame::JobAlone, tenure, retired: false };
-        }
         let in_a_row = match met.finding {
             Finding::Rejected => policy.rejection_streak > 0 && self.rejected.grow(job, policy.rejection_streak),
             Finding::Transient(Stage::Fetch) => self.store.grow(job, OUTAGE),

@@ -328,14 +328,14 @@ async fn a_streak_of_rejections_is_not_told_to_its_end() {
     assert_eq!(before.failed(&rejected), Blame::Nobody, "nor is who was on its way");
     before.leave();
     assert!(!fourth.again().await, "another image tells more");
-    for (job, wait) in [10, 20, 40, 60].into_iter().enumerate() {
-        advance(Duration::from_secs(wait)).await;
-        assert_eq!(flow(&gate), Flow::AtMost(1), "another job each time, ever more rarely: each may be billed");
+    for job in 0..5 {
+        advance(Duration::from_secs(5)).await;
+        assert_eq!(flow(&gate), Flow::AtMost(1), "another job each time, and the wait does not grow");
         assert_eq!(meet(&gate, &rejected, job..job + 1), [Blame::Nobody]);
     }
     gate.proof(Stage::Call);
     assert_eq!(reason(&gate), Some(Reason::Rejections));
-    advance(Duration::from_mins(1)).await;
+    advance(Duration::from_secs(5)).await;
     let mut good = gate.pass("good");
     assert!(good.enter());
     good.proof(Proof::Verdict);
@@ -435,23 +435,4 @@ fn every_reason_is_a_label_of_the_metric() {
     }
     let page = metrics.render().expect("renders");
     assert_eq!(page.matches("antispoofd_gate_closed{").count(), count, "and no other is");
-}
-
-/// A firewall before the vendor refuses one image with 403, and takes all others.
-#[tokio::test(start_paused = true)]
-async fn a_systemic_failure_that_one_job_meets_alone_is_that_job_s() {
-    let gate = gate();
-    let refused = failure(Code::ApiForbidden);
-    assert_eq!(meet(&gate, &refused, 0..1), [Blame::Nobody]);
-    gate.proof(Proof::Verdict);
-    assert_eq!(meet(&gate, &refused, 1..2), [Blame::Nobody], "another job may well be the first of all");
-    gate.proof(Proof::Verdict);
-    for _ in 0..8 {
-        assert_eq!(
-            meet(&gate, &refused, 0..1),
-            [Blame::JobAlone],
-            "it has met it before, and others have gone well since"
-        );
-        assert_eq!(reason(&gate), None, "nobody else waits for it");
-    }
 }
