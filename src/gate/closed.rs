@@ -141,10 +141,10 @@ impl Closed {
         }
         self.probing = false;
         self.retired = self.retired.saturating_add(1);
-        // What is found out while nothing else runs is nobody's fault, but for two things: the call may have been paid for; and what fails for so long may
-        // after all be the job's fault, which has to end some day.
+        // What is found out while nothing else runs is nobody's fault, but for three things: the call may have been paid for; the vendor asks to slow down,
+        // which costs one job an attempt in each pause; and what fails for so long may after all be the job's fault, which has to end some day.
         let hold = matches!(met.finding, Finding::Hold(_));
-        let blame = if met.may_be_paid || too_long { Blame::Job } else { Blame::Nobody };
+        let blame = if met.may_be_paid || hold || too_long { Blame::Job } else { Blame::Nobody };
         Failed { blame, tenure: None, retired: !hold }
     }
 

@@ -33,7 +33,7 @@ async fn what_is_the_message_s_or_the_job_s_own_fault() {
         ended.push((sent, Ending::at_once("malformed_job", says)));
     }
     let not_text = send_raw(&world, "not-text", b"\xff\xfe\x00", "application/json").await;
-    ended.push((not_text, Ending::at_once("malformed_job", "not JSON")));
+    ended.push((not_text, Ending::at_once("unsupported_message", "UTF-16")));
     for (name, content_type) in [("image", "image/jpeg"), ("xml", "application/xml; charset=utf-8")] {
         let sent = send_raw(&world, name, &jpeg::tiny(9), content_type).await;
         ended.push((sent, Ending::at_once("unsupported_message", "content_type is")));
