@@ -10,8 +10,8 @@ use crate::harness::world::World;
 
 #[tokio::test]
 async fn a_log_that_nobody_reads_costs_lines_and_no_job() {
-    /// The pipe and the space before it hold a megabyte, and a job says a few kilobytes at this level.
-    const BATCHES: usize = 40;
+    /// The pipe and the space before it hold a megabyte, and a job says half a kilobyte at the least.
+    const BATCHES: usize = 160;
     /// The last lines are given a second, and the broker two.
     const AT_ONCE: Duration = Duration::from_secs(6);
 
