@@ -1,5 +1,6 @@
 //! Faults of address, certificate, protocol and proxy: nobody's job is blamed, and log and `check --connect` say the same.
 
+use super::over_tls;
 use crate::batch::Batch;
 use crate::harness::broker::PARKED;
 use crate::harness::daemon::DaemonBuilder;
@@ -35,26 +36,18 @@ async fn is_systemic(world: &World, builder: impl Fn() -> DaemonBuilder, says: &
     world.assert_drained().await;
 }
 
-fn https(world: &World, host: &str, front: &TlsFront) -> DaemonBuilder {
-    let plain = Simulator::endpoint_at(format!("{host}:{}", front.addr().port()));
-    world
-        .daemon()
-        .set("api.url", plain.replacen("http://", "https://", 1))
-        .env("SSL_CERT_FILE", front.ca_file().display().to_string())
-}
-
 #[tokio::test]
 async fn a_certificate_that_has_expired() {
     let world = World::new("reach_expired").await;
     let front = TlsFront::with(world.simulator.address(), Certificate::Expired).await;
-    is_systemic(&world, || https(&world, "localhost", &front), "the server's certificate has expired").await;
+    is_systemic(&world, || over_tls(&world, &front), "the server's certificate has expired").await;
 }
 
 #[tokio::test]
 async fn a_certificate_for_another_name() {
     let world = World::new("reach_other_name").await;
     let front = TlsFront::with(world.simulator.address(), Certificate::OtherName).await;
-    is_systemic(&world, || https(&world, "localhost", &front), "the server's certificate is for another name").await;
+    is_systemic(&world, || over_tls(&world, &front), "the server's certificate is for another name").await;
 }
 
 #[tokio::test]
@@ -62,7 +55,7 @@ async fn a_certificate_that_is_not_trusted() {
     let world = World::new("reach_untrusted").await;
     let front = TlsFront::to(world.simulator.address()).await;
     let another = TlsFront::to(world.simulator.address()).await;
-    let trusts = || https(&world, "localhost", &front).env("SSL_CERT_FILE", another.ca_file().display().to_string());
+    let trusts = || over_tls(&world, &front).env("SSL_CERT_FILE", another.ca_file().display().to_string());
     is_systemic(&world, trusts, "of an authority that is not trusted here").await;
 }
 
