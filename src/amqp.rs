@@ -5,20 +5,27 @@
 //!        │ leases                      ▲
 //!        ▼                             │ publishes
 //!      Inbox ──> worker ──> Amqp (ports::Broker) ──> outbox
+//!        ▲
+//!        │ leases
+//!      dead ───── owns ──> a connection of its own, which reads what the broker took off the job queue
 //! ```
 //!
-//! Two connections, because a broker alarm blocks everything on a connection that publishes, acks included.
+//! Two connections, because a broker alarm blocks everything on a connection that publishes, acks included. The third, because a message that ends each
+//! connection that it is delivered to must not end those of the jobs.
 
 mod connect;
+mod dead;
 mod definitions;
 mod headers;
 mod inbox;
 mod inspect;
+mod life;
 mod line;
 mod management;
 mod outbox;
 mod session;
 mod sieve;
+mod slow_start;
 mod subscription;
 mod supervisor;
 mod tool;
@@ -39,10 +46,12 @@ pub use topology::{Names, TopologyError, declare, put_up};
 pub use version::{Product, Standing};
 
 use crate::settings;
+use antispoof_core::dropped::Dropped;
 use antispoof_core::event::Event;
 use antispoof_core::failure::Failure;
 use antispoof_core::job::NothingAsked;
 use antispoof_core::ports::{Broker, Lease as _, LeaseLost, PublishError, Spent};
+use futures_util::future;
 use lapin::BasicProperties;
 use session::{Met, Session};
 use std::sync::Arc;
@@ -61,6 +70,12 @@ pub trait Observer: Send + Sync + 'static {
     fn reconnecting(&self, reason: &str);
     /// A message arrived; `redelivered` as the broker says.
     fn delivered(&self, redelivered: bool);
+    /// The connection that consumes from `queue` ended, while the broker answers on another: a message there may be what ends it.
+    fn cut(&self, queue: Consumed);
+    /// A message arrived that the broker took off the job queue for this reason.
+    fn dead_letter(&self, dropped: &Dropped);
+    /// The consumer of such messages is registered with the broker (`true`) or not.
+    fn reading_dead_letters(&self, on: bool);
     /// An alarm blocks (`true`) or no longer blocks publishing.
     fn blocked(&self, blocked: bool);
     /// The consumer is registered with the broker (`true`) or not.
@@ -69,6 +84,27 @@ pub trait Observer: Send + Sync + 'static {
     fn published(&self, took: Duration);
     /// A confirm is late (`true`), or is waited for no longer.
     fn late(&self, waiting: bool);
+}
+
+/// What a worker consumes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consumed {
+    /// The job queue.
+    Jobs,
+    /// What the broker took off it by itself.
+    Dead,
+}
+
+/// What [`Amqp::start`] starts.
+pub struct Started<R> {
+    /// The broker.
+    pub amqp: Amqp,
+    /// Where the jobs arrive.
+    pub jobs: Inbox,
+    /// Where what the broker took off the job queue arrives, one at a time.
+    pub dead: Inbox,
+    /// Ends when everything is closed, or with an error when the broker can never be worked with.
+    pub running: R,
 }
 
 /// The broker, as the pipeline sees it. Cheap to clone.
@@ -89,16 +125,15 @@ struct Shared {
 }
 
 impl Amqp {
-    /// Starts the supervisor. It connects, and connects again, until `stop`; the returned future ends when everything is closed, or with an error when
-    /// the broker can never be worked with.
+    /// Connects, and connects again, until `stop`.
     pub fn start(
         settings: settings::Amqp,
         delays: &[settings::Delay],
         prefetch: u16,
         worker: String,
         observer: Arc<dyn Observer>,
-        stop: CancellationToken,
-    ) -> (Self, Inbox, impl Future<Output = Result<(), ConnectError>> + Send + use<>) {
+        stop: &CancellationToken,
+    ) -> Started<impl Future<Output = Result<(), ConnectError>> + Send + use<>> {
         let names = Names::new(&settings.prefix, delays);
         let shared = Arc::new(Shared {
             settings,
@@ -111,8 +146,22 @@ impl Amqp {
         });
         // A session never has more than the prefetch unsettled. The rest is room for what a lost session left behind.
         let (leases, inbox) = mpsc::channel(usize::from(prefetch) * 2);
-        let supervisor = supervisor::run(shared.clone(), prefetch, leases, observer, stop);
-        (Self { shared }, Inbox::new(inbox), supervisor)
+        let (dead_leases, dead) = mpsc::channel(1);
+        let running = {
+            let (shared, reader, stop) = (shared.clone(), shared.clone(), stop.child_token());
+            async move {
+                let reading = dead::run(reader, dead_leases, observer.clone(), stop.clone());
+                let supervising = supervisor::run(shared, prefetch, leases, observer, stop.clone());
+                let supervised = async {
+                    let ended = Box::pin(supervising).await;
+                    // Without the one, the other has nobody to publish for it.
+                    stop.cancel();
+                    ended
+                };
+                Box::pin(future::join(supervised, reading)).await.0
+            }
+        };
+        Started { amqp: Self { shared }, jobs: Inbox::new(inbox), dead: Inbox::new(dead), running }
     }
 
     /// How much is to be consumed. Takes effect by cancelling and consuming anew: the prefetch of a live consumer cannot be changed.
@@ -193,7 +242,11 @@ impl Broker for Amqp {
         spent: Spent,
         why: Option<&Failure>,
     ) -> Result<Receipt, PublishError> {
-        let queue = self.shared.names.retry_queue(tier);
+        let names = &self.shared.names;
+        let (queue, spent) = match lease.dropped() {
+            None => (names.retry_queue(tier), spent),
+            Some(_) => (names.dead.as_str(), Spent { deliveries: 0, ..spent }),
+        };
         self.publish_internal(lease, queue, headers::Notes { spent, why, worker: &self.shared.worker, parked: false })
             .await
     }
@@ -205,7 +258,9 @@ impl Broker for Amqp {
 
     async fn divide(&self, lease: &JobLease, body: &[u8]) -> Result<Receipt, PublishError> {
         let properties = |frame_max| headers::divided(lease, frame_max);
-        self.publish_to_queue(&self.shared.names.jobs, body, properties).await
+        let names = &self.shared.names;
+        let queue = if lease.dropped().is_some() { &names.dead } else { &names.jobs };
+        self.publish_to_queue(queue, body, properties).await
     }
 
     async fn complete(&self, lease: JobLease, receipt: Receipt) -> Result<(), LeaseLost> {
@@ -219,7 +274,7 @@ impl Broker for Amqp {
     async fn give_back(&self, lease: JobLease) {
         let limit = self.shared.settings.ack_timeout;
         // Up to RabbitMQ 4.2 a message that is handed back has been delivered once more, and a job must not come to its limit by orderly restarts:
-        // from the second time on a copy goes to the shortest delay queue, with the count as it is.
+        // from the second time on a copy goes to the shortest delay queue, with the count as it is; or, of what was dropped, to where that lies.
         if lease.deliveries() > 0 {
             let spent = Spent { attempts: lease.attempt(), in_doubt: lease.in_doubt(), deliveries: lease.deliveries() };
             if let Ok(Ok(receipt)) = tokio::time::timeout(limit, self.defer(&lease, 0, spent, None)).await {

@@ -1,12 +1,12 @@
 //! The composition root: settings become parts, parts become supervised tasks.
 
 use crate::admin::{self, Health};
-use crate::amqp::{Amqp, ConnectError, Observer, Product};
+use crate::amqp::{Amqp, ConnectError, Consumed, Observer, Product, Started};
 use crate::api::{Vendor, VendorError};
 use crate::gate::{self, Gate};
 use crate::ledger::{self, AnyLedger, Clock, File, Memory, Redis, RedisOptions};
 use crate::lifecycle::{Signals, Stop};
-use crate::pipeline::{Ambient, Books, OnLedgerError, Pipeline, Reuse, Rules};
+use crate::pipeline::{Ambient, Books, OnLedgerError, Pipeline, Reuse, Rules, Stuck};
 use crate::s3::{Store, StoreError};
 use crate::settings::{
     ApiAuth, DigestKind, InDoubtPolicy, LedgerBackend, LedgerErrorPolicy, LedgerReuse, ObjectKeys, OrientationPolicy,
@@ -14,6 +14,7 @@ use crate::settings::{
 };
 use crate::telemetry::{Journal, KeyNames, Metrics};
 use crate::worker::{self, Drained};
+use antispoof_core::dropped::Dropped;
 use antispoof_core::image::Limits;
 use antispoof_core::job::Admission;
 use antispoof_core::retry::{Backoff, InDoubt, InvalidBackoff, RetryPolicy};
@@ -104,15 +105,15 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
     // First, because nothing may be consumed without it.
     let ledger = open_ledger(&settings).await?;
     // Connecting takes round trips, and nothing else has to wait for it.
-    let (broker, inbox, supervisor) = Amqp::start(
+    let Started { amqp: broker, jobs, dead, running } = Amqp::start(
         settings.amqp.clone(),
         &settings.retry.delays,
         settings.worker.concurrency,
         settings.worker.instance.clone(),
         metrics.clone(),
-        stop.closing().clone(),
+        stop.closing(),
     );
-    let supervisor = tokio::spawn(supervisor);
+    let supervisor = tokio::spawn(running);
     let rules = rules(&settings)?;
     let journal = Journal::new(metrics.clone(), key_names(&settings));
     let pipeline = Arc::new(Pipeline {
@@ -123,6 +124,7 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
         rules,
         ambient: Ambient { now: OffsetDateTime::now_utc, roll: fastrand::f64 },
         gate: gate.clone(),
+        stuck: Stuck::default(),
         journal,
         stop: stop.clone(),
     });
@@ -148,7 +150,7 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
     let admin = tokio::spawn(admin::serve(listener, Health::new(metrics, gate, stop.clone()), stop.closing().clone()));
     let signals = tokio::spawn(signals.drive(stop.clone()));
     let worker = &settings.worker;
-    let working = worker::run(pipeline.clone(), inbox, worker.concurrency, worker.drain_timeout);
+    let working = worker::run(pipeline.clone(), jobs, dead, worker.concurrency, worker.drain_timeout);
     let drained = Box::pin(working).await;
 
     pipeline.books.ledger().close().await;
@@ -287,6 +289,22 @@ impl Observer for Metrics {
     fn delivered(&self, redelivered: bool) {
         let label = if redelivered { "true" } else { "false" };
         self.deliveries.get_or_create(&[("redelivered", label)]).inc();
+    }
+
+    fn cut(&self, queue: Consumed) {
+        let queue = match queue {
+            Consumed::Jobs => "jobs",
+            Consumed::Dead => "dead",
+        };
+        self.amqp_cut.get_or_create(&[("queue", queue)]).inc();
+    }
+
+    fn dead_letter(&self, dropped: &Dropped) {
+        self.dropped_by_broker.get_or_create(&[("reason", dropped.label())]).inc();
+    }
+
+    fn reading_dead_letters(&self, on: bool) {
+        self.amqp_reading_dead.set(on.into());
     }
 
     fn blocked(&self, blocked: bool) {

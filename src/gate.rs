@@ -17,6 +17,7 @@
 //! | 429, or 503 with `Retry-After` | an answer about an image, when the time is up | then |
 //! | `api.rejection_streak` different jobs rejected in a row | a verdict | `api.probe_interval`, with another job each time |
 //! | the ledger's failure | an answer of the ledger | as a systemic failure |
+//! | a queue of our own that takes nothing, when every slot is held by a job that has to go there | one of those slots that is free again | each job in hand tries every few seconds |
 //!
 //! After a probe that may have been paid for, the next one waits as after a systemic failure, whoever makes it.
 
@@ -115,6 +116,11 @@ impl Gate {
             Some(closed) => format!("the gate is closed ({})", closed.reason.label()),
             None => "the gate was closed when it came".to_owned(),
         }
+    }
+
+    /// How many jobs run at once when everything is well.
+    pub fn slots(&self) -> usize {
+        self.policy.concurrency.into()
     }
 
     /// For how long no call is made because the vendor asks for it.

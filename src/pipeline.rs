@@ -8,7 +8,10 @@
 //! Until the intent is on record, stopping drops everything and hands the job back; from there on the call runs to its end.
 
 mod books;
+mod claim;
 mod conclude;
+mod copies;
+mod dropped;
 mod examine;
 mod intake;
 mod keys;
@@ -18,6 +21,7 @@ mod record;
 mod settle;
 
 pub use books::{Books, OnLedgerError, Reuse};
+pub use copies::Stuck;
 pub use keys::{ledger_key, object_key};
 
 use crate::gate::{Gate, Proof};
@@ -40,6 +44,10 @@ const DELIVERY_LIMIT: u32 = 19;
 
 /// From so many deliveries without an end on, a job is suspected of ending the process and is run with nothing beside it.
 pub const SUSPECT: u32 = 3;
+
+/// What the broker has dropped it parks at its fourth lost delivery, and then without an event. After so many a copy begins anew; what cannot be delivered
+/// does not get so far.
+const FRESH_COPY: u32 = 1;
 
 /// What the settings say, for the pipeline.
 #[derive(Clone, Debug)]
@@ -90,6 +98,8 @@ pub struct Pipeline<S, D, L, B> {
     pub ambient: Ambient,
     /// Whether jobs may run.
     pub gate: Gate,
+    /// How many jobs are held by a queue that takes nothing.
+    pub stuck: Stuck,
     /// Who writes it down.
     pub journal: Journal,
     /// Whether the process stops.
@@ -144,6 +154,11 @@ where
     }
 
     async fn run(&self, lease: B::Lease, entry: &mut Entry) -> End {
+        if lease.dropped().is_some() && lease.deliveries() >= FRESH_COPY {
+            intake::name(&lease, entry);
+            let spent = Spent { attempts: lease.attempt(), in_doubt: lease.in_doubt(), deliveries: 0 };
+            return self.give_back_unspent(lease, spent, None).await;
+        }
         let job = match Intake::read(lease.body(), lease.properties(), &self.rules.admission) {
             Ok(Intake::Job(job)) => *job,
             Ok(Intake::Several(bodies)) => return self.divide(lease, &bodies, entry).await,
@@ -157,7 +172,10 @@ where
         let mut met = None;
         loop {
             let mut progress = Progress::new(image.clone(), lease.in_doubt());
-            let examined = self.examine(&lease, &job, &key, &mut pass, &mut progress, entry).await;
+            let examined = match lease.dropped() {
+                None => self.examine(&lease, &job, &key, &mut pass, &mut progress, entry).await,
+                Some(dropped) => self.examine_dropped(dropped, &lease, &job, &mut pass, &mut progress, entry).await,
+            };
             pass.leave();
             // A ledger that takes some steps and refuses others is not back: only a job that came through all of them proves that it is.
             if matches!(examined, Examined::Concluded(_) | Examined::Ended(_) | Examined::Failed(..)) {
@@ -220,7 +238,8 @@ where
 
     /// A failure event, then the parked queue.
     async fn park(&self, lease: B::Lease, known: Known, failure: Failure, entry: &mut Entry) -> End {
-        let spent = lease.attempt().next();
+        // A job that the broker has dropped was not tried this time.
+        let spent = if lease.dropped().is_some() { lease.attempt() } else { lease.attempt().next() };
         let mut conclusion =
             Conclusion::failed(&failure, known.image.clone(), spent, (self.ambient.now)(), lease.replay());
         conclusion.after_ms = known.after_ms;

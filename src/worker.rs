@@ -81,10 +81,12 @@ struct Hands<S, D, L, B> {
     caution: watch::Sender<Caution>,
 }
 
-/// Consumes until the soft stop, then drains for at most `drain`.
+/// Consumes until the soft stop, then drains for at most `drain`. From `dead` comes what the broker took off the job queue by itself: whatever the gate says, and
+/// beside the jobs.
 pub async fn run<S, D, L, B>(
     pipeline: Arc<Pipeline<S, D, L, B>>,
     mut inbox: impl Arrivals<B::Lease>,
+    dead: impl Arrivals<B::Lease> + 'static,
     concurrency: u16,
     drain: Duration,
 ) -> Drained
@@ -107,6 +109,7 @@ where
     let reminding = tokio::spawn(async move {
         reminder::remind(&reminded.gate, |closed| reminder::say(&reminded, closed)).await;
     });
+    let burying = tokio::spawn(bury(pipeline.clone(), dead, hands.tasks.clone()));
     while let Some(Ok(permit)) = hands.permit().await {
         let Some(Some(lease)) = stop.soft().run_until_cancelled(inbox.next()).await else { break };
         if Hands::<S, D, L, B>::suspects(&lease) {
@@ -121,6 +124,8 @@ where
     // Waited for, so that nothing it was about to ask for comes after the pause.
     drop(following.await);
     pipeline.broker.demand(Demand::Paused);
+    // It takes up nothing more; what it has in hand is among the tasks.
+    drop(burying.await);
     drained(&hands.tasks, &mut inbox, &pipeline.broker, stop, drain).await
 }
 
@@ -143,6 +148,30 @@ where
             drop(permit);
         })
     }
+}
+
+/// Gives what the broker has dropped its end, one after the other, until the soft stop.
+async fn bury<S, D, L, B>(pipeline: Arc<Pipeline<S, D, L, B>>, mut dead: impl Arrivals<B::Lease>, tasks: TaskTracker)
+where
+    S: ImageStore + 'static,
+    D: Detector + 'static,
+    L: Ledger + 'static,
+    B: Consuming,
+{
+    let soft = pipeline.stop.soft().clone();
+    while let Some(Some(lease)) = soft.run_until_cancelled(dead.next()).await {
+        let handled = pipeline.clone();
+        let handling = tasks.spawn(async move { handled.handle(lease).await });
+        if soft.run_until_cancelled(handling).await.is_none() {
+            break;
+        }
+    }
+    let handing_back = async {
+        while let Some(lease) = dead.waiting() {
+            pipeline.broker.give_back(lease).await;
+        }
+    };
+    pipeline.stop.hard().run_until_cancelled(handing_back).await;
 }
 
 async fn drained<B: Consuming>(

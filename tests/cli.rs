@@ -169,7 +169,7 @@ fn the_topology_is_printed_without_a_broker() {
     let definitions: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let names: Vec<&str> =
         definitions["queues"].as_array().expect("queues").iter().filter_map(|queue| queue["name"].as_str()).collect();
-    assert_eq!(names, ["kyc.jobs", "kyc.parked", "kyc.retry.30s"]);
+    assert_eq!(names, ["kyc.jobs", "kyc.dead", "kyc.parked", "kyc.retry.30s"]);
     assert_eq!(definitions["queues"][0]["vhost"], "/");
 }
 

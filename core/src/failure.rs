@@ -23,7 +23,7 @@ pub enum Stage {
     Call,
     /// The event was published.
     Publish,
-    /// The worker died or lost its connection, again and again, with this job in hand.
+    /// The worker died or lost its connection, again and again, with this job in hand; or the broker dropped it.
     Crash,
 }
 
@@ -149,6 +149,8 @@ codes! {
     BrokerUnavailable "broker_unavailable" Publish Systemic,
     /// The job was delivered so often without an end that it is set aside.
     DeliveryLimit "delivery_limit" Crash Permanent,
+    /// The broker took the job off the queue for a reason that the message names: the queue's length, a rejection.
+    DroppedByBroker "dropped_by_broker" Crash Permanent,
 }
 
 impl Code {
@@ -189,7 +191,8 @@ impl Code {
             | Self::ApiBadResponse
             | Self::ResultsUnroutable
             | Self::BrokerUnavailable
-            | Self::DeliveryLimit => false,
+            | Self::DeliveryLimit
+            | Self::DroppedByBroker => false,
         }
     }
 }
@@ -310,7 +313,7 @@ mod tests {
         for &code in Code::ALL {
             assert_eq!(Code::from_name(code.name()), Some(code));
         }
-        assert_eq!(Code::ALL.len(), 27);
+        assert_eq!(Code::ALL.len(), 28);
         assert_eq!(Code::from_name("no_such_code"), None);
     }
 

@@ -1,5 +1,6 @@
 //! What the core asks of the world. Each trait says what its implementation owes.
 
+use crate::dropped::Dropped;
 use crate::event::{Conclusion, Event};
 use crate::failure::Failure;
 use crate::image::{Facts, ImageRef};
@@ -178,6 +179,9 @@ pub trait Lease: Send + Sync {
     /// True when this message, or the one it is a copy of, had been delivered before that moment (milliseconds since 1970): what ended then
     /// was this message's own end. False for a message that was published since.
     fn seen_before(&self, at_ms: i64) -> bool;
+    /// Why the broker took the message off the job queue by itself; `None` for one that comes from the job queue. Its job is not run any more: all that is
+    /// left is its end.
+    fn dropped(&self) -> Option<&Dropped>;
     /// False once the broker may have given the message to somebody else.
     fn usable(&self) -> bool;
 }
@@ -243,7 +247,8 @@ pub trait Broker: Send + Sync {
 
     /// Publishes a terminal event.
     fn announce(&self, event: &Event) -> impl Future<Output = Result<Self::Receipt, PublishError>> + Send;
-    /// Puts a copy into the delay queue with index `tier`, with `spent` written on it. `why` is absent when nothing went wrong.
+    /// Puts a copy into the delay queue with index `tier`, with `spent` written on it. `why` is absent when nothing went wrong. A copy of what the broker
+    /// has dropped goes back to where that lies.
     fn defer(
         &self,
         lease: &Self::Lease,
@@ -258,7 +263,7 @@ pub trait Broker: Send + Sync {
         spent: Spent,
         why: &Failure,
     ) -> impl Future<Output = Result<Self::Receipt, PublishError>> + Send;
-    /// Puts a message with this body into the job queue: one of the jobs that the message in hand asks for. It has the properties of that message
+    /// Puts a message with this body into the queue that the message in hand comes from: one of the jobs that it asks for. The new one has the properties of that message
     /// but its id, its CloudEvents attributes and what has been spent on it. When the message in hand may have been delivered before, so may the
     /// new one, as far as [`Lease::seen_before`] says.
     fn divide(

@@ -20,6 +20,8 @@ pub enum Role {
     Consume,
     /// Publishes.
     Publish,
+    /// Consumes what the broker took off the job queue.
+    Dead,
     /// A command line tool.
     Tool,
 }
@@ -119,6 +121,7 @@ pub async fn connect(settings: &settings::Amqp, worker: &str, role: Role) -> Res
     let role = match role {
         Role::Consume => "consume",
         Role::Publish => "publish",
+        Role::Dead => "dead",
         Role::Tool => "tool",
     };
     let properties = ConnectionProperties::default()

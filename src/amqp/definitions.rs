@@ -58,11 +58,11 @@ mod tests {
     fn arguments_keep_their_types() {
         let delay = Delay { name: "10s".to_owned(), duration: Duration::from_secs(10) };
         let all = definitions(&Names::new("kyc", &[delay]), "/");
-        let retry = &all["queues"][2];
+        let retry = &all["queues"][3];
         assert_eq!((retry["name"].as_str(), retry["vhost"].as_str()), (Some("kyc.retry.10s"), Some("/")));
         assert_eq!(retry["arguments"]["x-message-ttl"], 10_000);
         assert_eq!(retry["arguments"]["x-dead-letter-routing-key"], "kyc.jobs");
-        assert_eq!(all["bindings"].as_array().map(Vec::len), Some(4));
+        assert_eq!(all["bindings"].as_array().map(Vec::len), Some(5));
         assert_eq!(all["exchanges"][2]["type"], "topic");
         assert!(!all.to_string().contains("null"), "{all}");
     }

@@ -6,6 +6,7 @@ mod weight;
 pub(super) use weight::Weight;
 
 use super::inbox::JobLease;
+use antispoof_core::dropped::Dropped;
 use antispoof_core::event::{CONTENT_TYPE, Event};
 use antispoof_core::failure::Failure;
 use antispoof_core::job::{Properties, attribute};
@@ -24,6 +25,10 @@ pub(super) const DELIVERIES: &str = "as-deliveries";
 pub(super) const DROPPED: &str = "as-headers-dropped";
 /// The broker's own.
 pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
+/// Where a message has been dead-lettered: the broker's own.
+const DEATHS: &str = "x-death";
+/// What that said of a copy that goes back to where it was dead-lettered to: every `x-` header stays behind.
+const DROP_REASON: &str = "as-drop-reason";
 const CODE: &str = "as-code";
 const STAGE: &str = "as-stage";
 const ERROR: &str = "as-error";
@@ -78,6 +83,22 @@ pub(super) fn number(properties: &BasicProperties, name: &str) -> Option<i64> {
     }
 }
 
+/// Why the broker took a message off this queue: as its newest entry about that queue says, else as an earlier copy of it said.
+pub(super) fn dropped(properties: &BasicProperties, queue: &str) -> Dropped {
+    let headers = properties.headers().as_ref().map(FieldTable::inner);
+    let header = |name: &str| headers.and_then(|headers| headers.get(name));
+    let deaths = match header(DEATHS) {
+        Some(AMQPValue::FieldArray(deaths)) => deaths.as_slice(),
+        _ => &[],
+    };
+    let reason = deaths.iter().find_map(|death| {
+        let AMQPValue::FieldTable(death) = death else { return None };
+        let field = |name: &str| death.inner().get(name).and_then(text);
+        (field("queue") == Some(queue)).then(|| field("reason").unwrap_or_default())
+    });
+    Dropped::from_reason(reason.or_else(|| header(DROP_REASON).and_then(text)).unwrap_or_default())
+}
+
 /// The properties of the copy that replaces a delivery, within a frame of `frame_max` bytes.
 pub(super) fn republished(lease: &JobLease, notes: &Notes<'_>, frame_max: usize) -> BasicProperties {
     let original = lease.raw();
@@ -112,7 +133,7 @@ pub(super) fn divided(lease: &JobLease, frame_max: usize) -> BasicProperties {
         properties = properties.with_correlation_id(id);
     }
     let first_seen = AMQPValue::LongLongInt(lease.parts_first_seen_ms());
-    let noted = [(FIRST_SEEN, first_seen)].into_iter().chain(long_correlation(lease));
+    let noted = [(FIRST_SEEN, first_seen)].into_iter().chain(drop_reason(lease)).chain(long_correlation(lease));
     // The parts are plain JSON, whatever the whole was wrapped in.
     let of_the_whole = |name: &str| [ATTEMPT, IN_DOUBT, COMPRESSION].contains(&name) || attribute(name).is_some();
     fitted(original, properties, noted, frame_max, |name| travels(name) && !of_the_whole(name))
@@ -178,7 +199,13 @@ fn noted<'a>(lease: &JobLease, notes: &Notes<'a>) -> impl Iterator<Item = (&'sta
     ]
     .into_iter()
     .flatten()
+    .chain(drop_reason(lease).filter(|_| !notes.parked))
     .chain(long_correlation(lease))
+}
+
+/// Why the broker took the message off the job queue, for a copy that has not found its end yet.
+fn drop_reason(lease: &JobLease) -> Option<(&'static str, AMQPValue)> {
+    lease.dropped().map(|dropped| (DROP_REASON, long(dropped.reason())))
 }
 
 /// The correlation id, where the property cannot hold it.
@@ -255,7 +282,7 @@ pub fn job_message(id: &str) -> BasicProperties {
 /// CC makes the broker route a copy to wherever it says, each time the message is published.
 fn travels(name: &str) -> bool {
     let ours_or_the_broker_s = name.starts_with("x-") || name.starts_with("X-");
-    let last_failure = [CODE, STAGE, ERROR, HTTP_STATUS, WORKER, PARKED_AT].contains(&name);
+    let last_failure = [CODE, STAGE, ERROR, HTTP_STATUS, WORKER, PARKED_AT, DROP_REASON].contains(&name);
     !ours_or_the_broker_s
         && !last_failure
         && name != DELIVERIES

@@ -3,13 +3,14 @@
 use super::headers;
 use super::outbox::Receipt;
 use super::session::Trouble;
+use super::watchdog::Hand;
+use antispoof_core::dropped::Dropped;
 use antispoof_core::job::{NothingAsked, Properties};
 use antispoof_core::ports::{Lease, LeaseLost};
 use antispoof_core::retry::Attempt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
 use lapin::{Acker, BasicProperties};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -52,13 +53,27 @@ pub struct JobLease {
     acker: Option<Acker>,
     trouble: Trouble,
     redelivered: bool,
+    /// Why the broker took it off the job queue, where it did.
+    dropped: Option<Dropped>,
     arrived_ms: i64,
-    _in_hand: Arc<()>,
+    _in_hand: Hand,
 }
 
 impl JobLease {
-    pub(super) fn new(delivery: Delivery, trouble: Trouble, in_hand: Arc<()>) -> Self {
+    /// A job.
+    pub(super) fn new(delivery: Delivery, trouble: Trouble, in_hand: Hand) -> Self {
+        Self::of(delivery, None, trouble, in_hand)
+    }
+
+    /// What the broker took off the queue `jobs` by itself.
+    pub(super) fn dead_letter(delivery: Delivery, jobs: &str, trouble: Trouble, in_hand: Hand) -> Self {
+        let dropped = headers::dropped(&delivery.properties, jobs);
+        Self::of(delivery, Some(dropped), trouble, in_hand)
+    }
+
+    fn of(delivery: Delivery, dropped: Option<Dropped>, trouble: Trouble, in_hand: Hand) -> Self {
         Self {
+            dropped,
             properties: headers::read(&delivery.properties),
             body: delivery.data,
             raw: delivery.properties,
@@ -79,9 +94,17 @@ impl JobLease {
             acker: None,
             trouble: Trouble::default(),
             redelivered: false,
+            dropped: None,
             arrived_ms: 0,
-            _in_hand: Arc::default(),
+            _in_hand: super::watchdog::Pulse::default().in_hand(),
         }
+    }
+
+    /// The same message as the broker has dropped it.
+    #[cfg(test)]
+    pub(super) fn dead(mut self) -> Self {
+        self.dropped = Some(headers::dropped(&self.raw, "antispoof.jobs"));
+        self
     }
 
     pub(super) fn raw(&self) -> &BasicProperties {
@@ -166,14 +189,21 @@ impl Lease for JobLease {
     fn deliveries(&self) -> u32 {
         // On a message that was not delivered before the broker writes no count: one that is there is the producer's.
         let counted = if self.redelivered { self.count(headers::DELIVERY_COUNT) } else { 0 };
+        if self.dropped.is_some() {
+            return counted;
+        }
         self.count(headers::DELIVERIES).saturating_add(counted)
     }
 
     fn seen_before(&self, at_ms: i64) -> bool {
         match headers::number(&self.raw, headers::FIRST_SEEN) {
             Some(first_seen) => first_seen <= at_ms,
-            None => self.redelivered,
+            None => self.redelivered || self.dropped == Some(Dropped::DeliveryLimit),
         }
+    }
+
+    fn dropped(&self) -> Option<&Dropped> {
+        self.dropped.as_ref()
     }
 
     fn usable(&self) -> bool {

@@ -17,6 +17,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// swallows everything says nothing at all: so nothing new is paid for while a confirm takes longer than this, or than half of the limit.
 const LATE: Duration = Duration::from_secs(2);
 
+/// A routing key that nothing is bound with.
+const NOWHERE: &str = "antispoofd.start";
+
+/// A broker that is there answers in milliseconds.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Proof that the broker has a persistent copy in a queue. Made only by [`Outbox::publish`].
 #[derive(Debug)]
 #[must_use = "a receipt is what a message may be acked for"]
@@ -100,6 +106,10 @@ impl Outbox {
         self.connection.configuration().frame_max() as usize
     }
 
+    pub(super) fn blocked(&self) -> bool {
+        self.way.borrow().blocked
+    }
+
     pub(super) fn set_blocked(&self, blocked: bool) {
         self.way.send_modify(|way| way.blocked = blocked);
     }
@@ -166,6 +176,22 @@ impl Outbox {
         }
         self.trouble.report(what.clone());
         Err(PublishError::Unavailable(what))
+    }
+
+    /// Publishes a message that no queue gets, and ends when the broker has confirmed it and answers what was asked after it: a broker whose alarm blocks says so to
+    /// those who publish only. Never ends while it is blocked.
+    pub(super) async fn prove(&self, exchange: &str) -> lapin::Result<()> {
+        let channel = self.connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let options = BasicPublishOptions::default();
+        let properties = BasicProperties::default().with_app_id("antispoofd".into());
+        channel.basic_publish(exchange.into(), NOWHERE.into(), options, &[], properties).await?.await?;
+        channel.close(200, "it takes messages".into()).await
+    }
+
+    /// As [`Outbox::answers`], of a broker that is not busy.
+    pub(super) async fn answers_soon(&self) -> bool {
+        timeout(SOON, self.answers()).await.unwrap_or_default()
     }
 
     /// Whether the other end of the connection is there: asked for something that no queue has a part in.

@@ -1,8 +1,8 @@
 //! Exchanges, queues and bindings, and why they look so.
 //!
 //! - Every queue is quorum, every automatic hop is at-least-once, which needs `reject-publish`.
-//! - The job queue dead-letters only into the parked queue. A loop jobs → delay → jobs made of automatic hops alone is dropped silently
-//!   by the broker; here the hop into a delay queue is always a publish of the worker.
+//! - The job queue dead-letters only into the dead queue, and that one only into the parked queue. A loop jobs → delay → jobs made of automatic hops alone is
+//!   dropped silently by the broker; here the hop into a delay queue is always a publish of the worker.
 //! - A delay is part of a queue's name, so a changed setting makes a new queue instead of a refused declaration.
 //! - Nothing else is declared: any later change of an argument would be refused. The rest belongs into policies.
 
@@ -14,8 +14,11 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ErrorKind, ExchangeKind};
 use std::time::Duration;
 
-/// Deliveries after which the broker itself parks a job. Explicit, because the default differs between versions.
+/// Deliveries after which the broker itself takes a job off the queue. Explicit, because the default differs between versions.
 pub(super) const JOBS_DELIVERY_LIMIT: i64 = 20;
+
+/// Whatever ends each session that it is delivered to is not worth more tries: each costs the connection of those that read the dead queue.
+const DEAD_DELIVERY_LIMIT: i64 = 3;
 
 /// Looking at a parked message counts as a delivery, and the default limit of newer brokers would delete it at the twentieth look.
 const PARKED_DELIVERY_LIMIT: i64 = 100_000;
@@ -29,6 +32,8 @@ pub struct Names {
     pub internal: String,
     /// Topic exchange of the terminal events.
     pub results: String,
+    /// What the broker took off the job queue by itself, and has no end yet.
+    pub dead: String,
     /// The dead letters.
     pub parked: String,
     /// The delay queues with their delays, ascending.
@@ -58,6 +63,7 @@ impl Names {
             jobs: format!("{prefix}.jobs"),
             internal: format!("{prefix}.internal"),
             results: format!("{prefix}.results"),
+            dead: format!("{prefix}.dead"),
             parked: format!("{prefix}.parked"),
             retry: delays.iter().map(|delay| (format!("{prefix}.retry.{}", delay.name), delay.duration)).collect(),
         }
@@ -78,39 +84,39 @@ impl Names {
 
     pub(super) fn queues(&self) -> Vec<(&str, FieldTable)> {
         let mut queues = vec![
-            (self.jobs.as_str(), self.jobs_arguments()),
-            (self.parked.as_str(), quorum([("x-delivery-limit", AMQPValue::LongLongInt(PARKED_DELIVERY_LIMIT))])),
+            (self.jobs.as_str(), self.dead_letter_to(&self.dead, Some(JOBS_DELIVERY_LIMIT))),
+            (self.dead.as_str(), self.dead_letter_to(&self.parked, Some(DEAD_DELIVERY_LIMIT))),
+            (self.parked.as_str(), parked_arguments()),
         ];
         queues.extend(self.retry.iter().map(|(queue, delay)| (queue.as_str(), self.retry_arguments(*delay))));
         queues
     }
 
-    fn jobs_arguments(&self) -> FieldTable {
-        let mut arguments = self.dead_letter_to(&self.parked);
-        arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(JOBS_DELIVERY_LIMIT));
-        arguments
-    }
-
     fn retry_arguments(&self, delay: Duration) -> FieldTable {
-        let mut arguments = self.dead_letter_to(&self.jobs);
+        let mut arguments = self.dead_letter_to(&self.jobs, None);
         let millis = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(millis));
         arguments
     }
 
-    fn dead_letter_to(&self, queue: &str) -> FieldTable {
-        quorum([
+    fn dead_letter_to(&self, queue: &str, delivery_limit: Option<i64>) -> FieldTable {
+        let mut arguments = quorum([
             ("x-dead-letter-exchange", text(&self.internal)),
             ("x-dead-letter-routing-key", text(queue)),
             ("x-dead-letter-strategy", text("at-least-once")),
             ("x-overflow", text("reject-publish")),
-        ])
+        ]);
+        if let Some(limit) = delivery_limit {
+            arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(limit));
+        }
+        arguments
     }
 
     pub(super) fn bindings(&self) -> Vec<(&str, &str)> {
         let mut bindings = vec![
             (self.jobs.as_str(), self.jobs.as_str()),
             (self.internal.as_str(), self.jobs.as_str()),
+            (self.internal.as_str(), self.dead.as_str()),
             (self.internal.as_str(), self.parked.as_str()),
         ];
         bindings.extend(self.retry.iter().map(|(queue, _)| (self.internal.as_str(), queue.as_str())));
@@ -164,6 +170,14 @@ pub async fn put_up(link: &Link, names: &Names) -> Result<(), TopologyError> {
     let opened = link.create_channel().await;
     let channel = opened.map_err(|source| TopologyError { verb: "open", object: "a channel".to_owned(), source })?;
     declare(&channel, names, TopologyMode::Declare).await
+}
+
+/// A policy that limits its length makes it refuse what comes next. Without the argument it would drop its oldest message.
+fn parked_arguments() -> FieldTable {
+    quorum([
+        ("x-delivery-limit", AMQPValue::LongLongInt(PARKED_DELIVERY_LIMIT)),
+        ("x-overflow", text("reject-publish")),
+    ])
 }
 
 fn quorum<const N: usize>(arguments: [(&str, AMQPValue); N]) -> FieldTable {

@@ -5,8 +5,9 @@ use lapin::Channel;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// A passive declare is one round trip; longer than this is no answer.
@@ -20,7 +21,26 @@ const PATIENCE: u8 = 2;
 pub(super) struct Pulse {
     deliveries: AtomicU64,
     wanted: AtomicU16,
-    in_hand: Arc<()>,
+    hands: Arc<Hands>,
+}
+
+#[derive(Debug, Default)]
+struct Hands {
+    held: AtomicUsize,
+    ended: AtomicU64,
+    changed: Notify,
+}
+
+/// One delivery in hand: it counts for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Hand(Arc<Hands>);
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::Relaxed);
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+        self.0.changed.notify_one();
+    }
 }
 
 impl Pulse {
@@ -34,13 +54,24 @@ impl Pulse {
     }
 
     /// A token for a lease: as long as it lives, the lease counts as in hand.
-    pub(super) fn in_hand(&self) -> Arc<()> {
-        self.in_hand.clone()
+    pub(super) fn in_hand(&self) -> Hand {
+        self.hands.held.fetch_add(1, Ordering::Relaxed);
+        Hand(self.hands.clone())
+    }
+
+    /// How many deliveries are in hand.
+    pub(super) fn held(&self) -> usize {
+        self.hands.held.load(Ordering::Relaxed)
+    }
+
+    /// How many deliveries have found their end, when there is one more since the last time that this was waited for. Cancel safe.
+    pub(super) async fn ended(&self) -> u64 {
+        self.hands.changed.notified().await;
+        self.hands.ended.load(Ordering::Relaxed)
     }
 
     fn hands_free(&self) -> bool {
-        let held = Arc::strong_count(&self.in_hand) - 1;
-        held < usize::from(self.wanted.load(Ordering::Relaxed))
+        self.held() < usize::from(self.wanted.load(Ordering::Relaxed))
     }
 }
 
@@ -70,10 +101,10 @@ impl Waiting {
     }
 }
 
-/// Ends with the reason why the session is not worth keeping.
+/// Ends with the reason why the session is not worth keeping. `other` is the connection that nothing may be heard of: the publishing one, where there is one.
 pub(super) async fn watch(
     probe: &Channel,
-    publish: &Link,
+    other: &Link,
     queue: &str,
     every: Duration,
     pulse: &Pulse,
@@ -86,8 +117,8 @@ pub(super) async fn watch(
     let mut idle = 0;
     loop {
         ticks.tick().await;
-        if !publish.status().connected() {
-            return "the publishing connection is gone".to_owned();
+        if !other.status().connected() {
+            return "a connection is gone".to_owned();
         }
         let (ready, consumers) = match timeout(ANSWER_LIMIT, ask(probe, queue)).await {
             Ok(Ok(answer)) => answer,

@@ -17,6 +17,8 @@ pub enum Reason {
     Rejections,
     /// The ledger cannot be asked (`ledger.on_error = "hold"`).
     Ledger,
+    /// A queue of our own takes nothing, and every job in hand is to go there.
+    Queue,
 }
 
 /// What proves that it is over.
@@ -28,6 +30,8 @@ pub enum Proof {
     Verdict,
     /// The ledger answered.
     Ledger,
+    /// A job that held its slot because a queue took no copy of it holds it no more.
+    Slot,
 }
 
 /// What a failed try says besides what it says of its job.
@@ -69,6 +73,7 @@ impl Reason {
             Self::Hold => "api_hold",
             Self::Rejections => "api_rejections",
             Self::Ledger => "ledger",
+            Self::Queue => "queue_outage",
         }
     }
 
@@ -93,6 +98,9 @@ impl Reason {
                 "look at the parked jobs: has the vendor changed what it takes? Where the images are really bad, raise api.rejection_streak, or set it to 0, and restart"
             }
             Self::Ledger => "see what the ledger said, and check ledger.url or the disk of ledger.path",
+            Self::Queue => {
+                "every job in hand waits for that queue: empty it, or raise the policy that limits it, or give it back its leader or majority"
+            }
         }
     }
 
@@ -109,10 +117,12 @@ impl Reason {
             (Self::Outage(out), Proof::Verdict) => out == Stage::Call,
             (Self::Hold, Proof::Verdict | Proof::Stage(Stage::Call))
             | (Self::Rejections, Proof::Verdict)
-            | (Self::Ledger, Proof::Ledger) => true,
-            (Self::Hold | Self::Rejections | Self::Ledger, Proof::Stage(_))
-            | (Self::Hold | Self::Rejections | Self::Failure(_) | Self::Outage(_), Proof::Ledger)
-            | (Self::Ledger, Proof::Verdict) => false,
+            | (Self::Ledger, Proof::Ledger)
+            | (Self::Queue, Proof::Slot) => true,
+            (Self::Hold | Self::Rejections | Self::Ledger | Self::Queue, Proof::Stage(_))
+            | (Self::Hold | Self::Rejections | Self::Failure(_) | Self::Outage(_) | Self::Queue, Proof::Ledger)
+            | (Self::Hold | Self::Rejections | Self::Failure(_) | Self::Outage(_) | Self::Ledger, Proof::Slot)
+            | (Self::Ledger | Self::Queue, Proof::Verdict) => false,
         }
     }
 

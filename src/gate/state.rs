@@ -185,7 +185,7 @@ impl State {
                 self.vendor.end();
                 self.rejected.end();
             }
-            Proof::Stage(_) | Proof::Ledger => {}
+            Proof::Stage(_) | Proof::Ledger | Proof::Slot => {}
         }
         match &mut self.phase {
             Phase::Closed(closed) => {
@@ -298,6 +298,11 @@ impl State {
 
 impl Phase {
     fn ramping(over: Reason, window: u16, concurrency: u16) -> Self {
-        if window >= concurrency { Self::Open } else { Self::Ramping { over, window, gone_well: 0 } }
+        // Slots become free one by one as the queue takes the jobs that hold them.
+        if over == Reason::Queue || window >= concurrency {
+            Self::Open
+        } else {
+            Self::Ramping { over, window, gone_well: 0 }
+        }
     }
 }

@@ -372,6 +372,24 @@ async fn a_ledger_that_is_away_is_probed_and_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_queue_that_takes_nothing_closes_it_until_a_slot_is_free_and_all_goes_on_at_once() {
+    let gate = gate_of(16);
+    let mut probe = None;
+    gate.keep_closed(&mut probe, Reason::Queue, "the parked queue is full");
+    assert_eq!(reason(&gate), Some(Reason::Queue));
+    gate.proof(Proof::Verdict);
+    gate.proof(Stage::Publish);
+    gate.proof(Proof::Ledger);
+    assert_eq!(reason(&gate), Some(Reason::Queue), "nothing else says that it takes something");
+    gate.proof(Proof::Slot);
+    assert_eq!((reason(&gate), gate.look(|state| state.flow(Instant::now()))), (None, Flow::Full));
+    // And a slot that becomes free proves nothing of anything else.
+    gate.close(Reason::Ledger, "");
+    gate.proof(Proof::Slot);
+    assert_eq!(reason(&gate), Some(Reason::Ledger));
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_of_the_hands_wait_for_the_end_of_an_outage() {
     let gate = gate_of(4);
     let away = failure(Code::StoreUnavailable);
@@ -419,8 +437,14 @@ fn every_reason_is_a_label_of_the_metric() {
     let systemic = codes.filter(
         |reason| matches!(reason, Reason::Failure(code) if code.class() == antispoof_core::failure::Class::Systemic),
     );
-    let others =
-        [Reason::Outage(Stage::Fetch), Reason::Outage(Stage::Call), Reason::Hold, Reason::Rejections, Reason::Ledger];
+    let others = [
+        Reason::Outage(Stage::Fetch),
+        Reason::Outage(Stage::Call),
+        Reason::Hold,
+        Reason::Rejections,
+        Reason::Ledger,
+        Reason::Queue,
+    ];
     let mut count = 0;
     for reason in systemic.chain(others) {
         metrics.gate_is(Some(reason.label()), Duration::ZERO);

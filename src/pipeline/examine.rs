@@ -3,7 +3,7 @@
 use super::books::{Away, Reuse};
 use super::keys::{call_identity, object_key};
 use super::look::look;
-use super::past::{Past, pinned, stands};
+use super::past::pinned;
 use super::record::OnRecord;
 use super::{DELIVERY_LIMIT, Pipeline};
 use crate::gate::{Pass, Proof};
@@ -11,12 +11,9 @@ use crate::telemetry::Entry;
 use antispoof_core::event::{Conclusion, ImageReport};
 use antispoof_core::failure::{Code, Failure, Stage};
 use antispoof_core::image::ImageRef;
-use antispoof_core::job::{Job, stable_key};
+use antispoof_core::job::Job;
 use antispoof_core::plan::Blame;
-use antispoof_core::ports::{
-    Answer, Broker, CallFailure, Detector, ImageStore, Inspected, Intent, Known, Lease as _, Ledger,
-};
-use antispoof_core::retry::InDoubt;
+use antispoof_core::ports::{Answer, Broker, CallFailure, Detector, ImageStore, Inspected, Intent, Lease as _, Ledger};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -121,52 +118,10 @@ where
         progress: &mut Progress,
         entry: &mut Entry,
     ) -> Examined {
-        // The ledger comes first: a job that has ended ended that way, whatever the clock or the settings say since.
-        let mut claim = key.to_owned();
-        let mut known = self.books.begin(&claim).await;
-        if let Ok(Known::Concluded(conclusion)) = known {
-            match self.past(lease, job, &conclusion, pass, progress).await {
-                Past::Stands => return stands(conclusion, lease.in_doubt(), entry),
-                Past::Stopped => return Examined::Stopped,
-                Past::Unknown(failure, blame) => return Examined::Failed(failure, blame),
-                Past::Over { round } => {
-                    // Claimed under a name that follows from what is over, so that two of a kind do not both call.
-                    claim = stable_key(&[key, &round]);
-                    known = self.books.begin(&claim).await;
-                    // Whoever had that name before has left an end under the job's own.
-                    if matches!(known, Ok(Known::Fresh | Known::InDoubt { .. }))
-                        && !self.is_latest(key, &conclusion).await
-                    {
-                        self.books.release(&claim, false).await;
-                        return Examined::Held;
-                    }
-                    progress.in_doubt = progress.in_doubt.max(conclusion.check.in_doubt);
-                    progress.over = Some(conclusion);
-                }
-            }
-        }
-        match known {
-            Ok(Known::Fresh) => progress.claim = Some(claim.clone()),
-            // Its end has just been found by another: the next look sees it.
-            Ok(Known::Busy | Known::Concluded(_)) => {
-                entry.waits("another delivery of it is in hand, or was when its worker died");
-                return Examined::Held;
-            }
-            Ok(Known::InDoubt { calls }) => {
-                progress.claim = Some(claim.clone());
-                // Those that the message knows of were counted when they were made.
-                if calls > progress.in_doubt {
-                    entry.in_doubt(calls - progress.in_doubt);
-                    progress.in_doubt = calls;
-                }
-                if self.rules.policy.in_doubt == InDoubt::Park {
-                    let message =
-                        "an earlier call may have been paid for and its end is not known (api.in_doubt = \"park\")";
-                    return Examined::Failed(Failure::new(Code::ApiInDoubt, message), Blame::Job);
-                }
-            }
-            Err(Away) => return Examined::LedgerAway,
-        }
+        let claim = match self.claim(lease, job, key, pass, progress, entry).await {
+            Ok(claim) => claim,
+            Err(ended) => return ended,
+        };
         let examined = if lease.deliveries() >= DELIVERY_LIMIT {
             let message = format!("delivered {} times without an end", lease.deliveries().saturating_add(1));
             Examined::Failed(Failure::new(Code::DeliveryLimit, message), Blame::Job)

@@ -1,7 +1,7 @@
 //! What becomes of a message that is not exactly one job.
 
 use super::{Known, Pipeline};
-use crate::telemetry::{End, Entry};
+use crate::telemetry::{Copied, End, Entry};
 use antispoof_core::event::ImageReport;
 use antispoof_core::job::{NothingAsked, Origin, Refused};
 use antispoof_core::ports::{Broker, Detector, ImageStore, Lease, Ledger};
@@ -29,15 +29,16 @@ where
     pub(super) async fn divide(&self, lease: B::Lease, bodies: &[Vec<u8>], entry: &mut Entry) -> End {
         name(&lease, entry);
         entry.is(format!("divided into {} jobs", bodies.len()));
+        let into = if lease.dropped().is_some() { Copied::Dead } else { Copied::Jobs };
         let mut last = None;
         for body in bodies {
             // Handed back, it is divided again from its beginning, into the same jobs.
             if self.stop.soft().is_cancelled() {
                 return self.stopped(lease).await;
             }
-            last = self.persist(&lease, |_| self.broker.divide(&lease, body)).await;
-            if last.is_none() {
-                return End::Lost;
+            match self.persist(&lease, into, |_| self.broker.divide(&lease, body)).await {
+                Ok(receipt) => last = Some(receipt),
+                Err(_unkept) => return End::Lost,
             }
         }
         match last {

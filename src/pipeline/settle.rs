@@ -1,6 +1,8 @@
 //! What becomes of the message. Nothing is acked without a receipt for what replaces it.
 
+use super::copies::Unkept;
 use super::{Known, Pipeline, Reuse};
+use crate::telemetry::Copied;
 use crate::telemetry::{End, Entry};
 use antispoof_core::event::{Conclusion, Ending, Event};
 use antispoof_core::failure::{Code, Failure, Stage};
@@ -8,7 +10,6 @@ use antispoof_core::job::Origin;
 use antispoof_core::ports::{Broker, Detector, ImageStore, Lease as _, Ledger, PublishError, Spent};
 use antispoof_core::retry::Attempt;
 use futures_util::future::join;
-use std::future::Future;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -24,8 +25,8 @@ fn held(tries: u32, origin: &Origin, error: &PublishError) {
     }
 }
 
-/// The value of the label `status` of the results' metric.
-fn status(error: &PublishError) -> &'static str {
+/// The value of the label `status` in metrics.
+pub(super) fn status(error: &PublishError) -> &'static str {
     match error {
         PublishError::Unroutable { .. } => "unroutable",
         PublishError::Refused { .. } => "refused",
@@ -35,7 +36,7 @@ fn status(error: &PublishError) -> &'static str {
 }
 
 /// What is at fault where the next message of the kind would not fare better; nothing where a session that comes back puts it right.
-fn fault(error: &PublishError) -> Option<Code> {
+pub(super) fn fault(error: &PublishError) -> Option<Code> {
     match error {
         PublishError::Unroutable { .. } => Some(Code::ResultsUnroutable),
         PublishError::Refused { .. } | PublishError::Unconfirmed { .. } => Some(Code::BrokerUnavailable),
@@ -132,20 +133,22 @@ where
         }
         let attempts = Attempt::spent(conclusion.check.attempts);
         let spent = Spent { attempts, in_doubt, deliveries: 0 };
-        let parked = self.persist(&lease, |_| self.broker.park(&lease, spent, failure)).await;
-        match parked {
-            Some(receipt) => {
-                self.complete_known(lease, receipt, End::Parked(failure.code()), known.key.as_deref()).await
+        match self.persist(&lease, Copied::Parked, |_| self.broker.park(&lease, spent, failure)).await {
+            Ok(receipt) => self.complete_known(lease, receipt, End::Parked(failure.code()), known.key.as_deref()).await,
+            // Its end is on record: told again, and parked, when it comes back.
+            Err(Unkept::Held) => {
+                let spent = Spent { attempts: lease.attempt(), in_doubt, deliveries: 0 };
+                self.give_back_unspent(lease, spent, Some(failure)).await
             }
-            None => End::Lost,
+            Err(Unkept::Lost) => End::Lost,
         }
     }
 
     /// Into a delay queue, then acked.
     pub(super) async fn defer(&self, lease: B::Lease, tier: usize, spent: Spent, failure: &Failure) -> End {
         match self.delay(&lease, tier, spent, Some(failure)).await {
-            Some(receipt) => self.complete(lease, receipt, End::Deferred(failure.code())).await,
-            None => End::Lost,
+            Ok(receipt) => self.complete(lease, receipt, End::Deferred(failure.code())).await,
+            Err(_unkept) => End::Lost,
         }
     }
 
@@ -156,8 +159,8 @@ where
             return self.stopped(lease).await;
         }
         match self.delay(&lease, 0, spent, why).await {
-            Some(receipt) => self.complete(lease, receipt, End::Returned).await,
-            None => End::Lost,
+            Ok(receipt) => self.complete(lease, receipt, End::Returned).await,
+            Err(_unkept) => End::Lost,
         }
     }
 
@@ -205,38 +208,17 @@ where
             if last {
                 break;
             }
-            if since.elapsed() > RESULT_HOLD && self.books.remembers() {
+            let long_enough = match lease.dropped() {
+                None => since.elapsed() > RESULT_HOLD && self.books.remembers(),
+                // It costs nothing to begin anew with what the broker has dropped.
+                Some(_) => since.elapsed() > RESULT_HOLD || self.stop.soft().is_cancelled(),
+            };
+            if long_enough {
                 return Told::Held;
             }
             sleep(self.rules.publish.wait(tries, (self.ambient.roll)()).max(longer(&error))).await;
         }
         Told::Lost
-    }
-
-    /// Into the delay queue with index `tier`; or into another, when that one takes nothing.
-    async fn delay(&self, lease: &B::Lease, tier: usize, spent: Spent, why: Option<&Failure>) -> Option<B::Receipt> {
-        let tier = |refused| self.rules.policy.tier_instead(tier, refused);
-        self.persist(lease, |refused| self.broker.defer(lease, tier(refused), spent, why)).await
-    }
-
-    /// Publishes a replacement, for as long as the lease is ours. `publish` is told how often the fault was that of the queue it went to.
-    pub(super) async fn persist<F>(&self, lease: &B::Lease, publish: impl Fn(usize) -> F) -> Option<B::Receipt>
-    where
-        F: Future<Output = Result<B::Receipt, PublishError>>,
-    {
-        let (mut tries, mut refused) = (0, 0);
-        while lease.usable() {
-            match publish(refused).await {
-                Ok(receipt) => return Some(receipt),
-                Err(error) => {
-                    refused += usize::from(fault(&error) == Some(Code::BrokerUnavailable));
-                    tracing::warn!(%error, "a message is held: {error}");
-                }
-            }
-            sleep(self.rules.publish.wait(tries, (self.ambient.roll)())).await;
-            tries += 1;
-        }
-        None
     }
 
     /// As [`Pipeline::complete`], and the ledger learns that the end was told. That is not waited for before the ack: a job that is delivered again is

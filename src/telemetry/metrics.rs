@@ -1,5 +1,6 @@
 //! Prometheus metrics. Labels are closed lists, and every series is there from the start with zero: a rate works before the first event.
 
+use super::copied::{Copied, Counted};
 use antispoof_core::failure::{Class, Code};
 use antispoof_core::verdict::Outcome;
 use prometheus_client::encoding::text::encode;
@@ -23,7 +24,14 @@ pub const SETTLEMENTS: [&str; 9] =
 pub const LEDGER_OPS: [&str; 6] = ["begin", "intent", "conclude", "announced", "release", "recall"];
 
 /// What closes the gate besides systemic failures, which have the names of their codes.
-const OTHER_GATE_REASONS: [&str; 5] = ["store_outage", "api_outage", "api_hold", "api_rejections", "ledger"];
+const OTHER_GATE_REASONS: [&str; 6] =
+    ["store_outage", "api_outage", "api_hold", "api_rejections", "ledger", "queue_outage"];
+
+/// What a publish came to.
+const STATUSES: [&str; 5] = ["confirmed", "unroutable", "refused", "unconfirmed", "unavailable"];
+
+/// Why the broker took a message off the job queue.
+const DROP_REASONS: [&str; 5] = ["delivery_limit", "expired", "maxlen", "rejected", "other"];
 
 const SECONDS: [f64; 16] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
@@ -70,8 +78,14 @@ pub struct Metrics {
     pub object_bytes: Histogram,
     /// Terminal events, by `status`: `confirmed`, `unroutable`, `unavailable`.
     pub results: Family<Label, Counter>,
+    /// Copies into queues of our own, by `queue` and `status`.
+    copies: Family<[(&'static str, &'static str); 2], Counter>,
+    /// Jobs in hand because a queue takes no copy of them, by `queue`.
+    copies_held: Family<Label, Gauge>,
     /// Jobs that were parked, by `reason` (a failure code).
     pub dead_lettered: Family<Label, Counter>,
+    /// What the broker took off the job queue by itself, by `reason`.
+    pub dropped_by_broker: Family<Label, Counter>,
     /// 1 while there is a session with the broker.
     pub amqp_connected: Gauge,
     /// Which broker the last session was with, as 1 with the labels `product` and `version`; not there before the first.
@@ -86,6 +100,10 @@ pub struct Metrics {
     pub amqp_publish: Histogram,
     /// Sessions that were lost or could not be built.
     pub amqp_reconnects: Counter,
+    /// Consuming connections that ended while the broker was there, by `queue`.
+    pub amqp_cut: Family<Label, Counter>,
+    /// 1 while the consumer of what the broker has dropped is registered.
+    pub amqp_reading_dead: Gauge,
     /// 1 while jobs may run, 0 while the gate is closed.
     gate_open: Gauge,
     /// 1 for the `reason` that keeps the gate closed.
@@ -128,7 +146,10 @@ impl Metrics {
             fetch_duration: Histogram::new(SECONDS),
             object_bytes: Histogram::new(BYTES),
             results: Family::default(),
+            copies: Family::default(),
+            copies_held: Family::default(),
             dead_lettered: Family::default(),
+            dropped_by_broker: Family::default(),
             amqp_connected: Gauge::default(),
             amqp_broker: Family::default(),
             amqp_consuming: Gauge::default(),
@@ -136,6 +157,8 @@ impl Metrics {
             amqp_late: Gauge::default(),
             amqp_publish: Histogram::new(SECONDS),
             amqp_reconnects: Counter::default(),
+            amqp_cut: Family::default(),
+            amqp_reading_dead: Gauge::default(),
             gate_open: Gauge::default(),
             gate_closed: Family::default(),
             api_paused: Gauge::default(),
@@ -158,6 +181,17 @@ impl Metrics {
     pub fn succeeded(&self) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_success.set(since.as_secs_f64());
+    }
+
+    /// A copy into a queue of our own was taken, or not.
+    pub fn copied(&self, queue: Copied, status: &'static str) {
+        self.copies.get_or_create(&[("queue", queue.label()), ("status", status)]).inc();
+    }
+
+    /// A job is in hand because that queue takes no copy of it, for as long as this lives.
+    pub fn stuck(&self, queue: Copied) -> Counted {
+        let held = self.copies_held.get_or_create(&[("queue", queue.label())]).clone();
+        Counted::new(held)
     }
 
     /// Whether the gate is closed, for which of the reasons, and for how long calls are held.
@@ -194,8 +228,20 @@ impl Metrics {
         for kind in SETTLEMENTS {
             drop(self.settlements.get_or_create(&[("kind", kind)]));
         }
-        for status in ["confirmed", "unroutable", "refused", "unconfirmed", "unavailable"] {
+        for status in STATUSES {
             drop(self.results.get_or_create(&[("status", status)]));
+            for queue in Copied::ALL {
+                drop(self.copies.get_or_create(&[("queue", queue.label()), ("status", status)]));
+            }
+        }
+        for queue in Copied::ALL {
+            drop(self.copies_held.get_or_create(&[("queue", queue.label())]));
+        }
+        for reason in DROP_REASONS {
+            drop(self.dropped_by_broker.get_or_create(&[("reason", reason)]));
+        }
+        for queue in ["jobs", "dead"] {
+            drop(self.amqp_cut.get_or_create(&[("queue", queue)]));
         }
         for op in LEDGER_OPS {
             drop(self.ledger_errors.get_or_create(&[("op", op)]));
@@ -235,7 +281,11 @@ impl Metrics {
         );
         r.register("object_bytes", "Lengths of the objects that were opened", self.object_bytes.clone());
         r.register("results_published", "Terminal events", self.results.clone());
+        r.register("copies_published", "Copies of jobs into queues of the daemon's own", self.copies.clone());
+        r.register("copies_held", "Jobs in hand because a queue takes no copy of them", self.copies_held.clone());
         r.register("dead_lettered", "Jobs that were parked", self.dead_lettered.clone());
+        let what = "Messages that the broker took off the job queue by itself";
+        r.register("dropped_by_broker", what, self.dropped_by_broker.clone());
         r.register("amqp_connected", "1 while there is a session with the broker", self.amqp_connected.clone());
         r.register("amqp_broker_info", "Which broker the last session was with", self.amqp_broker.clone());
         r.register("amqp_consuming", "1 while the consumer is registered", self.amqp_consuming.clone());
@@ -248,6 +298,10 @@ impl Metrics {
             self.amqp_publish.clone(),
         );
         r.register("amqp_reconnects", "Sessions that were lost or could not be built", self.amqp_reconnects.clone());
+        let what = "Consuming connections that ended while the broker was there";
+        r.register("amqp_consumer_cuts", what, self.amqp_cut.clone());
+        let what = "1 while the consumer of what the broker has dropped is registered";
+        r.register("amqp_reading_dead", what, self.amqp_reading_dead.clone());
         r.register("gate_open", "1 while jobs may run", self.gate_open.clone());
         r.register("gate_closed", "1 for the reason that keeps the gate closed", self.gate_closed.clone());
         r.register("api_paused_seconds", "Until calls go on that the API has asked to hold", self.api_paused.clone());

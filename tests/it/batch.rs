@@ -36,6 +36,11 @@ impl Batch {
         batch
     }
 
+    /// The keys of the images.
+    pub(crate) fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
     /// Submits a job for each image.
     pub(crate) async fn submit(&mut self, world: &World) {
         self.jobs = world.submit_all(self.keys.iter().map(String::as_str)).await;

@@ -24,7 +24,7 @@ pub(crate) const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b
 const PERSISTENT: u8 = 2;
 
 /// Stage and class of each code, as the contract has them. Written out here, so that a change of the program's own table is noticed.
-const TABLE: [(&str, &str, &str); 21] = [
+const TABLE: [(&str, &str, &str); 22] = [
     ("malformed_job", "decode", "permanent"),
     ("unsupported_message", "decode", "permanent"),
     ("job_expired", "admit", "permanent"),
@@ -46,6 +46,7 @@ const TABLE: [(&str, &str, &str); 21] = [
     ("api_in_doubt", "call", "transient"),
     ("api_bad_response", "call", "transient"),
     ("delivery_limit", "crash", "permanent"),
+    ("dropped_by_broker", "crash", "permanent"),
 ];
 
 /// A message as its producer sent it.

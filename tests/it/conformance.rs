@@ -2,8 +2,9 @@
 
 use crate::harness::broker::{PARKED, RESULTS};
 use crate::harness::world::World;
+use antispoof_core::dropped::Dropped;
 use antispoof_core::job::Properties;
-use antispoofd::amqp::{Amqp, Inbox, JobLease, Observer, Product};
+use antispoofd::amqp::{Amqp, Consumed, Inbox, JobLease, Observer, Product, Started};
 use antispoofd::settings::{Needs, Sources, load_for};
 use lapin::BasicProperties;
 use lapin::options::QueueBindOptions;
@@ -39,6 +40,9 @@ impl Observer for Silent {
     fn met(&self, _broker: &Product) {}
     fn reconnecting(&self, _reason: &str) {}
     fn delivered(&self, _redelivered: bool) {}
+    fn cut(&self, _queue: Consumed) {}
+    fn dead_letter(&self, _dropped: &Dropped) {}
+    fn reading_dead_letters(&self, _on: bool) {}
     fn blocked(&self, _blocked: bool) {}
     fn consuming(&self, _on: bool) {}
     fn published(&self, _took: Duration) {}
@@ -54,15 +58,15 @@ impl RabbitBench {
         let loaded = load_for(Needs::Client, Sources { overrides, ..Sources::default() });
         let settings = loaded.unwrap_or_else(|problems| panic!("{problems}")).settings;
         let stop = CancellationToken::new();
-        let (broker, inbox, supervisor) = Amqp::start(
+        let Started { amqp: broker, jobs: inbox, running, .. } = Amqp::start(
             settings.amqp,
             &settings.retry.delays,
             PREFETCH,
             "conformance".to_owned(),
             Arc::new(Silent),
-            stop.clone(),
+            &stop,
         );
-        tokio::spawn(supervisor);
+        tokio::spawn(running);
         Self { world, broker, inbox, _stop: stop.drop_guard() }
     }
 }

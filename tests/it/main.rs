@@ -43,6 +43,7 @@ mod client;
 mod codes;
 mod conformance;
 mod contract;
+mod dead;
 mod delays;
 mod drain;
 mod edge;

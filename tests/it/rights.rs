@@ -18,11 +18,11 @@ type Rights = [&'static str; 3];
 
 const PASSWORD: &str = "it-rights";
 
-const ALL: &str = r"^antispoof\.(jobs|internal|results|parked|retry\..+)$";
-const DECLARES: Rights = [ALL, ALL, r"^antispoof\.(jobs|internal|retry\..+)$"];
-const WORKS: Rights = ["^$", r"^antispoof\.(internal|results)$", r"^antispoof\.jobs$"];
+const ALL: &str = r"^antispoof\.(jobs|internal|results|dead|parked|retry\..+)$";
+const DECLARES: Rights = [ALL, ALL, r"^antispoof\.(jobs|dead|internal|retry\..+)$"];
+const WORKS: Rights = ["^$", r"^antispoof\.(internal|results)$", r"^antispoof\.(jobs|dead)$"];
 /// From RabbitMQ 4.3 on a passive declaration needs some right on what it asks for.
-const LOOKS: Rights = ["^$", r"^antispoof\.(internal|results|parked|retry\..+)$", r"^antispoof\.jobs$"];
+const LOOKS: Rights = ["^$", r"^antispoof\.(internal|results|parked|retry\..+)$", r"^antispoof\.(jobs|dead)$"];
 const PRODUCES: Rights = ["^$", r"^antispoof\.jobs$", "^$"];
 const PRODUCES_BY_DEFAULT: Rights = ["^$", r"^amq\.default$", "^$"];
 const BINDS: Rights = [r"^kyc\.verdicts$", r"^kyc\.verdicts$", r"^(kyc\.verdicts|antispoof\.results)$"];
@@ -92,13 +92,13 @@ async fn is_refused(world: &World, name: &str, rights: Rights, topology: &str, s
 
 #[tokio::test]
 async fn a_worker_with_the_least_rights_declares_and_works() {
-    const NO_DELAYS: &str = r"^antispoof\.(jobs|internal|results|parked)$";
+    const NO_DELAYS: &str = r"^antispoof\.(jobs|internal|results|dead|parked)$";
 
     let world = World::new("rights_declare").await;
     is_refused(&world, "configure", [NO_DELAYS, ALL, DECLARES[2]], "declare", ["declare queue", "retry."]).await;
-    let write = r"^antispoof\.(jobs|results|parked|retry\..+)$";
+    let write = r"^antispoof\.(jobs|results|dead|parked|retry\..+)$";
     is_refused(&world, "write", [ALL, write, DECLARES[2]], "declare", ["declare queue", "'antispoof.internal'"]).await;
-    let read = r"^antispoof\.(jobs|retry\..+)$";
+    let read = r"^antispoof\.(jobs|dead|retry\..+)$";
     is_refused(&world, "read", [ALL, ALL, read], "declare", ["bind queue", "'antispoof.internal'"]).await;
     // Nothing of the refused is left to make it easier.
     for queue in world.broker.queues().await {
@@ -123,8 +123,10 @@ async fn a_worker_with_the_least_rights_works_on_what_others_declared() {
     assert!(look.said("note    topology  there, but not compared: "), "{:?}", look.stdout());
     let consume = ["consume from antispoof.jobs", "read"];
     is_refused(&world, "read", ["^$", WORKS[1], "^$"], "none", consume).await;
+    let dead = ["cannot read antispoof.dead", "read"];
+    is_refused(&world, "dead", ["^$", WORKS[1], r"^antispoof\.jobs$"], "none", dead).await;
     let job = world.submit("nowhere.jpg").await;
-    let internal = ["publish failed", "'antispoof.internal'"];
+    let internal = ["publish a first message to antispoof.internal", "'antispoof.internal'"];
     is_refused(&world, "internal", ["^$", r"^antispoof\.results$", WORKS[2]], "none", internal).await;
     let face = world.upload("face.jpg", jpeg::tiny(7)).await;
     let other = world.submit(&face.key).await;
@@ -140,8 +142,8 @@ async fn a_worker_with_the_least_rights_works_on_what_others_declared() {
 
 #[tokio::test]
 async fn another_prefix_needs_the_same_rights_under_its_name() {
-    const OWN: &str = r"^bank\.kyc\.(jobs|internal|results|parked|retry\..+)$";
-    const READ: &str = r"^bank\.kyc\.(jobs|internal|retry\..+)$";
+    const OWN: &str = r"^bank\.kyc\.(jobs|internal|results|dead|parked|retry\..+)$";
+    const READ: &str = r"^bank\.kyc\.(jobs|dead|internal|retry\..+)$";
 
     let world = World::new("rights_prefix").await;
     let settings = worker(&world, "prefix", [OWN, OWN, READ], "declare").await.set("amqp.prefix", "bank.kyc");

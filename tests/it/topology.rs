@@ -1,14 +1,14 @@
 //! `topology` against a real broker: what is printed can be imported, what is there is compared, what is missing is declared.
 
 use crate::check::OTHER_TYPE;
-use crate::harness::broker::{JOBS, PARKED};
+use crate::harness::broker::{DEAD, JOBS, PARKED};
 use crate::harness::daemon::DaemonBuilder;
 use crate::harness::own_broker::OwnBroker;
 use crate::harness::store::BUCKET;
 use crate::harness::wait::{EVENTUALLY, STARTED, eventually};
 use crate::harness::world::World;
 
-const QUEUES: [&str; 4] = [JOBS, PARKED, "antispoof.retry.1s", "antispoof.retry.2s"];
+const QUEUES: [&str; 5] = [DEAD, JOBS, PARKED, "antispoof.retry.1s", "antispoof.retry.2s"];
 
 /// Exit code, stdout and stderr of `topology WHAT`.
 async fn topology(settings: DaemonBuilder, what: &str) -> (Option<i32>, String, String) {
@@ -35,7 +35,7 @@ async fn what_is_printed_can_be_imported_and_a_worker_finds_it_as_it_should_be()
         if code == Some(0) { Ok(compared) } else { Err(format!("{compared}\n{said}")) }
     })
     .await;
-    assert_eq!(checked.lines().count(), 7, "{checked}");
+    assert_eq!(checked.lines().count(), 8, "{checked}");
     assert!(checked.lines().all(|line| line.starts_with("ok ")), "{checked}");
 
     // The bindings, too: a job goes from the exchange to the queue, and after a failure through a delay queue back to it.
@@ -124,12 +124,12 @@ async fn the_management_api_tells_without_rights_and_with_the_bindings() {
     world.broker.set_permissions("^$", ".*", ".*").await;
     let (code, compared, said) = run(settings(), &check).await;
     assert_eq!(code, Some(0), "{compared}\n{said}");
-    assert_eq!(compared.lines().count(), 7 + 5, "{compared}");
+    assert_eq!(compared.lines().count(), 8 + 6, "{compared}");
     assert!(compared.contains("ok       binding antispoof.parked to antispoof.internal"), "{compared}");
     assert!(said.contains("a queue is bound to antispoof.results"), "{said}");
     let (code, lines, said) = run(settings(), &connect).await;
     assert_eq!(code, Some(0), "{lines}\n{said}");
-    assert!(lines.contains("ok      topology  12 objects are as they should be"), "{lines}");
+    assert!(lines.contains("ok      topology  14 objects are as they should be"), "{lines}");
     assert!(lines.contains("ok      results   antispoof.results has a binding"), "{lines}");
 
     world.broker.set_permissions(".*", ".*", ".*").await;

@@ -35,7 +35,7 @@ impl ModelBench {
         plan.max_attempts = 8;
         let world = World::new(plan, false);
         world.lock().records.jobs.push(JobRecord::new(0, Kind::Rejected));
-        let (life, inbox) = life::connected(&world, 0);
+        let (life, inbox, _dead) = life::connected(&world, 0);
         Self { world, broker: ModelBroker(life), inbox }
     }
 }
@@ -68,6 +68,7 @@ impl Bench for ModelBench {
             code: None,
             deliveries: 0,
             carried: 0,
+            dropped: None,
         };
         let mut state = self.world.lock();
         match Intake::read(body, properties, &Admission::default()) {

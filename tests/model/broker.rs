@@ -115,12 +115,13 @@ impl Broker for ModelBroker {
     ) -> Result<Receipt, PublishError> {
         let Delivery { session, tag, ref message, .. } = lease.delivery;
         let code = why.map(|why| why.code().name());
+        let dead = message.dropped.is_some();
         let copy = Message {
             attempt: spent.attempts.count(),
             in_doubt: spent.in_doubt,
             code,
             deliveries: 0,
-            carried: spent.deliveries,
+            carried: if dead { 0 } else { spent.deliveries },
             first_seen_ms: Some(message.first_seen_ms.unwrap_or(lease.arrived_ms)),
             ..message.clone()
         };
@@ -128,6 +129,11 @@ impl Broker for ModelBroker {
         let world = self.0.world.clone();
         let what = format!("defer #{tag} of job-{} by {:?}, attempt {spent:?}, {code:?}", message.job, DELAYS[tier]);
         let receipt = self.publish(what, move |state| {
+            if dead {
+                state.queues.dead.push_back(copy);
+                state.deliver();
+                return true;
+            }
             state.queues.delayed += 1;
             tokio::spawn(async move {
                 sleep(DELAYS[tier]).await;
@@ -155,6 +161,7 @@ impl Broker for ModelBroker {
             code: Some(code),
             deliveries: 0,
             carried: spent.deliveries,
+            dropped: None,
             ..message.clone()
         };
         let what = format!("park #{tag} of job-{}: {why}", message.job);
@@ -195,7 +202,9 @@ impl Broker for ModelBroker {
             let record = &mut state.records.jobs[number];
             record.submitted += 1;
             record.replays = record.replays.max(part.replay);
-            state.queues.jobs.push_back(Message { job: number, ..part });
+            record.dropped += u32::from(part.dropped.is_some());
+            let queue = if part.dropped.is_some() { &mut state.queues.dead } else { &mut state.queues.jobs };
+            queue.push_back(Message { job: number, ..part });
             state.deliver();
             true
         });

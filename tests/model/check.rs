@@ -60,8 +60,11 @@ fn agreed(job: &JobRecord, wrong: &mut impl FnMut(String)) {
     let mut said = BTreeMap::new();
     for (id, key) in &job.events {
         let first = said.entry(id).or_insert(key);
-        // That the object cannot be looked at is no end of the job and nobody keeps it: two copies may say it in different words.
-        let unseen = job.submitted > 1 && [*first, key].iter().all(|key| key.starts_with("failure.store_"));
+        // That the object cannot be looked at is no end of the job and nobody keeps it: two copies may say it in different words. Nor is it when the broker drops
+        // such a copy.
+        let about_the_copy =
+            |key: &String| key.starts_with("failure.store_") || job.dropped > 0 && key == "failure.job_expired";
+        let unseen = job.submitted > 1 && [*first, key].into_iter().all(about_the_copy);
         if *first != key && !job.forgotten && !unseen {
             wrong(format!("event {id} says {first} and {key}"));
         }
@@ -94,7 +97,12 @@ fn parked(job: &JobRecord, wrong: &mut impl FnMut(String)) {
     if let Some(code) = job.parked.iter().find(|code| !failures.contains(code)) {
         wrong(format!("it is parked as {code}, and no event says so"));
     }
-    if rounds(job) == 0 && !failures.is_empty() && job.parked.is_empty() && !(job.forgotten && verdicts > 0) {
+    if rounds(job) == 0
+        && !failures.is_empty()
+        && job.parked.is_empty()
+        && job.parked_by_broker == 0
+        && !(job.forgotten && verdicts > 0)
+    {
         wrong("it failed and is not parked".to_owned());
     }
     if verdicts == 0 && job.parked.is_empty() && job.parked_by_broker == 0 {
@@ -135,6 +143,7 @@ fn rightly(job: &JobRecord, plan: &Plan, deadly: bool, wrong: &mut impl FnMut(St
             _ if Some(code) == own => true,
             Class::Transient => job.kind != Kind::Malformed,
             Class::Permanent if code == Code::ApiRejected => plan.seed.has(Fault::Mood),
+            Class::Permanent if code == Code::JobExpired => job.dropped > 0,
             Class::Permanent => code == Code::DeliveryLimit && job.deliveries >= 19,
             Class::Systemic => false,
         };

@@ -107,7 +107,10 @@ fn happen(world: &World, cast: &Cast, which: Fault, lasts: Duration) {
         (Fault::Soft, Some(life)) => life.stop.soft().cancel(),
         (Fault::Hard, Some(life)) => life.stop.hard().cancel(),
         (Fault::Connection, Some(life)) => world_with(world, |state| {
-            if let Some(session) = life.session(state) {
+            let dead = state.dice.u8(0..4) == 0;
+            let sessions = state.queues.sessions.iter();
+            let mut own = sessions.filter(|(_, session)| session.life == life.number && session.dead == dead);
+            if let Some(session) = own.next().map(|(id, _)| *id) {
                 state.disconnect(session, "somebody tripped over the cable");
             }
         }),

@@ -2,6 +2,7 @@
 
 use crate::life::{Life, now};
 use crate::queues::Delivery;
+use antispoof_core::dropped::Dropped;
 use antispoof_core::event::millis;
 use antispoof_core::job::Properties;
 use antispoof_core::ports::Lease;
@@ -76,14 +77,19 @@ impl Lease for ModelLease {
     }
 
     fn deliveries(&self) -> u32 {
-        self.delivery.message.counted()
+        let message = &self.delivery.message;
+        if message.dropped.is_some() { message.deliveries } else { message.counted() }
     }
 
     fn seen_before(&self, at_ms: i64) -> bool {
         match self.delivery.message.first_seen_ms {
             Some(first_seen_ms) => first_seen_ms <= at_ms,
-            None => self.delivery.message.deliveries > 0,
+            None => self.delivery.message.deliveries > 0 || self.dropped() == Some(&Dropped::DeliveryLimit),
         }
+    }
+
+    fn dropped(&self) -> Option<&Dropped> {
+        self.delivery.message.dropped.as_ref()
     }
 
     fn usable(&self) -> bool {

@@ -147,6 +147,7 @@ fn fresh(job: usize, body: Vec<u8>, properties: Properties) -> Message {
         code: None,
         deliveries: 0,
         carried: 0,
+        dropped: None,
     }
 }
 
@@ -212,6 +213,7 @@ pub(crate) async fn operator(world: World) {
                     deliveries: 0,
                     carried: 0,
                     first_seen_ms: None,
+                    dropped: None,
                     ..message
                 })
                 .collect();

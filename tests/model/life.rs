@@ -15,7 +15,7 @@ use antispoofd::amqp::Demand;
 use antispoofd::gate::{self, Gate};
 use antispoofd::ledger::{Clock, Memory};
 use antispoofd::lifecycle::Stop;
-use antispoofd::pipeline::{Ambient, Books, OnLedgerError, Pipeline, Reuse, Rules, ledger_key};
+use antispoofd::pipeline::{Ambient, Books, OnLedgerError, Pipeline, Reuse, Rules, Stuck, ledger_key};
 use antispoofd::telemetry::{Journal, KeyNames, Metrics};
 use antispoofd::worker::{self, Drained};
 use std::cell::RefCell;
@@ -49,7 +49,8 @@ pub(crate) struct Life {
     /// Nothing that it does from now on happens.
     dead: AtomicBool,
     wanted: Mutex<Demand>,
-    worker: UnboundedSender<Delivery>,
+    jobs: UnboundedSender<Delivery>,
+    dead_letters: UnboundedSender<Delivery>,
 }
 
 /// A life, and its end.
@@ -75,8 +76,9 @@ fn roll() -> f64 {
 }
 
 /// A worker's place outside, with its connection to the broker, and nobody in it yet.
-pub(crate) fn connected(world: &World, number: u64) -> (Arc<Life>, ModelInbox) {
-    let (worker, deliveries) = unbounded_channel();
+pub(crate) fn connected(world: &World, number: u64) -> (Arc<Life>, ModelInbox, ModelInbox) {
+    let (jobs, deliveries) = unbounded_channel();
+    let (dead_letters, dead) = unbounded_channel();
     let life = Arc::new(Life {
         number,
         world: world.clone(),
@@ -85,16 +87,19 @@ pub(crate) fn connected(world: &World, number: u64) -> (Arc<Life>, ModelInbox) {
         stop: Stop::new(),
         dead: AtomicBool::new(false),
         wanted: Mutex::new(Demand::Paused),
-        worker,
+        jobs,
+        dead_letters,
     });
-    tokio::spawn(supervise(life.clone()));
+    tokio::spawn(supervise(life.clone(), false));
+    tokio::spawn(supervise(life.clone(), true));
     let inbox = ModelInbox::new(life.clone(), deliveries);
-    (life, inbox)
+    let dead = ModelInbox::new(life.clone(), dead);
+    (life, inbox, dead)
 }
 
 /// Starts a worker.
 pub(crate) fn start(world: &World, number: u64, metrics: &Arc<Metrics>) -> Running {
-    let (life, inbox) = connected(world, number);
+    let (life, inbox, dead) = connected(world, number);
     let (rules, concurrency, backend) = life.with(|state| {
         state.note(|| format!("worker {number} starts"));
         (rules(&life, state), state.plan.concurrency, state.plan.backend)
@@ -108,12 +113,13 @@ pub(crate) fn start(world: &World, number: u64, metrics: &Arc<Metrics>) -> Runni
         rules,
         ambient: Ambient { now, roll },
         gate: life.gate.clone(),
+        stuck: Stuck::default(),
         journal: Journal::new(metrics.clone(), KeyNames::Plain),
         stop: life.stop.clone(),
     });
     let ending = life.clone();
     let task = tokio::spawn(async move {
-        let drained = worker::run(pipeline, inbox, concurrency, DRAIN).await;
+        let drained = worker::run(pipeline, inbox, dead, concurrency, DRAIN).await;
         ending.ended(&format!("{drained:?}"));
         drained
     });
@@ -159,8 +165,8 @@ fn backoff(min: u64, max: u64) -> Backoff {
     Backoff::try_new(Duration::from_millis(min), Duration::from_millis(max)).expect("sound")
 }
 
-/// As the real supervisor: connects, and connects again.
-async fn supervise(life: Arc<Life>) {
+/// As the real supervisor, or the real reader of the dead queue: connects, and connects again.
+async fn supervise(life: Arc<Life>, dead: bool) {
     loop {
         let pause = life.with(|state| Duration::from_millis(state.dice.u64(50..=5_000)));
         life.world.until(|state| state.services.broker.then_some(())).await;
@@ -168,12 +174,18 @@ async fn supervise(life: Arc<Life>) {
             return;
         }
         let session = life.with(|state| {
-            let (session, _) = state.queues.connect(life.number, life.worker.clone());
-            state.note(|| format!("worker {} is connected", life.number));
+            let worker = if dead { &life.dead_letters } else { &life.jobs };
+            let session = state.queues.connect(life.number, dead, worker.clone());
+            state.note(|| {
+                format!("worker {} is connected{}", life.number, if dead { " to the dead queue" } else { "" })
+            });
+            state.deliver();
             session
         });
         // A consumer again, for as much as was wanted last.
-        life.consume();
+        if !dead {
+            life.consume();
+        }
         life.world.tell();
         life.world.until(|state| (!state.queues.sessions.contains_key(&session)).then_some(())).await;
         sleep(pause).await;
@@ -203,7 +215,8 @@ impl Life {
 
     /// Its session with the broker, while there is one.
     pub(crate) fn session(&self, state: &State) -> Option<u64> {
-        state.queues.sessions.iter().find(|(_, session)| session.life == self.number).map(|(id, _)| *id)
+        let mut sessions = state.queues.sessions.iter();
+        sessions.find(|(_, session)| session.life == self.number && !session.dead).map(|(id, _)| *id)
     }
 
     pub(crate) fn can_publish(&self, state: &State) -> bool {
@@ -277,7 +290,9 @@ impl Life {
     }
 
     fn gone(&self, state: &mut State, why: &str) {
-        if let Some(session) = self.session(state) {
+        let sessions = state.queues.sessions.iter().filter(|(_, session)| session.life == self.number);
+        let sessions: Vec<u64> = sessions.map(|(id, _)| *id).collect();
+        for session in sessions {
             state.disconnect(session, why);
         }
         let with_its_memory = state.plan.backend == Backend::Memory;

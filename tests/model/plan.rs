@@ -47,10 +47,12 @@ pub(crate) enum Fault {
     Pause,
     /// The vendor rejects every image for a while.
     Mood,
+    /// A policy lets what waits in the job queue expire.
+    Expiry,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Store,
         Self::Weather,
         Self::Doubt,
@@ -70,6 +72,7 @@ impl Fault {
         Self::Outage,
         Self::Pause,
         Self::Mood,
+        Self::Expiry,
     ];
 }
 
@@ -172,7 +175,7 @@ impl Plan {
             }
         }
         // Deaths and lost connections at every other step would leave nothing to look at.
-        for fault in [Fault::Kill, Fault::Confirm, Fault::Ack] {
+        for fault in [Fault::Kill, Fault::Confirm, Fault::Ack, Fault::Expiry] {
             chances[fault as usize] *= 0.2;
         }
         Self {

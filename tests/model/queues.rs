@@ -1,7 +1,9 @@
 //! The broker's insides: a quorum queue with its delivery limit, delay queues, the parked queue, sessions and what they have in hand.
 
+use crate::plan::Fault;
 use crate::records::Kind;
 use crate::world::State;
+use antispoof_core::dropped::Dropped;
 use antispoof_core::job::Properties;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -10,6 +12,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// `x-delivery-limit` of the job queue.
 pub(crate) const DELIVERY_LIMIT: u32 = 20;
+
+/// That of the dead queue.
+const DEAD_DELIVERY_LIMIT: u32 = 3;
 
 /// A message.
 #[derive(Clone, Debug)]
@@ -28,6 +33,8 @@ pub(crate) struct Message {
     pub(crate) deliveries: u32,
     /// Those of the copies before it, as a worker wrote on it.
     pub(crate) carried: u32,
+    /// Why the broker took it off the job queue.
+    pub(crate) dropped: Option<Dropped>,
 }
 
 /// A delivery as it travels to the worker.
@@ -42,6 +49,8 @@ pub(crate) struct Delivery {
 /// What is in whose hands.
 pub(crate) struct Session {
     pub(crate) life: u64,
+    /// It reads the dead queue, and not the job queue.
+    pub(crate) dead: bool,
     pub(crate) alive: Arc<AtomicBool>,
     prefetch: usize,
     /// The consumer now: what an earlier one has in hand does not count against this one's prefetch.
@@ -72,6 +81,8 @@ pub(crate) enum Replaced {
 #[derive(Default)]
 pub(crate) struct Queues {
     pub(crate) jobs: VecDeque<Message>,
+    /// What the broker took off the job queue.
+    pub(crate) dead: VecDeque<Message>,
     /// Messages in delay queues.
     pub(crate) delayed: usize,
     pub(crate) parked: Vec<Message>,
@@ -82,22 +93,32 @@ pub(crate) struct Queues {
 impl Queues {
     /// Nothing to do for anybody.
     pub(crate) fn empty(&self) -> bool {
-        self.jobs.is_empty() && self.delayed == 0 && self.sessions.values().all(|session| session.unacked.is_empty())
+        self.jobs.is_empty()
+            && self.dead.is_empty()
+            && self.delayed == 0
+            && self.sessions.values().all(|session| session.unacked.is_empty())
     }
 
     pub(crate) fn describe(&self) -> String {
         let unacked: usize = self.sessions.values().map(|session| session.unacked.len()).sum();
-        format!("{} in the job queue, {} in delay queues, {unacked} unacked", self.jobs.len(), self.delayed)
+        let Self { jobs, dead, delayed, .. } = self;
+        format!("{} in the job queue, {} dead, {delayed} in delay queues, {unacked} unacked", jobs.len(), dead.len())
     }
 
-    /// A worker connects.
-    pub(crate) fn connect(&mut self, life: u64, worker: UnboundedSender<Delivery>) -> (u64, Arc<AtomicBool>) {
+    /// A worker connects, to consume nothing yet from the job queue, or one message at a time from the dead queue.
+    pub(crate) fn connect(&mut self, life: u64, dead: bool, worker: UnboundedSender<Delivery>) -> u64 {
         self.last += 1;
-        let alive = Arc::new(AtomicBool::new(true));
-        let session =
-            Session { life, alive: alive.clone(), prefetch: 0, consumer: 0, unacked: BTreeMap::new(), worker };
+        let session = Session {
+            life,
+            dead,
+            alive: Arc::new(AtomicBool::new(true)),
+            prefetch: dead.into(),
+            consumer: 0,
+            unacked: BTreeMap::new(),
+            worker,
+        };
         self.sessions.insert(self.last, session);
-        (self.last, alive)
+        self.last
     }
 
     /// Cancels and consumes anew.
@@ -116,7 +137,7 @@ impl Queues {
 
     /// How many messages this worker has in hand, and how often the one with this job had been delivered before.
     pub(crate) fn in_hand_with(&self, life: u64, job: usize) -> Option<(usize, u32)> {
-        let session = self.sessions.values().find(|session| session.life == life)?;
+        let session = self.sessions.values().find(|session| session.life == life && !session.dead)?;
         let mut of_job = session.unacked.values().filter(|unacked| unacked.message.job == job);
         let unacked = of_job.next()?;
         // With two of them it cannot be told which is meant.
@@ -134,10 +155,21 @@ impl Queues {
 impl State {
     /// Hands out what may be handed out.
     pub(crate) fn deliver(&mut self) {
-        while !self.queues.jobs.is_empty() {
-            let ready: Vec<u64> = self.queues.sessions.iter().filter(|(_, s)| s.ready()).map(|(id, _)| *id).collect();
+        self.deliver_from(false);
+        self.deliver_from(true);
+    }
+
+    fn deliver_from(&mut self, dead: bool) {
+        while !self.queue(dead).is_empty() {
+            let sessions = self.queues.sessions.iter();
+            let ready: Vec<u64> =
+                sessions.filter(|(_, session)| session.dead == dead && session.ready()).map(|(id, _)| *id).collect();
             let Some(&id) = self.dice.choice(&ready) else { return };
-            let Some(message) = self.queues.jobs.pop_front() else { return };
+            let Some(message) = self.queue(dead).pop_front() else { return };
+            if !dead && self.fails(Fault::Expiry) {
+                self.drop_message(message, Dropped::Expired);
+                continue;
+            }
             self.queues.last += 1;
             let tag = self.queues.last;
             let Some(session) = self.queues.sessions.get_mut(&id) else { return };
@@ -205,13 +237,36 @@ impl State {
         self.deliver();
     }
 
-    /// A message goes back to the head of its queue, or is parked at the limit.
+    fn queue(&mut self, dead: bool) -> &mut VecDeque<Message> {
+        if dead { &mut self.queues.dead } else { &mut self.queues.jobs }
+    }
+
+    /// Takes a message off the job queue.
+    fn drop_message(&mut self, mut message: Message, why: Dropped) {
+        self.note(|| format!("broker: job-{} is taken off the job queue ({})", message.job, why.reason()));
+        self.records.jobs[message.job].dropped += 1;
+        // From RabbitMQ 4.3 on what has come to its limit brings its count along.
+        if why != Dropped::DeliveryLimit || self.plan.seed.number.is_multiple_of(2) {
+            message.deliveries = 0;
+        }
+        message.dropped = Some(why);
+        self.queues.dead.push_back(message);
+    }
+
+    /// A message goes back to the head of its queue, or further on at the limit.
     fn take_back(&mut self, mut message: Message) {
         message.deliveries += 1;
         let job = &mut self.records.jobs[message.job];
-        job.deliveries = job.deliveries.max(message.counted());
-        if message.deliveries <= DELIVERY_LIMIT {
-            self.queues.jobs.push_front(message);
+        let dead = message.dropped.is_some();
+        if !dead {
+            job.deliveries = job.deliveries.max(message.counted());
+        }
+        if message.deliveries <= if dead { DEAD_DELIVERY_LIMIT } else { DELIVERY_LIMIT } {
+            self.queue(dead).push_front(message);
+            return;
+        }
+        if !dead {
+            self.drop_message(message, Dropped::DeliveryLimit);
             return;
         }
         self.note(|| format!("broker: job-{} has used up its deliveries and is parked", message.job));

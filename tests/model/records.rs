@@ -87,6 +87,8 @@ pub(crate) struct JobRecord {
     pub(crate) confirmed: BTreeSet<String>,
     /// Codes with which it was parked.
     pub(crate) parked: Vec<&'static str>,
+    /// How often the broker took a message of it off the job queue.
+    pub(crate) dropped: u32,
     /// Parked by the broker itself.
     pub(crate) parked_by_broker: u32,
     /// What is remembered of it may have been lost: two deliveries may end differently.
@@ -118,6 +120,7 @@ impl JobRecord {
             events: Vec::new(),
             confirmed: BTreeSet::new(),
             parked: Vec::new(),
+            dropped: 0,
             parked_by_broker: 0,
             forgotten: false,
             lives: BTreeSet::new(),

@@ -56,6 +56,42 @@ fn broker_headers_and_traps_stay_behind_and_the_rest_travels() {
 }
 
 #[test]
+fn why_the_broker_dropped_a_message_is_its_newest_word_about_the_job_queue() {
+    let death = |queue: &str, reason: &str| {
+        let mut death = FieldTable::default();
+        death.insert("queue".into(), long(queue));
+        death.insert("reason".into(), long(reason));
+        AMQPValue::FieldTable(death)
+    };
+    let read = |headers: &[(&str, AMQPValue)]| {
+        let lease = delivered(headers);
+        dropped(lease.raw(), "antispoof.jobs").reason().to_owned()
+    };
+    let deaths = |deaths: Vec<AMQPValue>| AMQPValue::FieldArray(deaths.into());
+    let earlier = death("antispoof.retry.10s", "expired");
+    let x_death = deaths(vec![death("antispoof.jobs", "maxlen"), earlier.clone(), death("antispoof.jobs", "expired")]);
+    assert_eq!(read(&[("x-death", x_death), ("as-drop-reason", long("rejected"))]), "maxlen");
+    // A copy of ours has no such header any more.
+    assert_eq!(read(&[("as-drop-reason", long("rejected"))]), "rejected");
+    assert_eq!(read(&[("x-death", deaths(vec![earlier]))]), "", "another queue's");
+    assert_eq!(read(&[("x-death", long("…"))]), "");
+    assert_eq!(read(&[]), "");
+}
+
+#[test]
+fn why_it_was_dropped_travels_until_the_message_has_its_end() {
+    let lease = delivered(&[("as-drop-reason", long("rejected")), ("as-deliveries", AMQPValue::LongLongInt(9))]).dead();
+    let copy = |parked| {
+        let notes = Notes { spent: spent(2, 0), why: None, worker: "w", parked };
+        let properties = republished(&lease, &notes, FRAME_MAX);
+        properties.headers().as_ref().and_then(|headers| headers.inner().get("as-drop-reason").cloned())
+    };
+    assert_eq!((copy(false), copy(true)), (Some(long("rejected")), None));
+    assert_eq!(number(&divided(&lease, FRAME_MAX), "as-deliveries"), None);
+    assert_eq!(lease.deliveries(), 0, "those of its time in the job queue do not count");
+}
+
+#[test]
 fn a_job_that_merely_goes_back_does_not_carry_an_old_reason() {
     let lease = delivered(&[("as-code", long("old")), ("as-error", long("old"))]);
     let properties =

@@ -1,6 +1,6 @@
 //! Which headers stay when there is no room for all.
 
-use super::{ATTEMPT, COMPRESSION, DELIVERIES, DELIVERY_COUNT, FIRST_SEEN, IN_DOUBT, REPLAY};
+use super::{ATTEMPT, COMPRESSION, DEATHS, DELIVERIES, DELIVERY_COUNT, FIRST_SEEN, IN_DOUBT, REPLAY};
 use antispoof_core::job::attribute;
 
 /// What a header is to us; the first stay longest.
@@ -23,7 +23,7 @@ impl Weight {
     pub(in crate::amqp) fn of(name: &str) -> Self {
         match name {
             ATTEMPT | FIRST_SEEN | REPLAY | IN_DOUBT | DELIVERIES | DELIVERY_COUNT => Self::Count,
-            "traceparent" | "tracestate" | COMPRESSION | "x-message-id" | "x-correlation-id" => Self::Ours,
+            "traceparent" | "tracestate" | COMPRESSION | DEATHS | "x-message-id" | "x-correlation-id" => Self::Ours,
             _ if name.starts_with("as-") => Self::Ours,
             "specversion" | "id" | "source" | "type" => Self::CloudEvent,
             _ if attribute(name).is_some() => Self::CloudEvent,

@@ -13,12 +13,15 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind, ExchangeKind};
 
+use serde_json::Value;
+
 use self::management::Management;
 pub(crate) use self::message::Message;
 use super::services::{HINT, Services};
 use super::wait::{EVENTUALLY, eventually};
 
 pub(crate) const JOBS: &str = "antispoof.jobs";
+pub(crate) const DEAD: &str = "antispoof.dead";
 pub(crate) const PARKED: &str = "antispoof.parked";
 pub(crate) const RESULTS: &str = "antispoof.results";
 
@@ -105,6 +108,18 @@ impl Broker {
         close(&channel).await;
     }
 
+    /// Publishes one message to a queue. False when the broker refuses it.
+    pub(crate) async fn try_publish(&self, queue: &str, body: &[u8]) -> bool {
+        let channel = self.channel().await;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms can be had");
+        let properties = BasicProperties::default().with_content_type("application/json".into()).with_delivery_mode(2);
+        let options = BasicPublishOptions { mandatory: true, immediate: false };
+        let confirm = channel.basic_publish("".into(), queue.into(), options, body, properties).await;
+        let confirmation = confirm.expect("a message can be published").await.expect("the broker confirms");
+        close(&channel).await;
+        matches!(confirmation, Confirmation::Ack(None))
+    }
+
     /// All terminal events so far, oldest first. What the broker redelivered because a look was interrupted counts once. A broker that is
     /// down is waited for.
     pub(crate) async fn events(&self) -> Vec<Message> {
@@ -176,6 +191,21 @@ impl Broker {
         self.users.lock().unwrap_or_else(PoisonError::into_inner).push(user.clone());
         self.management.create_user(&self.vhost, &user, password, rights).await;
         user
+    }
+
+    /// Sets a policy for the queues whose name matches `pattern`, in effect when this returns. It goes with the virtual host.
+    pub(crate) async fn set_policy(&self, pattern: &str, definition: Value) {
+        self.management.set_policy(&self.vhost, pattern, definition.clone()).await;
+        eventually("the policy to be in effect", EVENTUALLY, async || {
+            for queue in self.queues().await {
+                let found = self.management.queue(&self.vhost, &queue).await;
+                if found["effective_policy_definition"] == definition {
+                    return Ok(());
+                }
+            }
+            Err(format!("no queue has {definition}"))
+        })
+        .await;
     }
 
     /// Closes all connections of the virtual host but the harness's own, from the broker's side, as an operator does. Returns how many; waits until

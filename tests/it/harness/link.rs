@@ -127,6 +127,16 @@ impl Link {
         self.shared.swelling.load(Ordering::SeqCst)
     }
 
+    /// From now on each connection that brings these bytes to the daemon is reset before they pass.
+    pub(crate) fn poison(&self, bytes: &[u8]) {
+        *self.shared.poison.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes.to_vec());
+    }
+
+    /// Connections that `poison` has ended.
+    pub(crate) fn poisoned(&self) -> u64 {
+        self.shared.poisoned.load(Ordering::SeqCst)
+    }
+
     /// From now on every `one_in`th new connection reaches `other` (`host:port`) instead of the service, as behind a balancer with another node. Those that
     /// are open stay.
     pub(crate) fn divert(&self, other: impl std::fmt::Display, one_in: u64) {

@@ -45,6 +45,31 @@ async fn results_without_a_queue_are_kept_and_no_more_are_made() {
     world.assert_drained().await;
 }
 
+/// The broker says that it blocks to those who publish, and a worker that has just started has not: it asks.
+#[tokio::test]
+async fn an_alarm_that_is_there_before_the_worker_stops_the_paying() {
+    let broker = OwnBroker::start("alarm-first").await;
+    let world = World::with("alarm_first", broker.services()).await;
+    let daemon = world.daemon().start_ready().await;
+    daemon.term();
+    daemon.wait_exit(STARTED).await;
+    let batch = Batch::submitted(&world, 12).await;
+    broker.raise_alarm().await;
+
+    let daemon = world.daemon().start();
+    eventually_equals("to be blocked", STARTED, Some(1.0), async || daemon.metric("antispoofd_amqp_blocked").await)
+        .await;
+    holds("no call", WATCHED, async || match world.simulator.count("calls").await {
+        0 => Ok(()),
+        now => Err(format!("{now} calls")),
+    })
+    .await;
+    broker.clear_alarm().await;
+    batch.verdicts(&world).await;
+    batch.assert_paid_once(&world).await;
+    world.assert_drained().await;
+}
+
 #[tokio::test]
 async fn an_alarm_of_the_broker_stops_the_paying() {
     const IN_FLIGHT: u64 = 3;

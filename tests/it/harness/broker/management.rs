@@ -49,6 +49,13 @@ impl Management {
         self.expect(Method::PUT, &path, json!({ "configure": configure, "write": write, "read": read })).await;
     }
 
+    /// Sets the policy of the tests, in place of the one of before.
+    pub(super) async fn set_policy(&self, vhost: &str, pattern: &str, definition: Value) {
+        let path = format!("policies/{}/it", percent_encoded(vhost));
+        let policy = json!({ "pattern": pattern, "definition": definition, "apply-to": "queues", "priority": 1 });
+        self.expect(Method::PUT, &path, policy).await;
+    }
+
     /// Names of the virtual host's queues.
     pub(super) async fn queues(&self, vhost: &str) -> Vec<String> {
         let path = format!("queues/{}?disable_stats=true&enable_queue_totals=true", percent_encoded(vhost));

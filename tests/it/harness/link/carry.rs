@@ -22,6 +22,9 @@ pub(super) struct Shared {
     pub(super) accepted: AtomicU64,
     pub(super) open: AtomicU64,
     pub(super) swelling: AtomicBool,
+    /// No connection lives through this on its way to the daemon.
+    pub(super) poison: Mutex<Option<Vec<u8>>>,
+    pub(super) poisoned: AtomicU64,
     to_service: Flow,
     to_daemon: Flow,
 }
@@ -42,6 +45,8 @@ impl Shared {
             accepted: AtomicU64::new(0),
             open: AtomicU64::new(0),
             swelling: AtomicBool::new(false),
+            poison: Mutex::new(None),
+            poisoned: AtomicU64::new(0),
             to_service: Flow::default(),
             to_daemon: Flow::default(),
         }
@@ -67,6 +72,17 @@ impl Shared {
         let number = detour.connections;
         detour.connections += 1;
         if number.is_multiple_of(detour.one_in) { detour.target.clone() } else { target }
+    }
+
+    /// Whether the poison is in what passes, `tail` being the end of what passed before. `tail` becomes the end of both.
+    fn kills(&self, tail: &mut Vec<u8>, bytes: &[u8]) -> bool {
+        let poison = self.poison.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(poison) = poison else { return false };
+        tail.extend_from_slice(bytes);
+        let found = tail.windows(poison.len()).any(|window| window == poison);
+        tail.drain(..tail.len().saturating_sub(poison.len() - 1));
+        self.poisoned.fetch_add(found.into(), Ordering::SeqCst);
+        found
     }
 
     pub(super) fn arm(&self, direction: Direction, left: u64, ending: Ending) {
@@ -174,6 +190,7 @@ async fn pump(
     let flow = shared.flow(direction);
     let mut mode = shared.mode.subscribe();
     let mut buffer = vec![0; BUFFER];
+    let mut tail = Vec::new();
     loop {
         let len = from.read(&mut buffer).await.map_err(|_| Ending::Reset)?;
         // Looked at after the read: what arrives while the link is frozen must not pass, the end of the stream included.
@@ -183,6 +200,9 @@ async fn pump(
         }
         if direction == Direction::ToDaemon && shared.swelling.load(Ordering::SeqCst) && swell(&mut buffer[..len]) {
             shared.swelling.store(false, Ordering::SeqCst);
+        }
+        if direction == Direction::ToDaemon && shared.kills(&mut tail, &buffer[..len]) {
+            return Err(Ending::Reset);
         }
         let (len, ending) = flow.take_leave(len);
         to.write_all(&buffer[..len]).await.map_err(|_| Ending::Reset)?;

@@ -1,0 +1,70 @@
+//! A queue of our own that takes nothing.
+
+use serde_json::json;
+
+use crate::harness::broker::PARKED;
+use crate::harness::daemon::Daemon;
+use crate::harness::wait::{EVENTUALLY, eventually, eventually_equals};
+use crate::harness::world::World;
+use crate::images::jpeg;
+
+const SLOTS: u64 = 4;
+
+async fn held(daemon: &Daemon) -> Option<f64> {
+    daemon.metric("antispoofd_copies_held{queue=\"parked\"}").await
+}
+
+#[tokio::test]
+async fn a_full_parked_queue_holds_up_nothing_while_slots_are_free() {
+    let world = World::new("parked_full").await;
+    let daemon = world.daemon().set("worker.concurrency", SLOTS.to_string()).start_ready().await;
+    world.broker.set_policy("^antispoof\\.parked$", json!({ "max-length": 1 })).await;
+    // A queue takes one more than its limit; these fill it.
+    let mut failing = Vec::new();
+    for number in 0..2 + SLOTS - 1 {
+        failing.push(
+            world.submit_job(json!({ "key": format!("{number}.jpg"), "expires_at": "2020-01-01T00:00:00Z" })).await,
+        );
+    }
+    world.events_for_all(&failing).await;
+    #[expect(clippy::cast_precision_loss, reason = "a handful")]
+    let all_but_one = (SLOTS - 1) as f64;
+    eventually_equals("all slots but one to be held", EVENTUALLY, Some(all_but_one), async || held(&daemon).await)
+        .await;
+    let good = world.submit(&world.upload("good.jpg", jpeg::tiny(1)).await.key).await;
+    assert_eq!(world.event_for(&good).await.failure_code(), None, "other work goes on");
+    assert_eq!(daemon.metric("antispoofd_gate_open").await, Some(1.0));
+
+    let last = world.submit_job(json!({ "key": "last.jpg", "expires_at": "2020-01-01T00:00:00Z" })).await;
+    world.event_for(&last).await;
+    let closed = async || daemon.metric("antispoofd_gate_closed{reason=\"queue_outage\"}").await;
+    eventually_equals("the gate to be closed", EVENTUALLY, Some(1.0), closed).await;
+    assert!(daemon.logs_contain("nothing is consumed until queue_outage is over"));
+    // Said at the first try of each job and then ever more rarely, with the job's id.
+    let refused =
+        async || daemon.metric("antispoofd_copies_published_total{queue=\"parked\",status=\"refused\"}").await;
+    eventually("many tries", EVENTUALLY, async || match refused().await {
+        Some(tries) if tries >= 20.0 => Ok(()),
+        tries => Err(format!("{tries:?}")),
+    })
+    .await;
+    let said: Vec<String> =
+        daemon.logs().into_iter().filter(|line| line.contains("its copy for the parked queue is held")).collect();
+    assert!(said.iter().any(|line| line.contains(&last)), "{said:?}");
+    let tries = refused().await.unwrap_or_default();
+    #[expect(clippy::cast_precision_loss, reason = "a handful")]
+    let lines = said.len() as f64;
+    assert!(lines <= tries * 0.8, "{lines} lines for {tries} tries");
+
+    world.broker.set_policy("^antispoof\\.parked$", json!({ "max-length": 1000 })).await;
+    failing.push(last);
+    eventually_equals("everything to be parked", EVENTUALLY, u32::try_from(failing.len()).ok(), async || {
+        world.broker.depth(PARKED).await
+    })
+    .await;
+    eventually_equals("the gate to open", EVENTUALLY, Some(1.0), async || daemon.metric("antispoofd_gate_open").await)
+        .await;
+    assert_eq!(held(&daemon).await, Some(0.0));
+    assert_eq!(world.simulator.count("billed").await, 1);
+    world.assert_drained().await;
+}
