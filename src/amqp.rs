@@ -38,7 +38,7 @@ pub use definitions::definitions;
 pub use headers::job_message;
 pub use inbox::{Inbox, JobLease};
 pub use inspect::{Difference, Found, State, inspect};
-pub use management::{Compared, Management, ManagementError};
+pub use management::{Compared, Effect, Management, ManagementError, Policies, PolicyFinding, PolicyName};
 pub use outbox::{Outbox, Receipt};
 pub use session::Demand;
 pub use tool::{Keep, Tail, ToolError, close, find_jobs};

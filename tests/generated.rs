@@ -213,12 +213,14 @@ fn documented(page: &str) -> BTreeMap<String, Metric> {
         if kind == "histogram" {
             let unit = if name.ends_with("_seconds") { "seconds" } else { "bytes" };
             metric.labels.insert("le".to_owned(), buckets(unit));
-        } else if let Some((label, values)) = labels.split_once(" = ") {
-            let values = match values {
-                "any failure code" => Code::ALL.iter().map(|code| code.name().to_owned()).collect(),
-                values => quoted(values).into_iter().collect(),
-            };
-            metric.labels.insert(quoted(label).remove(0), values);
+        } else if labels.contains(" = ") {
+            for (label, values) in labels.split("; ").filter_map(|label| label.split_once(" = ")) {
+                let values = match values {
+                    "any failure code" => Code::ALL.iter().map(|code| code.name().to_owned()).collect(),
+                    values => quoted(values).into_iter().collect(),
+                };
+                metric.labels.insert(quoted(label).remove(0), values);
+            }
         } else if let Some((names, _)) = labels.split_once(": ") {
             let values = |name: &str| match name {
                 "version" if kind == "info" => env!("CARGO_PKG_VERSION").to_owned(),

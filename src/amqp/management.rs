@@ -1,6 +1,8 @@
-//! The topology as the management API shows it: all arguments at once, and the bindings, which AMQP does not tell.
+//! The topology as the management API shows it: all arguments at once, and the bindings and policies, which AMQP does not tell.
 
 mod compare;
+mod effect;
+mod policies;
 
 use super::definitions::definitions;
 use super::inspect::Found;
@@ -10,19 +12,29 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lapin::uri::AMQPUri;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use policies::Defined;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use url::Url;
+
+pub use effect::Effect;
+pub use policies::{Policies, PolicyFinding, PolicyName};
 
 /// For one list. The API answers from what it has sampled, and a busy broker takes its time.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// Thousands of queues.
 const MOST_BYTES: usize = 32 << 20;
+
+/// Without this the list says what was sampled up to ten seconds ago, and of a new queue nothing.
+const PRESENT: &str = "?disable_stats=true&enable_queue_totals=true";
+
+/// How often, a second apart, the samples are read until each queue of ours has one.
+const SAMPLES: usize = 12;
 
 /// The management API of the broker, asked as the user of `amqp.url`.
 pub struct Management {
@@ -39,6 +51,8 @@ pub struct Compared {
     pub found: Vec<Found>,
     /// Whether anything is bound to the results exchange.
     pub results_bound: bool,
+    /// What policies do to what is there.
+    pub policies: Policies,
 }
 
 /// The API could not be asked.
@@ -100,22 +114,49 @@ impl Management {
 
     /// Holds what is there against what should be.
     pub async fn compare(&self, names: &Names) -> Result<Compared, ManagementError> {
-        let exchanges = self.list("exchanges").await?;
-        let queues = self.list("queues").await?;
-        let bindings = self.list("bindings").await?;
+        let exchanges = self.list("exchanges", "").await?;
+        let queues = self.list("queues", PRESENT).await?;
+        let bindings = self.list("bindings", "").await?;
         // The vhost of what should be is that of what is asked for, and is not compared.
         let wanted = definitions(names, "");
         let mut found = compare::objects("exchange", &wanted["exchanges"], &exchanges);
         found.extend(compare::objects("queue", &wanted["queues"], &queues));
         found.extend(compare::bindings(&wanted["bindings"], &bindings));
         let results_bound = bindings.iter().any(|binding| binding["source"] == names.results.as_str());
-        Ok(Compared { found, results_bound })
+        let policies = match self.defined().await {
+            Ok(defined) => {
+                let sampled =
+                    if defined.wants_samples(&wanted, &queues) { self.sampled(&wanted).await? } else { vec![] };
+                defined.judge(&wanted, &exchanges, &queues, &sampled)
+            }
+            // Exchanges and queues were listed: what is refused are the policies.
+            Err(error @ ManagementError::Refused { .. }) => Policies::unseen(&error),
+            Err(error) => return Err(error),
+        };
+        Ok(Compared { found, results_bound, policies })
     }
 
-    async fn list(&self, what: &str) -> Result<Vec<Value>, ManagementError> {
+    async fn defined(&self) -> Result<Defined, ManagementError> {
+        Ok(Defined { user: self.list("policies", "").await?, operator: self.list("operator-policies", "").await? })
+    }
+
+    /// The queues with what is only sampled.
+    async fn sampled(&self, wanted: &Value) -> Result<Vec<Value>, ManagementError> {
+        let mut queues = self.list("queues", "").await?;
+        for _ in 0..SAMPLES {
+            if policies::all_tell_operator_policy(wanted, &queues) {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
+            queues = self.list("queues", "").await?;
+        }
+        Ok(queues)
+    }
+
+    async fn list(&self, what: &str, query: &str) -> Result<Vec<Value>, ManagementError> {
         let at = self.base.origin().ascii_serialization();
         let unreachable = |why: String| ManagementError::Unreachable { at: at.clone(), why };
-        let address = format!("{}api/{what}/{}", self.base, self.vhost);
+        let address = format!("{}api/{what}/{}{query}", self.base, self.vhost);
         let asked = async {
             #[expect(clippy::disallowed_methods, reason = "no call: the management API of the broker")]
             let answer = self.http.get(address).header(AUTHORIZATION, self.authorization.clone()).send().await;

@@ -28,7 +28,7 @@ pub(super) struct CheckArgs {
     #[arg(long)]
     connect: bool,
     /// Look at exchanges, queues and bindings through the management API at this address, as `http://host:15672`, with user and password of
-    /// amqp.url: without the right to configure, and the bindings of the results, too
+    /// amqp.url: without the right to configure, and the bindings of the results and the policies, too
     #[arg(long, value_name = "URL", requires = "connect")]
     management: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! Words about what is at the broker otherwise than it should be, and about asking for it.
 
-use crate::amqp::{Difference, ManagementError};
+use super::terminal::plain;
+use crate::amqp::{Difference, Effect, ManagementError, PolicyFinding};
 
 /// `x-delivery-limit = 5 (should be 20), durable = false (should be true)`
 pub(super) fn listed(differences: &[Difference]) -> String {
@@ -24,6 +25,33 @@ pub(super) fn remedy(object: &str) -> String {
     )
 }
 
+/// `queue antispoof.jobs: message-ttl = 3000 by policy "cap": a message that …`
+pub(super) fn policy(finding: &PolicyFinding) -> String {
+    let set_by: Vec<String> = finding.set_by.iter().map(ToString::to_string).collect();
+    let (Effect::Removes(words) | Effect::Notable(words)) = &finding.effect;
+    format!("{}: {} = {} by {}: {words}", finding.object, finding.key, finding.value, set_by.join(" and "))
+}
+
+/// What to do about a policy that is not meant so.
+pub(super) fn policy_remedy(finding: &PolicyFinding, vhost: &str) -> String {
+    let clear = finding.set_by.iter().map(|set_by| {
+        let kind = if set_by.operator { "clear_operator_policy" } else { "clear_policy" };
+        format!("`rabbitmqctl {kind} -p {} {}`", quoted(vhost), quoted(&set_by.name))
+    });
+    let clear: Vec<String> = clear.collect();
+    format!(
+        "take {} out of it, narrow its pattern so that it leaves this name alone, or clear it ({})",
+        finding.key,
+        clear.join(", ")
+    )
+}
+
+/// As one word of a shell.
+fn quoted(word: &str) -> String {
+    let bare = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:@%".contains(c));
+    if bare { word.to_owned() } else { format!("'{}'", plain(word).replace('\'', r"'\''")) }
+}
+
 /// What to do when the management API does not tell.
 pub(super) fn management_remedy(error: &ManagementError) -> &'static str {
     match error {
@@ -37,5 +65,32 @@ pub(super) fn management_remedy(error: &ManagementError) -> &'static str {
         ManagementError::Refused { .. } => {
             "the user of amqp.url needs the tag \"management\" (`rabbitmqctl set_user_tags`) and permissions in the vhost"
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::PolicyName;
+
+    #[test]
+    fn a_policy_is_named_with_what_it_does_and_how_it_is_cleared() {
+        let by = |operator, name: &str| PolicyName { operator, name: name.to_owned() };
+        let finding = PolicyFinding {
+            object: "queue kyc.jobs".to_owned(),
+            set_by: vec![by(false, "cap"), by(true, "the bank's")],
+            key: "max-length".to_owned(),
+            value: "5".to_owned(),
+            effect: Effect::Removes("when it is full, the oldest message is deleted".to_owned()),
+        };
+        assert_eq!(
+            policy(&finding),
+            "queue kyc.jobs: max-length = 5 by policy \"cap\" and operator policy \"the bank's\": \
+             when it is full, the oldest message is deleted"
+        );
+        let remedy = policy_remedy(&finding, "/");
+        assert!(remedy.starts_with("take max-length out of it, "), "{remedy}");
+        let clear = r"(`rabbitmqctl clear_policy -p / cap`, `rabbitmqctl clear_operator_policy -p / 'the bank'\''s'`)";
+        assert!(remedy.ends_with(clear), "{remedy}");
     }
 }

@@ -1,10 +1,12 @@
 //! `antispoofd topology`: exchanges, queues and bindings, for who puts them up by hand or wants to know what is there.
 
-use super::differences::{listed, remedy};
+use super::differences::{listed, policy, policy_remedy, remedy};
 use super::exit::Exit;
 use super::problem::Problem;
 use super::terminal::{plain, print, say};
-use crate::amqp::{Found, Link, Management, Names, Role, State, close, connect, definitions, inspect, put_up};
+use crate::amqp::{
+    Compared, Effect, Found, Link, Management, Names, Role, State, close, connect, definitions, inspect, put_up,
+};
 use crate::settings::Settings;
 use clap::{Args, Subcommand};
 use std::time::Duration;
@@ -27,8 +29,9 @@ enum What {
     Print,
     /// Compare them with those of the broker, an object a line; ends with 1 unless all are as they should be
     ///
-    /// Changes nothing. Each argument that differs is named. Over AMQP, comparing needs the right to configure, and bindings cannot be
-    /// asked for; the management API shows all of it to a user with the tag "management".
+    /// Changes nothing. Each argument that differs is named. Over AMQP, comparing needs the right to configure, and bindings and policies
+    /// cannot be asked for; the management API shows all of it to a user with the tag "management". Then each policy and operator policy that
+    /// can drop, expire or move messages has a line of its own, too ("policy", which ends with 1; "note" where it removes none by itself).
     Check {
         /// Ask the management API at this address, as `http://host:15672`, with user and password of amqp.url
         #[arg(long, value_name = "URL")]
@@ -48,15 +51,22 @@ pub(super) async fn run(args: TopologyArgs, settings: Settings) -> Result<Exit, 
     if let What::Check { management: Some(url) } = &args.what {
         let compared = Management::new(url, amqp)?.compare(&names).await?;
         let verdict = tell(&compared.found)?;
+        let of_policies = tell_policies(&compared, amqp.url.vhost())?;
         say(&format!("{} is bound to {}", if compared.results_bound { "a queue" } else { "nothing" }, names.results));
-        return verdict;
+        return match verdict {
+            Ok(_) => of_policies,
+            Err(problem) => Err(problem),
+        };
     }
     let link = connect(amqp, &settings.worker.instance, Role::Tool).await?;
     let work = async {
         match args.what {
             What::Print | What::Check { .. } => {
                 let verdict = tell(&inspect(&link, &names).await?)?;
-                say("bindings were not compared: they cannot be asked for over AMQP; --management asks for them");
+                say(
+                    "bindings, and policies that drop, expire or move messages, are not known: they cannot be asked for over AMQP; \
+                     --management http://host:15672 asks for them",
+                );
                 verdict
             }
             What::Apply => apply(&link, &names).await,
@@ -93,6 +103,27 @@ fn tell(found: &[Found]) -> Result<Result<Exit, Problem>, Problem> {
     };
     let words = format!("{wrong} of {} are not there as they should be, or could not be compared", found.len());
     Ok(Err(Problem::failed(anyhow::anyhow!(words)).hint(hint)))
+}
+
+/// As [`tell`], of what policies do: a line for each key that matters.
+fn tell_policies(compared: &Compared, vhost: &str) -> Result<Result<Exit, Problem>, Problem> {
+    let policies = &compared.policies;
+    for finding in &policies.findings {
+        let state = if matches!(finding.effect, Effect::Removes(_)) { "policy" } else { "note" };
+        print(&format!("{state:<8} {}", plain(&policy(finding))))?;
+    }
+    for why in &policies.unknown {
+        print(&format!("unknown  {}", plain(why)))?;
+    }
+    Ok(match (policies.removing().next(), policies.unknown.first()) {
+        (None, None) => Ok(Exit::Ok),
+        (Some(first), _) => {
+            let words = format!("{} settings of policies drop, expire or move messages", policies.removing().count());
+            Err(Problem::failed(anyhow::anyhow!(words)).hint(policy_remedy(first, vhost)))
+        }
+        (None, Some(_)) => Err(Problem::failed(anyhow::anyhow!("not all policies are known"))
+            .hint("the tag \"management\" and permissions in the vhost are what the user of amqp.url needs")),
+    })
 }
 
 async fn apply(link: &Link, names: &Names) -> Result<Exit, Problem> {

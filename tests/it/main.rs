@@ -54,6 +54,7 @@ mod inspection;
 mod intake;
 mod ledger;
 mod outages;
+mod policies;
 mod privacy;
 mod recovery;
 mod rights;

@@ -30,7 +30,7 @@ pub(super) fn bindings(wanted: &Value, there: &[Value]) -> Vec<Found> {
     compared.collect()
 }
 
-fn items(list: &Value) -> impl Iterator<Item = &Map<String, Value>> {
+pub(super) fn items(list: &Value) -> impl Iterator<Item = &Map<String, Value>> {
     list.as_array().into_iter().flatten().filter_map(Value::as_object)
 }
 
@@ -62,7 +62,7 @@ fn difference(argument: &str, wanted: &Value, found: &Value) -> Difference {
     Difference { argument: argument.to_owned(), wanted: text(wanted), found: text(found) }
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
         Value::String(text) if !text.is_empty() => text.clone(),

@@ -2,16 +2,17 @@
 
 use super::report::Line;
 use crate::amqp::{
-    ConnectError, Found, Link, Management, ManagementError, Names, Product, Role, Standing, State, close, connect,
-    inspect,
+    ConnectError, Effect, Found, Link, Management, ManagementError, Names, Policies, Product, Role, Standing, State,
+    close, connect, inspect,
 };
-use crate::cli::differences::{listed, management_remedy, remedy};
+use crate::cli::differences::{listed, management_remedy, policy, policy_remedy, remedy};
 use crate::settings::{Settings, TopologyMode};
 use std::time::Duration;
 
 const BROKER: &str = "broker";
 const TOPOLOGY: &str = "topology";
 const RESULTS: &str = "results";
+const POLICIES: &str = "policies";
 const BIND: &str = "bind a queue before the first job: without one verdicts are held and nothing is consumed";
 
 /// Far above what some twenty round trips take; a broker that does not answer is not waited for.
@@ -50,6 +51,10 @@ async fn over_amqp(link: &Link, settings: &Settings, names: &Names) -> Vec<Line>
         Line::note(RESULTS, format!("whether a queue is bound to {} cannot be asked over AMQP", names.results))
             .help(format!("{BIND}; with --management, this is looked at")),
     );
+    lines.push(
+        Line::note(POLICIES, "whether policies drop, expire or move messages cannot be asked over AMQP")
+            .help("with --management http://host:15672, they are looked at"),
+    );
     lines
 }
 
@@ -76,6 +81,26 @@ async fn through(url: &str, settings: &Settings, names: &Names) -> Vec<Line> {
         (false, true) => Line::wrong(RESULTS, format!("nothing is bound to {}", names.results), BIND),
         (false, false) => Line::note(RESULTS, format!("{} is not there yet", names.results)).help(BIND),
     });
+    lines.extend(policies(&compared.policies, settings.amqp.url.vhost()));
+    lines
+}
+
+fn policies(policies: &Policies, vhost: &str) -> Vec<Line> {
+    let mut lines: Vec<Line> = policies
+        .findings
+        .iter()
+        .map(|finding| {
+            let (words, remedy) = (policy(finding), policy_remedy(finding, vhost));
+            match finding.effect {
+                Effect::Removes(_) => Line::wrong(POLICIES, words, remedy),
+                Effect::Notable(_) => Line::note(POLICIES, words).help(format!("if it is not meant so: {remedy}")),
+            }
+        })
+        .collect();
+    lines.extend(policies.unknown.iter().map(|why| Line::note(POLICIES, why.as_str())));
+    if lines.is_empty() {
+        lines.push(Line::ok(POLICIES, "none drops, expires or moves messages"));
+    }
     lines
 }
 

@@ -20,7 +20,7 @@ async fn under(test: &str, policy: Value, slots: &str) -> (World, DaemonBuilder,
     let builder = world.daemon().set("worker.concurrency", slots).set("ledger.backend", "file");
     let builder = builder.set("ledger.path", folder.path().join("ledger.redb").display().to_string());
     drop(builder.clone().start_ready().await);
-    world.broker.set_policy("^antispoof\\.jobs$", policy).await;
+    world.broker.put_policy_in_effect("^antispoof\\.jobs$", policy).await;
     (world, builder, folder)
 }
 

@@ -18,7 +18,7 @@ async fn held(daemon: &Daemon) -> Option<f64> {
 async fn a_full_parked_queue_holds_up_nothing_while_slots_are_free() {
     let world = World::new("parked_full").await;
     let daemon = world.daemon().set("worker.concurrency", SLOTS.to_string()).start_ready().await;
-    world.broker.set_policy("^antispoof\\.parked$", json!({ "max-length": 1 })).await;
+    world.broker.put_policy_in_effect("^antispoof\\.parked$", json!({ "max-length": 1 })).await;
     // A queue takes one more than its limit; these fill it.
     let mut failing = Vec::new();
     for number in 0..2 + SLOTS - 1 {
@@ -56,7 +56,7 @@ async fn a_full_parked_queue_holds_up_nothing_while_slots_are_free() {
     let lines = said.len() as f64;
     assert!(lines <= tries * 0.8, "{lines} lines for {tries} tries");
 
-    world.broker.set_policy("^antispoof\\.parked$", json!({ "max-length": 1000 })).await;
+    world.broker.put_policy_in_effect("^antispoof\\.parked$", json!({ "max-length": 1000 })).await;
     failing.push(last);
     eventually_equals("everything to be parked", EVENTUALLY, u32::try_from(failing.len()).ok(), async || {
         world.broker.depth(PARKED).await

@@ -12,7 +12,6 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind, ExchangeKind};
-
 use serde_json::Value;
 
 use self::management::Management;
@@ -187,15 +186,20 @@ impl Broker {
 
     /// Makes a user who has these rights (regular expressions: configure, write, read) here, and returns its full name. Deleted with the virtual host.
     pub(crate) async fn create_user(&self, name: &str, password: &str, rights: [&str; 3]) -> String {
+        self.create_tagged_user(name, password, "", rights).await
+    }
+
+    /// As `create_user`, with a tag: `management` lets it ask the management API.
+    pub(crate) async fn create_tagged_user(&self, name: &str, password: &str, tag: &str, rights: [&str; 3]) -> String {
         let user = format!("{}-{name}", self.vhost);
         self.users.lock().unwrap_or_else(PoisonError::into_inner).push(user.clone());
-        self.management.create_user(&self.vhost, &user, password, rights).await;
+        self.management.create_user(&self.vhost, &user, password, tag, rights).await;
         user
     }
 
-    /// Sets a policy for the queues whose name matches `pattern`, in effect when this returns. It goes with the virtual host.
-    pub(crate) async fn set_policy(&self, pattern: &str, definition: Value) {
-        self.management.set_policy(&self.vhost, pattern, definition.clone()).await;
+    /// Sets the policy `it` for the queues whose name matches `pattern`, in effect when this returns. It goes with the virtual host.
+    pub(crate) async fn put_policy_in_effect(&self, pattern: &str, definition: Value) {
+        self.set_policy("it", pattern, definition.clone()).await;
         eventually("the policy to be in effect", EVENTUALLY, async || {
             for queue in self.queues().await {
                 let found = self.management.queue(&self.vhost, &queue).await;
@@ -206,6 +210,16 @@ impl Broker {
             Err(format!("no queue has {definition}"))
         })
         .await;
+    }
+
+    /// Sets a policy for what matches `pattern`, queues and exchanges alike. It goes with the virtual host; the broker applies it a moment later.
+    pub(crate) async fn set_policy(&self, name: &str, pattern: &str, definition: Value) {
+        self.management.set_policy(&self.vhost, "policies", name, pattern, definition).await;
+    }
+
+    /// As `set_policy`, an operator policy for queues.
+    pub(crate) async fn set_operator_policy(&self, name: &str, pattern: &str, definition: Value) {
+        self.management.set_policy(&self.vhost, "operator-policies", name, pattern, definition).await;
     }
 
     /// Closes all connections of the virtual host but the harness's own, from the broker's side, as an operator does. Returns how many; waits until

@@ -35,9 +35,9 @@ impl Management {
     }
 
     /// Makes a user who has these permissions (regular expressions) in the virtual host, and none in another.
-    pub(super) async fn create_user(&self, vhost: &str, user: &str, password: &str, rights: [&str; 3]) {
+    pub(super) async fn create_user(&self, vhost: &str, user: &str, password: &str, tag: &str, rights: [&str; 3]) {
         let user = percent_encoded(user);
-        self.expect(Method::PUT, &format!("users/{user}"), json!({ "password": password, "tags": "" })).await;
+        self.expect(Method::PUT, &format!("users/{user}"), json!({ "password": password, "tags": tag })).await;
         let path = format!("permissions/{}/{user}", percent_encoded(vhost));
         let [configure, write, read] = rights;
         self.expect(Method::PUT, &path, json!({ "configure": configure, "write": write, "read": read })).await;
@@ -49,10 +49,11 @@ impl Management {
         self.expect(Method::PUT, &path, json!({ "configure": configure, "write": write, "read": read })).await;
     }
 
-    /// Sets the policy of the tests, in place of the one of before.
-    pub(super) async fn set_policy(&self, vhost: &str, pattern: &str, definition: Value) {
-        let path = format!("policies/{}/it", percent_encoded(vhost));
-        let policy = json!({ "pattern": pattern, "definition": definition, "apply-to": "queues", "priority": 1 });
+    /// Makes a policy, or an operator policy, for what matches `pattern` in the virtual host.
+    pub(super) async fn set_policy(&self, vhost: &str, kind: &str, name: &str, pattern: &str, definition: Value) {
+        let path = format!("{kind}/{}/{}", percent_encoded(vhost), percent_encoded(name));
+        let to = if kind == "operator-policies" { "queues" } else { "all" };
+        let policy = json!({ "pattern": pattern, "definition": definition, "apply-to": to, "priority": 0 });
         self.expect(Method::PUT, &path, policy).await;
     }
 
