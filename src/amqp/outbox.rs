@@ -21,7 +21,7 @@ const LATE: Duration = Duration::from_secs(2);
 const NOWHERE: &str = "antispoofd.start";
 
 /// A broker that is there answers in milliseconds.
-const SOON: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(3);
 
 /// Proof that the broker has a persistent copy in a queue. Made only by [`Outbox::publish`].
 #[derive(Debug)]

@@ -78,7 +78,7 @@ async fn what_is_fine_is_said_and_nothing_is_changed_or_paid() {
     assert_eq!(beside.code, Some(OK), "{}\n{}", beside.stdout, beside.stderr);
     for line in [
         "ok      broker    logged in at amqp://***@",
-        "ok      topology  7 objects are as they should be",
+        "ok      topology  8 objects are as they should be",
         "ok      ledger    redis://",
         "ok      token     can be made from api.api_key and api.secret",
         "ok      api       http://",

@@ -138,7 +138,7 @@ async fn the_management_api_tells_without_rights_and_with_the_bindings() {
     world.broker.declare_otherwise(PARKED).await;
     let (code, compared, said) = run(settings(), &check).await;
     assert_eq!(code, Some(1), "{said}");
-    let differs = "differs  queue antispoof.parked: x-delivery-limit = none (should be 100000), ";
+    let differs = "differs  queue antispoof.parked: x-delivery-limit = none (should be 100000), x-overflow = none (should be reject-publish), ";
     assert!(OTHER_TYPE.iter().any(|part| compared.contains(&format!("{differs}{part}"))), "{compared}");
     assert!(compared.contains("missing  binding antispoof.parked to antispoof.internal"), "{compared}");
     let (code, lines, _) = run(settings(), &connect).await;
