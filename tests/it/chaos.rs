@@ -22,6 +22,9 @@ async fn replicas_with_a_shared_ledger_lose_nothing_and_pay_once() {
         Kind::Stop,
         Kind::BrokerCut,
         Kind::ConnectionsClosed,
+        Kind::PolicyExpires,
+        Kind::PolicyLimit,
+        Kind::CutAtDelivery,
         Kind::StoreCutMidBody,
         Kind::StoreBadNode,
         Kind::ApiResetAfter,
@@ -33,7 +36,7 @@ async fn replicas_with_a_shared_ledger_lose_nothing_and_pay_once() {
         Kind::RedisKill,
         Kind::LedgerReadonly,
     ];
-    let plan = Plan { jobs: 450, replicas: 3, ledger: Backing::Redis, faults: 14, only, brief: true, seed: 7 };
+    let plan = Plan { jobs: 500, replicas: 3, ledger: Backing::Redis, faults: 17, only, brief: true, seed: 7 };
     assert_good(&plan, "chaos-redis", &["redis"]).await;
 }
 

@@ -18,7 +18,12 @@ pub(crate) struct History {
     /// Messages in every other queue.
     pub(crate) left: BTreeMap<String, u64>,
     pub(crate) promise: Promise,
+    /// Policies have made the broker take jobs off the queue: each of them may have ended so.
+    pub(crate) drops: bool,
 }
+
+/// How what the broker has dropped may end.
+const DROPPED: [&str; 3] = ["job_expired", "dropped_by_broker", "delivery_limit"];
 
 /// A job as it was submitted.
 #[derive(Clone, Debug)]
@@ -180,12 +185,15 @@ fn ends(job: &Submitted, events: &[&Event], history: &History, found: &mut Vec<V
     let Some((first, rest)) = events.split_first() else {
         return found.push(Violation::Lost { job: job.id.clone() });
     };
-    if let Some(other) = rest.iter().find(|other| other.end != first.end) {
+    // One copy may be dropped, and the other be another round.
+    let rounds = history.drops && job.copies > 1;
+    let differs = |other: &&&Event| other.end != first.end && !(rounds && (first.is_dropped() || other.is_dropped()));
+    if let Some(other) = rest.iter().find(differs) {
         let (one, other) = (first.end.clone(), other.end.clone());
         found.push(Violation::Contradiction { job: job.id.clone(), one, other });
     }
     // A job that is sent once more after a failure is another round, with an event of its own.
-    let may_differ = job.copies > 1 && matches!(first.end, End::Failure { .. });
+    let may_differ = job.copies > 1 && events.iter().any(|event| matches!(event.end, End::Failure { .. }));
     if !may_differ && rest.iter().any(|other| other.id != first.id) {
         found.push(Violation::TwoIds { job: job.id.clone() });
     }
@@ -202,6 +210,7 @@ fn right(job: &Submitted, end: &End, history: &History, found: &mut Vec<Violatio
     let id = || job.id.clone();
     match (&job.expected, end) {
         (Expected::Failure(expected), End::Failure { code }) if code == expected => {}
+        (_, End::Failure { code }) if history.drops && DROPPED.contains(&code.as_str()) => {}
         (Expected::Verdict { digest }, End::Verdict { outcome, spoof_detected, accuracy }) => {
             let (spoof, certainty) = vendor_says(digest);
             if outcome == "live" && spoof {
@@ -230,8 +239,14 @@ fn paid(job: &Submitted, events: &[&Event], history: &History, found: &mut Vec<V
 
 fn parked(history: &History, submitted: &BTreeSet<&str>, found: &mut Vec<Violation>) {
     let parked: BTreeSet<&str> = history.parked.iter().map(String::as_str).collect();
+    let dropped: BTreeSet<&str> = history
+        .events
+        .iter()
+        .filter(|event| history.drops && event.is_dropped())
+        .map(|event| event.job.as_str())
+        .collect();
     for job in &history.jobs {
-        let should = matches!(job.expected, Expected::Failure(_));
+        let should = matches!(job.expected, Expected::Failure(_)) || dropped.contains(job.id.as_str());
         match (should, parked.contains(job.id.as_str())) {
             (true, false) => found.push(Violation::NotParked { job: job.id.clone() }),
             (false, true) => found.push(Violation::WronglyParked { job: job.id.clone() }),
@@ -265,6 +280,14 @@ fn in_doubt(events: &[&Event]) -> u64 {
 
 fn name(job: &str) -> String {
     job.to_owned()
+}
+
+// === impl Event ===
+
+impl Event {
+    fn is_dropped(&self) -> bool {
+        matches!(&self.end, End::Failure { code } if DROPPED.contains(&code.as_str()))
+    }
 }
 
 // === impl Expected ===

@@ -67,6 +67,14 @@ pub(crate) enum Kind {
     /// An operator closes all connections.
     ConnectionsClosed,
     MemoryAlarm,
+    /// A policy lets what waits in the job queue expire.
+    PolicyExpires,
+    /// A policy drops the head of a job queue that is too long.
+    PolicyLength,
+    /// A policy lowers the delivery limit of the job queue, and an operator closes all connections.
+    PolicyLimit,
+    /// The link to a replica ends with whatever connection brings a certain job.
+    CutAtDelivery,
     /// Reset in the middle of an object.
     StoreCutMidBody,
     /// An orderly end in the middle of an object.
@@ -178,6 +186,10 @@ impl Plan {
             | Kind::LedgerAcl => self.ledger == Backing::Redis,
             Kind::StopPastClaim => self.ledger == Backing::Redis && !self.brief,
             Kind::DiskFull => self.ledger == Backing::File,
+            // Whoever gives a dropped job its end has to know whether another has judged it.
+            Kind::PolicyExpires | Kind::PolicyLength | Kind::PolicyLimit => {
+                self.ledger == Backing::Redis || self.ledger == Backing::File && self.replicas == 1
+            }
             _ => true,
         }
     }
@@ -197,7 +209,7 @@ impl Plan {
 // === impl Kind ===
 
 impl Kind {
-    pub(crate) const ALL: [Self; 44] = [
+    pub(crate) const ALL: [Self; 48] = [
         Self::Kill,
         Self::KillInOutage,
         Self::Stop,
@@ -210,6 +222,10 @@ impl Kind {
         Self::BrokerFreezeCut,
         Self::ConnectionsClosed,
         Self::MemoryAlarm,
+        Self::PolicyExpires,
+        Self::PolicyLength,
+        Self::PolicyLimit,
+        Self::CutAtDelivery,
         Self::StoreCutMidBody,
         Self::StoreTruncated,
         Self::StoreAnnouncesMore,
@@ -259,7 +275,14 @@ impl Kind {
                 | Self::BrokerFreeze
                 | Self::BrokerFreezeCut
                 | Self::ConnectionsClosed
+                | Self::PolicyLimit
+                | Self::CutAtDelivery
         )
+    }
+
+    /// True for what makes the broker take jobs off the queue.
+    pub(crate) fn drops_jobs(self) -> bool {
+        matches!(self, Self::PolicyExpires | Self::PolicyLength | Self::PolicyLimit)
     }
 }
 

@@ -59,7 +59,14 @@ async fn run(plan: &Plan, name: &str, others: &[&'static str], tell: impl Fn(&St
         tell(&done);
         struck.push(done);
     };
-    let mut scene = Scene { world: &world, own: &own, ledger: plan.ledger, replicas: &mut replicas };
+    let mut scene = Scene {
+        world: &world,
+        own: &own,
+        ledger: plan.ledger,
+        seed: plan.seed,
+        ahead: plan.ahead(),
+        replicas: &mut replicas,
+    };
     let stalled = strikes(plan, &mut scene, &witness, &due, note).await.err();
     let took = start.elapsed();
     let left = settled(&world, &mut replicas).await;
@@ -74,7 +81,8 @@ async fn run(plan: &Plan, name: &str, others: &[&'static str], tell: impl Fn(&St
     let submitted = submitted(&jobs, &copies);
     let promise = promise(plan, &submitted, &struck);
     let parked = world.broker.parked().await.iter().map(|message| message.message_id().to_owned()).collect();
-    let history = History { jobs: submitted, events, calls: calls(&stats), parked, left, promise };
+    let drops = struck.iter().any(|struck| struck.strike.kind.drops_jobs());
+    let history = History { jobs: submitted, events, calls: calls(&stats), parked, left, promise, drops };
     let violations = violations(&history);
     let good = violations.is_empty() && strange.is_empty() && stalled.is_none();
     let figures = Figures { plan: plan.clone(), struck, sums: sums(&history), parked: history.parked.len(), took };

@@ -20,6 +20,9 @@ use crate::harness::world::World;
 /// What a good day looks like.
 pub(crate) const USUAL_LATENCY: &str = "uniform:10ms..60ms";
 
+/// The job queue alone.
+const JOBS_PATTERN: &str = "^antispoof\\.jobs$";
+
 const RECONNECTS: &str = "antispoofd_amqp_reconnects_total";
 const LEDGER_ERRORS: &str = "antispoofd_ledger_errors_total";
 
@@ -28,6 +31,10 @@ pub(crate) struct Scene<'a> {
     pub(crate) world: &'a World,
     pub(crate) own: &'a OwnBroker,
     pub(crate) ledger: Backing,
+    /// Of the run: part of every job's id.
+    pub(crate) seed: u64,
+    /// How many jobs are published before those that have ended.
+    pub(crate) ahead: usize,
     pub(crate) replicas: &'a mut [Replica],
 }
 
@@ -78,6 +85,8 @@ impl Scene<'_> {
             | Kind::BrokerFreezeCut
             | Kind::ConnectionsClosed
             | Kind::MemoryAlarm => self.broker(strike).await,
+            Kind::PolicyExpires | Kind::PolicyLength | Kind::PolicyLimit => self.policy(strike).await,
+            Kind::CutAtDelivery => self.cut_at_delivery(strike).await,
             Kind::StoreCutMidBody
             | Kind::StoreTruncated
             | Kind::StoreAnnouncesMore
@@ -211,6 +220,43 @@ impl Scene<'_> {
                 true
             }
         }
+    }
+
+    async fn policy(&mut self, strike: Strike) -> bool {
+        const DROPPED: &str = "antispoofd_dropped_by_broker_total";
+
+        let (broker, before) = (&self.world.broker, self.sum(DROPPED).await);
+        let policy = match strike.kind {
+            Kind::PolicyExpires => json!({ "message-ttl": 100 }),
+            Kind::PolicyLength => json!({ "max-length": 4, "overflow": "drop-head" }),
+            _ => json!({ "delivery-limit": 0 }),
+        };
+        broker.put_policy_in_effect(JOBS_PATTERN, policy).await;
+        if strike.kind == Kind::PolicyLimit {
+            broker.close_connections().await;
+        }
+        let dropped = met(async || self.sum(DROPPED).await > before).await;
+        broker.clear_policy().await;
+        dropped
+    }
+
+    /// One that is about to be delivered. It gets through once the link lets it.
+    async fn cut_at_delivery(&mut self, strike: Strike) -> bool {
+        const CUTS: u64 = 3;
+
+        let job = strike.at + self.ahead / 2;
+        let poison = format!("\"chaos-{:x}-{job}\"", self.seed);
+        let cuts = |replicas: &[Replica]| replicas.iter().map(|replica| replica.amqp.poisoned()).sum::<u64>();
+        let before = cuts(self.replicas);
+        for replica in self.replicas.iter() {
+            replica.amqp.poison(Some(poison.as_bytes()));
+        }
+        let replicas = &self.replicas;
+        let cut = met(async || cuts(replicas) >= before + CUTS).await;
+        for replica in self.replicas.iter() {
+            replica.amqp.poison(None);
+        }
+        cut
     }
 }
 

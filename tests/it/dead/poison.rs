@@ -30,7 +30,7 @@ async fn a_message_that_ends_each_session_takes_no_neighbour_along() {
         digests.push(sha256(&bytes));
         keys.push(world.upload(&format!("{number}.jpg"), bytes).await.key);
     }
-    world.amqp_link.poison(POISON.as_bytes());
+    world.amqp_link.poison(Some(POISON.as_bytes()));
     // Among its neighbours, which are delivered with it.
     let (before, after) = keys.split_at(keys.len() / 2);
     let mut jobs = world.submit_all(before.iter().map(String::as_str)).await;

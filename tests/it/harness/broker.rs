@@ -197,6 +197,20 @@ impl Broker {
         user
     }
 
+    /// Takes `put_policy_in_effect` back.
+    pub(crate) async fn clear_policy(&self) {
+        self.management.clear_policy(&self.vhost, "it").await;
+        eventually("the policy to be gone", EVENTUALLY, async || {
+            for queue in self.queues().await {
+                if self.management.queue(&self.vhost, &queue).await["policy"] == "it" {
+                    return Err(format!("{queue} has it"));
+                }
+            }
+            Ok(())
+        })
+        .await;
+    }
+
     /// Sets the policy `it` for the queues whose name matches `pattern`, in effect when this returns. It goes with the virtual host.
     pub(crate) async fn put_policy_in_effect(&self, pattern: &str, definition: Value) {
         self.set_policy("it", pattern, definition.clone()).await;

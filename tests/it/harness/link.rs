@@ -127,9 +127,9 @@ impl Link {
         self.shared.swelling.load(Ordering::SeqCst)
     }
 
-    /// From now on each connection that brings these bytes to the daemon is reset before they pass.
-    pub(crate) fn poison(&self, bytes: &[u8]) {
-        *self.shared.poison.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes.to_vec());
+    /// From now on each connection that brings these bytes to the daemon is reset before they pass. `None`: no more.
+    pub(crate) fn poison(&self, bytes: Option<&[u8]>) {
+        *self.shared.poison.lock().unwrap_or_else(PoisonError::into_inner) = bytes.map(<[u8]>::to_vec);
     }
 
     /// Connections that `poison` has ended.

@@ -104,7 +104,7 @@ impl Load {
         let parked = world.broker.parked().await.iter().map(|message| message.message_id().to_owned()).collect();
         let stats = world.simulator.stats().await;
         let left = depths(&world, false).await;
-        let history = History { jobs, events, calls: calls(&stats), parked, left, promise };
+        let history = History { jobs, events, calls: calls(&stats), parked, left, promise, drops: false };
         let ends = ends.borrow().clone();
         Judged { history, strange, ends }
     }

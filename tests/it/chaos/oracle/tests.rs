@@ -33,7 +33,25 @@ fn good() -> History {
         parked: vec![name("c"), name("c")],
         left: [("antispoof.jobs".to_owned(), 0)].into(),
         promise: Promise::OnRecord,
+        drops: false,
     }
+}
+
+#[test]
+fn what_the_broker_may_have_dropped_ends_so_and_is_parked() {
+    let mut history = good();
+    history.events[1] = failure("b", "dropped_by_broker");
+    calls(&mut history, SPOOF).billed = 0;
+    assert_eq!(names(&history), ["wrong end"]);
+    history.drops = true;
+    assert_eq!(names(&history), ["not parked"]);
+    history.parked.push(name("b"));
+    assert_eq!(names(&history), Vec::<&str>::new());
+    history.events.push(verdict("b", SPOOF));
+    calls(&mut history, SPOOF).billed = 1;
+    assert_eq!(names(&history), ["contradiction"], "it was sent once");
+    history.jobs[1].copies = 2;
+    assert_eq!(names(&history), Vec::<&str>::new(), "one copy was dropped, the other judged");
 }
 
 fn names(history: &History) -> Vec<&'static str> {

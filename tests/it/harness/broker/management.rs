@@ -49,6 +49,12 @@ impl Management {
         self.expect(Method::PUT, &path, json!({ "configure": configure, "write": write, "read": read })).await;
     }
 
+    /// Deletes a policy.
+    pub(super) async fn clear_policy(&self, vhost: &str, name: &str) {
+        let path = format!("policies/{}/{}", percent_encoded(vhost), percent_encoded(name));
+        self.expect(Method::DELETE, &path, Value::Null).await;
+    }
+
     /// Makes a policy, or an operator policy, for what matches `pattern` in the virtual host.
     pub(super) async fn set_policy(&self, vhost: &str, kind: &str, name: &str, pattern: &str, definition: Value) {
         let path = format!("{kind}/{}/{}", percent_encoded(vhost), percent_encoded(name));
