@@ -238,15 +238,31 @@ impl Daemon {
 
     /// Memory it has in use, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
+        self.kernel_says("VmRSS:").trim_end_matches(" kB").trim().parse().expect("a number of KiB")
+    }
+
+    /// Whether it has a handler for this signal.
+    pub(crate) fn catches(&self, signal: Signal) -> bool {
+        let caught = u64::from_str_radix(&self.kernel_says("SigCgt:"), 16).expect("a mask of signals");
+        caught >> (signal.as_raw() - 1) & 1 == 1
+    }
+
+    /// What `/proc/PID/status` has in this line.
+    fn kernel_says(&self, line: &str) -> String {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
         let status = status.expect("a running process has a status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a running process has memory");
-        line.trim().trim_end_matches(" kB").trim().parse().expect("a number of KiB")
+        let found = status.lines().find_map(|found| found.strip_prefix(line));
+        found.unwrap_or_else(|| panic!("a running process has {line}")).trim().to_owned()
     }
 
     /// Waits until the daemon has ended, for at most `limit`.
     pub(crate) async fn wait_exit(&self, limit: Duration) -> ExitStatus {
         self.process.wait_exit(limit).await
+    }
+
+    /// As `wait_exit`, and until all that it wrote has been read, too.
+    pub(crate) async fn wait_output(&self, limit: Duration) -> ExitStatus {
+        self.process.wait_output(limit).await
     }
 
     /// True while it runs.
