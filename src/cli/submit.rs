@@ -75,9 +75,9 @@ pub(super) struct SubmitArgs {
     /// Print JSON, an object a line: the jobs, or with --wait their events
     #[arg(long)]
     json: bool,
-    /// Start of the job ids; an id of the object follows it [default: new for every run]
+    /// Start of the job ids; a hyphen and an id of the object follow it [default: new for every run]
     ///
-    /// Submitting an object again under the same prefix names the same job, which is not paid for twice as long as the worker's
+    /// No hyphen is put behind a prefix that ends with anything but a letter or a digit: "kyc" and "kyc-" are the same. Submitting an object again under the same prefix names the same job, which is not paid for twice as long as the worker's
     /// ledger remembers it. A job in JSON keeps the id that it has.
     #[arg(long, value_name = "TEXT")]
     id_prefix: Option<String>,
