@@ -54,6 +54,7 @@ mod intake;
 mod ledger;
 mod outages;
 mod privacy;
+mod readme;
 mod recovery;
 mod rights;
 mod rollout;
