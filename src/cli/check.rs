@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::problem::Problem;
 use super::runtime;
 use super::terminal::print;
-use crate::settings::{Loaded, Origin};
+use crate::settings::{ApiAuth, Loaded, Origin};
 use clap::Args;
 use report::Line;
 use std::collections::BTreeSet;
@@ -36,13 +36,22 @@ pub(super) struct CheckArgs {
 pub(super) fn run(args: &CheckArgs, loaded: &Loaded) -> Result<Exit, Problem> {
     print(&Line::ok("settings", sources(loaded)).to_string())?;
     if !args.connect {
-        return Ok(Exit::Ok);
+        // Whether key and secret make a token is no question of the settings; whether a given one has ended is.
+        let lines = match loaded.settings.api.auth {
+            ApiAuth::Token(_) => vec![token::probe(loaded)],
+            ApiAuth::Keys { .. } => Vec::new(),
+        };
+        return told(&lines);
     }
     let lines = runtime::block_on_value(probe(loaded, args.management.as_deref()))?;
-    for line in &lines {
+    told(&lines)
+}
+
+fn told(lines: &[Line]) -> Result<Exit, Problem> {
+    for line in lines {
         print(&line.to_string())?;
     }
-    Ok(report::exit(&lines))
+    Ok(report::exit(lines))
 }
 
 /// All at once, because each may have to wait for its limit; said in the order of a job's way.
