@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 /// Jobs from RabbitMQ that name a face image in S3, checked for spoofing by a paid API; verdict events out
 #[derive(Debug, Parser)]
-#[command(name = "antispoofd", version, after_help = exit::HELP)]
+#[command(name = "antispoofd", version = crate::VERSION, after_help = exit::HELP)]
 #[expect(clippy::doc_markdown, reason = "these comments are printed as the program's help")]
 struct Cli {
     /// Settings file, repeatable [default: $ANTISPOOFD_CONFIG, else /etc/antispoofd/antispoofd.toml]

@@ -45,7 +45,9 @@ pub(super) async fn open(
     let opened = Connection::connector(uri, kit, give, properties).await?;
     // Nothing is consumed yet, so no message comes before this.
     terms.agreed(opened.configuration().frame_max());
-    handset.map(Handset::put_aside);
+    if let Some(handset) = handset {
+        handset.put_aside();
+    }
     Ok((opened, terms.product()))
 }
 
