@@ -5,6 +5,7 @@ mod config;
 mod differences;
 mod dumps;
 mod exit;
+mod file_size;
 mod health;
 mod problem;
 mod progress;
@@ -64,6 +65,10 @@ enum Command {
 /// Runs the program and says how it ended. `args` begin with the name of the program.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let _last_lines = LastLines;
+    // Help can be written to a file, too.
+    if let Err(problem) = file_size::survive() {
+        return problem.report().into();
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => return told(&error).into(),

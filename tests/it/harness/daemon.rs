@@ -18,7 +18,6 @@ pub(crate) struct DaemonBuilder {
     environment: BTreeMap<String, String>,
     arguments: Vec<String>,
     log_unread: bool,
-    disk_can_fill: bool,
 }
 
 impl DaemonBuilder {
@@ -62,13 +61,6 @@ impl DaemonBuilder {
         Self { log_unread: true, ..self }
     }
 
-    /// A limit on what it writes to files is an error for it, as a full disk is, and not the signal that ends it. For `Daemon::fill_disk`.
-    #[must_use]
-    pub(crate) fn disk_can_fill(mut self) -> Self {
-        self.disk_can_fill = true;
-        self
-    }
-
     /// Starts the daemon and does not wait for it.
     pub(crate) fn start(self) -> Daemon {
         Daemon::start(self)
@@ -103,13 +95,10 @@ impl Daemon {
         let builder = builder.set("admin.listen", admin.to_string());
         let arguments = ["run"].into_iter().chain(builder.arguments.iter().map(String::as_str));
         let environment = builder.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        // A signal that is ignored stays ignored in the program that the shell becomes; its process number stays the same, too.
-        let before: &[&str] =
-            if builder.disk_can_fill { &["bash", "-c", "trap '' XFSZ; exec \"$@\"", "antispoofd"] } else { &[] };
         let process = if builder.log_unread {
             Process::antispoofd_unread("antispoofd run", arguments, environment)
         } else {
-            Process::antispoofd_behind(before, "antispoofd run", arguments, environment)
+            Process::antispoofd("antispoofd run", arguments, environment)
         };
         Self { process, admin, http: http::client() }
     }
