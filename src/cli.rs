@@ -86,29 +86,28 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
     // First: what is read from here on is secrets and images.
     dumps::forbid()?;
     let overrides = overrides(cli.set)?;
-    let load = |needs| load(needs, cli.config, overrides);
+    let sources = Sources::from_process(cli.config, overrides);
     match cli.command {
         Command::Run => {
-            let settings = load(Needs::Worker)?.settings;
-            run::run(settings)?;
+            run::run(settings::load(sources).map_err(Problem::of_daemon)?)?;
             Ok(Exit::Ok)
         }
-        Command::Check(args) => check::run(&args, &client(load(Needs::Worker)?)?),
-        Command::Config(args) => config::run(args, || load(Needs::Worker)),
+        Command::Check(args) => check::run(&args, &client(load(Needs::Worker, sources)?)?),
+        Command::Config(args) => config::run(args, || settings::load(sources)),
         Command::Topology(args) => {
-            let loaded = client(load(Needs::Client)?)?;
+            let loaded = client(load(Needs::Client, sources)?)?;
             runtime::block_on(topology::run(args, loaded.settings))
         }
         Command::Submit(args) => {
-            let loaded = client(load(Needs::Client)?)?;
+            let loaded = client(load(Needs::Client, sources)?)?;
             runtime::block_on(submit::run(args, loaded.settings))
         }
         Command::Watch(args) => {
-            let loaded = client(load(Needs::Client)?)?;
+            let loaded = client(load(Needs::Client, sources)?)?;
             runtime::block_on(watch::run(args, loaded.settings))
         }
-        Command::Token(args) => token::run(&args, &load(Needs::Token)?.settings.api),
-        Command::Health(args) => runtime::block_on(health::run(args, load(Needs::Client)?.settings.admin)),
+        Command::Token(args) => token::run(&args, &load(Needs::Token, sources)?.settings.api),
+        Command::Health(args) => runtime::block_on(health::run(args, load(Needs::Client, sources)?.settings.admin)),
         Command::Simulate(args) => runtime::block_on(simulate::run(args)),
     }
 }
@@ -131,11 +130,9 @@ fn overrides(flags: Vec<String>) -> Result<Vec<(String, String)>, Problem> {
     flags.into_iter().enumerate().map(split).collect()
 }
 
-fn load(needs: Needs, files: Vec<PathBuf>, overrides: Vec<(String, String)>) -> Result<Loaded, Problem> {
-    let loaded = settings::load_for(needs, Sources::from_process(files, overrides)).map_err(Problem::settings)?;
-    for warning in &loaded.warnings {
-        terminal::say(&warning.to_string());
-    }
+fn load(needs: Needs, sources: Sources) -> Result<Loaded, Problem> {
+    let loaded = settings::load_for(needs, sources).map_err(Problem::settings)?;
+    loaded.warnings.iter().for_each(problem::warn);
     Ok(loaded)
 }
 

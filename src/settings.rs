@@ -158,12 +158,15 @@ pub fn load_for(needs: Needs, sources: Sources) -> Result<Loaded, Problems> {
     let mut reader = Reader::new(&top, &default, &env, incomplete).at(now);
     let settings = Settings::read(&mut reader, needs);
     let rows = rows::rows(&settings, &reader, &keys, &top, &default);
+    let format = (reader.sound(&["log.format"]) && !incomplete).then_some(settings.log.format);
+    let sound: Vec<bool> = rows.iter().map(|row| reader.sound(&[&row.key])).collect();
     let (found, warned) = reader.into_found();
     problems.extend(found);
     warnings.extend(warned);
 
     if !problems.is_empty() {
-        return Err(Problems::new(problems, warnings, incomplete));
+        let read = rows.into_iter().zip(sound).filter_map(|(row, sound)| sound.then_some(row));
+        return Err(Problems::new(problems, warnings, incomplete).beside(read.collect(), format));
     }
     let origins = rows.iter().map(|row| (row.key.clone(), row.origin.clone())).collect();
     Ok(Loaded { settings, warnings, origins, rows })

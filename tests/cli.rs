@@ -330,6 +330,69 @@ fn what_keeps_a_worker_from_starting_is_said_with_its_remedy() {
     }
 }
 
+/// Each line of stderr as the object that it is.
+fn log(output: &Output) -> Vec<serde_json::Value> {
+    let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    stderr(output).lines().map(read).collect()
+}
+
+#[test]
+fn a_json_log_is_json_to_its_last_line() {
+    let (taken, broker) = nobody();
+    let admin = format!("admin.listen={}", taken.local_addr().expect("it is bound"));
+    let broker = format!("amqp.url={broker}");
+    let settings = ["run", "--set", "s3.buckets=uploads", "--set", "log.format=json", "--set", &broker];
+
+    // With a warning about the settings first, and the error that ends it last.
+    let output = run(&[&settings[..], &["--set", &admin]].concat(), &KEYS);
+    let lines = log(&output);
+    assert_eq!(output.status.code(), Some(1), "{lines:?}");
+    let (first, last) = (&lines[0], lines.last().expect("it says why"));
+    assert_eq!((&first["level"], &first["key"]), (&"WARN".into(), &"amqp.url".into()), "{first}");
+    assert_eq!(
+        (&last["level"], &last["exit_code"], &last["target"]),
+        (&"ERROR".into(), &1.into(), &"antispoofd".into()),
+        "{last}"
+    );
+    assert!(last["message"].as_str().is_some_and(|message| message.starts_with("listen on admin.listen")), "{last}");
+    assert!(last["hint"].as_str().is_some_and(|hint| hint.contains("another process has this port")), "{last}");
+    // Whatever the level of the log is.
+    let output = run(&[&settings[..], &["--set", &admin, "--set", "log.level=off"]].concat(), &KEYS);
+    assert!(log(&output).iter().any(|line| line["exit_code"] == 1), "{}", stderr(&output));
+
+    // Problems of the settings: a line each.
+    let output = run(&[&settings[..], &["--set", "worker.concurrency=0"]].concat(), &[KEYS[0]]);
+    let lines = log(&output);
+    assert_eq!((output.status.code(), lines.len()), (Some(78), 3), "{lines:?}");
+    for (line, level, key) in [(0, "ERROR", "api.secret"), (1, "ERROR", "worker.concurrency"), (2, "WARN", "amqp.url")]
+    {
+        let line = lines.iter().find(|line| line["key"] == key).unwrap_or_else(|| panic!("{line}: {key}: {lines:?}"));
+        assert_eq!(line["level"], level, "{line}");
+        assert!(line["origin"].is_string() && line["hint"].is_string() && line["timestamp"].is_string(), "{line}");
+    }
+    // With the format itself unknown, or left to the program, they are for people.
+    for format in ["log.format=xml", "log.format=auto"] {
+        let output = run(&["run", "--set", format], &[]);
+        assert_eq!(output.status.code(), Some(78));
+        assert!(stderr(&output).starts_with("error: "), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_of_the_write() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (arguments, code) in [("config reference >out", 1), ("--help >out", 0), ("fly 2>out", 64), ("run 2>out", 78)] {
+        let script = format!("ulimit -f 0; exec \"$0\" {arguments}");
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &script, env!("CARGO_BIN_EXE_antispoofd")]).current_dir(folder.path()).env_clear();
+        let output = bash.output().expect("bash can be run");
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {} {}", output.status, stderr(&output));
+        if code == 1 {
+            assert!(stderr(&output).contains("write to stdout: File too large"), "{}", stderr(&output));
+        }
+    }
+}
+
 #[test]
 fn a_pipe_is_read_as_long_as_somebody_writes_to_it() {
     let directory = tempfile::tempdir().expect("a directory");

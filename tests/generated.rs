@@ -150,10 +150,23 @@ fn the_settings_in_effect_are_printed_with_their_origins_and_without_their_secre
 }
 
 #[test]
-fn settings_that_are_not_sound_are_not_printed() {
-    let output = run(&["config", "print", "--set", "worker.concurrency=0"], &[]);
-    assert_eq!((output.status.code(), output.stdout.len()), (Some(78), 0));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("error: worker.concurrency: 0 is out of bounds"));
+fn what_can_be_read_is_printed_beside_the_problems() {
+    let arguments = ["config", "print", "--set", "worker.concurrency=0", "--set", "s3.region=eu-central-1"];
+    let output = run(&arguments, &[]);
+    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    for problem in ["error: worker.concurrency: 0 is out of bounds", "error: s3.buckets: ", "error: api.api_key: "] {
+        assert!(said.contains(problem), "{problem}: {said}");
+    }
+    assert!(printed.contains("region = \"eu-central-1\"  # flag --set s3.region\n"), "{printed}");
+    let printed: toml::Table = printed.parse().expect("TOML");
+    assert!(printed["worker"].get("drain_timeout").is_some() && printed["worker"].get("concurrency").is_none());
+
+    let output = run(&[&arguments[..], &["--json"]].concat(), &[]);
+    assert_eq!(output.status.code(), Some(78));
+    let rows: BTreeMap<String, Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(rows["s3.region"]["value"], "eu-central-1");
+    assert!(!rows.contains_key("worker.concurrency") && !rows.contains_key("s3.buckets"));
 }
 
 /// A metric as `/metrics` serves it, or as docs/metrics.md lists it.

@@ -1,8 +1,9 @@
 //! `antispoofd run`: the worker daemon.
 
+use super::problem;
 use super::runtime;
 use crate::app;
-use crate::settings::Settings;
+use crate::settings::Loaded;
 use crate::telemetry::logs;
 use crate::worker::Drained;
 use std::io;
@@ -36,8 +37,12 @@ impl RunError {
 }
 
 /// Runs until a signal.
-pub fn run(settings: Settings) -> Result<(), RunError> {
+pub fn run(loaded: Loaded) -> Result<(), RunError> {
+    let Loaded { settings, warnings, .. } = loaded;
     logs::install(&settings.log)?;
+    for warning in &warnings {
+        problem::warn(warning);
+    }
     if std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("OTEL_EXPORTER_OTLP_")) {
         tracing::warn!("OTEL_EXPORTER_OTLP_… is set, and this version exports nothing over OTLP: scrape /metrics");
     }
