@@ -92,7 +92,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
             run::run(settings::load(sources).map_err(Problem::of_daemon)?)?;
             Ok(Exit::Ok)
         }
-        Command::Check(args) => check::run(&args, &client(load(Needs::Worker, sources)?)?),
+        Command::Check(args) => check::run(&args, settings::load(sources)),
         Command::Config(args) => config::run(args, || settings::load(sources)),
         Command::Topology(args) => {
             let loaded = client(load(Needs::Client, sources)?)?;

@@ -127,6 +127,74 @@ fn check_reads_the_settings_as_run_would() {
     assert_eq!(stderr(&started), said, "run says the same");
 }
 
+/// The document of `check --json`, with nothing beside it.
+fn checked(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, serde_json::Value) {
+    let output = run(&[&["check", "--json"], arguments].concat(), environment);
+    assert_eq!(stderr(&output), "", "the document says it all");
+    (output.status.code(), serde_json::from_slice(&output.stdout).expect("one JSON document"))
+}
+
+fn keys(value: &serde_json::Value) -> Vec<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+#[test]
+fn a_check_as_json_is_one_document_with_names_that_stay() {
+    let (code, sound) = checked(&["--set", "s3.buckets=kyc-uploads"], &KEYS);
+    assert_eq!((code, &sound["ok"], &sound["exit_code"]), (Some(0), &true.into(), &0.into()), "{sound}");
+    assert_eq!(keys(&sound), ["exit_code", "ok", "probes", "problems", "warnings"]);
+    assert_eq!(sound["probes"].as_array().map(Vec::len), Some(1));
+    assert_eq!(keys(&sound["probes"][0]), ["hint", "message", "name", "ok", "state"]);
+    assert_eq!((&sound["probes"][0]["name"], &sound["probes"][0]["ok"]), (&"settings".into(), &true.into()));
+
+    let flags = ["--set", "worker.concurrency=0", "--set", "amqp.url=amqp://u:hunter2@h"];
+    let (code, wrong) = checked(&[&flags[..], &["--connect"]].concat(), &KEYS);
+    assert_eq!((code, &wrong["ok"], &wrong["exit_code"]), (Some(78), &false.into(), &78.into()), "{wrong}");
+    assert_eq!(wrong["probes"], serde_json::json!([]));
+    let problem =
+        &wrong["problems"].as_array().expect("a list").iter().find(|one| one["field"] == "worker.concurrency");
+    let problem = problem.expect("it is named");
+    assert_eq!(keys(problem), ["field", "hint", "message", "origin"]);
+    assert_eq!(problem["origin"], "flag --set worker.concurrency");
+    assert_eq!((&wrong["warnings"][0]["field"], keys(&wrong["warnings"][0]).len()), (&"amqp.url".into(), 4), "{wrong}");
+    assert!(!wrong.to_string().contains("hunter2"));
+
+    let (listener, url) = nobody();
+    drop(listener);
+    let away = [
+        KEYS[0],
+        KEYS[1],
+        ("ANTISPOOFD__AMQP__URL", url.as_str()),
+        ("ANTISPOOFD__S3__ALLOW_ANY_BUCKET", "true"),
+        ("ANTISPOOFD__API__URL", "http://127.0.0.1:1/"),
+    ];
+    let (code, away) = checked(&["--connect"], &away);
+    assert_eq!((code, &away["exit_code"]), (Some(69), &69.into()), "{away}");
+    let states: Vec<(&str, &str, bool)> = away["probes"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|probe| {
+            (
+                probe["name"].as_str().expect("text"),
+                probe["state"].as_str().expect("text"),
+                probe["ok"].as_bool().expect("yes or no"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        states,
+        [
+            ("settings", "ok", true),
+            ("broker", "failed", false),
+            ("bucket", "note", true),
+            ("ledger", "ok", true),
+            ("token", "ok", true),
+            ("api", "failed", false)
+        ]
+    );
+}
+
 #[test]
 fn a_check_of_what_is_not_there_is_69_in_time() {
     let (listener, url) = nobody();

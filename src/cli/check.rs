@@ -8,12 +8,13 @@ mod store;
 mod token;
 
 use super::exit::Exit;
-use super::problem::Problem;
+use super::problem::{Problem, warn};
 use super::runtime;
 use super::terminal::print;
-use crate::settings::{ApiAuth, Loaded, Origin};
+use crate::settings::{self, ApiAuth, Loaded, Origin, Problems};
 use clap::Args;
 use report::Line;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Read the settings as `run` would and say all that is wrong with them
@@ -31,27 +32,68 @@ pub(super) struct CheckArgs {
     /// amqp.url: without the right to configure, and the bindings of the results, too
     #[arg(long, value_name = "URL", requires = "connect")]
     management: Option<String>,
+    /// Print one JSON document instead: problems and warnings of the settings, and what was asked, under names that stay
+    ///
+    /// Of the settings: field, origin, message, hint. Of each line: name, ok, state, message, hint.
+    #[arg(long)]
+    json: bool,
 }
 
-pub(super) fn run(args: &CheckArgs, loaded: &Loaded) -> Result<Exit, Problem> {
-    print(&Line::ok("settings", sources(loaded)).to_string())?;
-    if !args.connect {
-        // Whether key and secret make a token is no question of the settings; whether a given one has ended is.
-        let lines = match loaded.settings.api.auth {
-            ApiAuth::Token(_) => vec![token::probe(loaded)],
-            ApiAuth::Keys { .. } => Vec::new(),
-        };
-        return told(&lines);
+pub(super) fn run(args: &CheckArgs, loaded: Result<Loaded, Problems>) -> Result<Exit, Problem> {
+    let loaded = match loaded {
+        Ok(loaded) => super::client(loaded)?,
+        Err(problems) if args.json => {
+            print(&format!("{:#}", document(problems.iter(), problems.warnings(), &[], Exit::Settings)))?;
+            return Ok(Exit::Settings);
+        }
+        Err(problems) => return Err(Problem::settings(problems)),
+    };
+    let settings = Line::ok("settings", sources(&loaded));
+    if args.json {
+        let lines = [vec![settings], asked(args, &loaded)?].concat();
+        let exit = report::exit(&lines);
+        print(&format!("{:#}", document([], &loaded.warnings, &lines, exit)))?;
+        return Ok(exit);
     }
-    let lines = runtime::block_on_value(probe(loaded, args.management.as_deref()))?;
-    told(&lines)
-}
-
-fn told(lines: &[Line]) -> Result<Exit, Problem> {
-    for line in lines {
+    loaded.warnings.iter().for_each(warn);
+    // Before what may take its time.
+    print(&settings.to_string())?;
+    let lines = asked(args, &loaded)?;
+    for line in &lines {
         print(&line.to_string())?;
     }
-    Ok(report::exit(lines))
+    Ok(report::exit(&lines))
+}
+
+fn asked(args: &CheckArgs, loaded: &Loaded) -> Result<Vec<Line>, Problem> {
+    if args.connect {
+        return runtime::block_on_value(probe(loaded, args.management.as_deref()));
+    }
+    // Whether key and secret make a token is no question of the settings; whether a given one has ended is.
+    Ok(match loaded.settings.api.auth {
+        ApiAuth::Token(_) => vec![token::probe(loaded)],
+        ApiAuth::Keys { .. } => Vec::new(),
+    })
+}
+
+/// What docs/operations.md describes.
+fn document<'a>(
+    problems: impl IntoIterator<Item = &'a settings::Problem>,
+    warnings: &[settings::Problem],
+    lines: &[Line],
+    exit: Exit,
+) -> Value {
+    let said = |problem: &settings::Problem| {
+        let origin = problem.origins().next().map(ToString::to_string);
+        json!({ "field": problem.key(), "origin": origin, "message": problem.what(), "hint": problem.remedy() })
+    };
+    json!({
+        "ok": exit == Exit::Ok,
+        "exit_code": exit as u8,
+        "problems": problems.into_iter().map(said).collect::<Vec<_>>(),
+        "warnings": warnings.iter().map(said).collect::<Vec<_>>(),
+        "probes": lines.iter().map(Line::json).collect::<Vec<_>>(),
+    })
 }
 
 /// All at once, because each may have to wait for its limit; said in the order of a job's way.
