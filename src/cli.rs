@@ -1,9 +1,11 @@
 //! The commands: a file each, and the only place that prints. stdout is data, stderr is talk.
 
 mod check;
+mod completions;
 mod config;
 mod differences;
 mod dumps;
+mod examples;
 mod exit;
 mod file_size;
 mod health;
@@ -31,7 +33,7 @@ use std::process::ExitCode;
 
 /// Jobs from RabbitMQ that name a face image in S3, checked for spoofing by a paid API; verdict events out
 #[derive(Debug, Parser)]
-#[command(name = "antispoofd", version = crate::VERSION, after_help = exit::HELP)]
+#[command(name = "antispoofd", version = crate::VERSION, after_help = examples::PROGRAM)]
 #[expect(clippy::doc_markdown, reason = "these comments are printed as the program's help")]
 struct Cli {
     /// Settings file, repeatable [default: $ANTISPOOFD_CONFIG, else /etc/antispoofd/antispoofd.toml]
@@ -48,6 +50,7 @@ struct Cli {
 enum Command {
     /// Run the worker
     #[command(
+        after_help = examples::RUN,
         long_about = "Run the worker\n\nTakes jobs from the broker until SIGTERM, SIGINT or SIGQUIT, then finishes what was sent and ends. \
                       A second one ends it at once. SIGHUP changes nothing: settings are read at the start only, the files of secrets when they change."
     )]
@@ -60,6 +63,8 @@ enum Command {
     Token(token::TokenArgs),
     Health(health::HealthArgs),
     Simulate(simulate::SimulateArgs),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
 }
 
 /// Runs the program and says how it ended. `args` begin with the name of the program.
@@ -109,6 +114,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         Command::Token(args) => token::run(&args, &load(Needs::Token, sources)?.settings.api),
         Command::Health(args) => runtime::block_on(health::run(args, load(Needs::Client, sources)?.settings.admin)),
         Command::Simulate(args) => runtime::block_on(simulate::run(args)),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => completions::man(&args),
     }
 }
 

@@ -55,6 +55,68 @@ fn help_and_version_go_to_stdout_and_are_no_error() {
     }
 }
 
+/// Every command, and those that have commands below them with these.
+const COMMANDS: [(&str, &[&str]); 11] = [
+    ("run", &[]),
+    ("check", &[]),
+    ("config", &["print", "schema", "reference"]),
+    ("topology", &["print", "check", "apply"]),
+    ("submit", &[]),
+    ("watch", &[]),
+    ("token", &[]),
+    ("health", &[]),
+    ("simulate", &[]),
+    ("completions", &[]),
+    ("man", &[]),
+];
+
+#[test]
+fn completions_know_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run(&["completions", shell], &[]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let script = stdout(&output);
+        for (command, below) in COMMANDS {
+            for name in [&[command], below].concat() {
+                assert!(script.contains(name), "{shell}: {name}");
+            }
+        }
+        assert!(script.contains("--id-prefix") || script.contains("id-prefix"), "{shell}");
+    }
+    // Nothing that bash could not read.
+    let script = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(script.path(), run(&["completions", "bash"], &[]).stdout).expect("written");
+    let read = Command::new("bash").arg("-n").arg(script.path()).output().expect("bash can be run");
+    assert!(read.status.success() && read.stderr.is_empty(), "{}", stderr(&read));
+    assert_eq!(run(&["completions", "tcsh"], &[]).status.code(), Some(64));
+}
+
+#[test]
+fn there_is_a_manual_page_for_every_command() {
+    let page = stdout(&run(&["man"], &[]));
+    assert!(page.contains(".TH ANTISPOOFD 1") && page.contains("antispoofd\\-submit(1)"), "{page}");
+    let below = stdout(&run(&["man", "topology", "check"], &[]));
+    assert!(below.contains("\\-\\-management"), "{below}");
+    let unknown = run(&["man", "topology", "fly"], &[]);
+    assert_eq!((unknown.status.code(), stderr(&unknown).contains("there are print, check, apply")), (Some(64), true));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let pages = folder.path().join("man1");
+    let written = run(&["man", "--output", pages.to_str().expect("text")], &[]);
+    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+    let below =
+        COMMANDS.iter().flat_map(|(command, below)| below.iter().map(move |below| format!("{command}-{below}")));
+    let names = COMMANDS.iter().map(|(command, _)| (*command).to_owned()).chain(below);
+    let mut expected: Vec<String> =
+        names.map(|name| format!("antispoofd-{name}.1")).chain(["antispoofd.1".to_owned()]).collect();
+    let entries = std::fs::read_dir(&pages).expect("a folder");
+    let mut found: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect();
+    expected.sort();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
 #[test]
 fn wrong_usage_is_64_and_says_so_on_stderr() {
     for (arguments, why) in [

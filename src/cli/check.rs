@@ -24,6 +24,7 @@ use std::collections::BTreeSet;
 /// changed by that, no message is published or taken, and no call is made that could be billed. It ends with 78 when a setting (or what it names) has to be
 /// put right, else with 69 when a service cannot be reached, else with 1 when something else failed.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = super::examples::CHECK)]
 pub(super) struct CheckArgs {
     /// Ask the broker, the buckets, the ledger and the API whether they can be used
     #[arg(long)]

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 /// Print the settings in effect, their schema, or their reference
 #[derive(Args, Clone, Copy, Debug)]
+#[command(after_help = super::examples::CONFIG)]
 pub(super) struct ConfigArgs {
     #[command(subcommand)]
     pub(super) what: What,
@@ -21,14 +22,17 @@ pub(super) enum What {
     ///
     /// As TOML, with the origin of each value behind it; secrets are masked. Where `run` would not start, ends with 78 and says all that is wrong on
     /// stderr; what has no problem of its own is printed all the same.
+    #[command(after_help = super::examples::CONFIG)]
     Print {
         /// Print one JSON object: by key, the value and its origin
         #[arg(long)]
         json: bool,
     },
     /// Print the JSON Schema (draft 2020-12) of a settings file
+    #[command(after_help = super::examples::CONFIG)]
     Schema,
     /// Print the reference of all settings, as Markdown
+    #[command(after_help = super::examples::CONFIG)]
     Reference,
 }
 

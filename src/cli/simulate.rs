@@ -23,6 +23,7 @@ use crate::simulator::{
 /// Prints `listening on http://ADDRESS` when it is ready, and stops on SIGTERM or SIGINT. Counters and settings are at /_sim/stats
 /// and /_sim/config. Key, secret and token are those of a test; do not use real ones.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = super::examples::SIMULATE)]
 #[command(group = ArgGroup::new("who").args(["api_key", "token", "no_auth"]).required(true))]
 pub struct SimulateArgs {
     /// Address to listen on; port 0 is any

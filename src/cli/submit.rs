@@ -38,6 +38,7 @@ pub(super) const NO_TOPOLOGY: &str = "a worker with amqp.topology = \"declare\" 
 /// Each job is published persistently and confirmed by the broker; then its id and its object are printed, with a tab between them. What cannot be a
 /// job is left out and told of at the end, and the exit code is 1.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = super::examples::SUBMIT)]
 #[command(group = ArgGroup::new("what").args(["uris", "prefix", "from", "upload"]).required(true).multiple(true))]
 #[expect(clippy::doc_markdown, reason = "these comments are printed as the command's help")]
 pub(super) struct SubmitArgs {

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The token goes to stdout, its claims and its expiry to stderr. With a ready-made token in the settings, that one is printed and
 /// decoded. The token goes into the header Authorization as it is, without "Bearer".
 #[derive(Args, Clone, Debug)]
+#[command(after_help = super::examples::TOKEN)]
 pub(super) struct TokenArgs {}
 
 pub(super) fn run(_: &TokenArgs, settings: &Api) -> Result<Exit, Problem> {
