@@ -146,8 +146,9 @@ async fn gone(events: &mut BoxStream<'static, Event>) -> String {
     }
 }
 
-/// The first of what a submitted job and its event pass through that the broker has not got, as `queue antispoof.jobs`.
-pub async fn missing(link: &Link, names: &Names) -> Result<Option<String>, ToolError> {
+/// The first of what a submitted job passes through, and its event when that is `awaited`, that the broker has not got, as `queue antispoof.jobs`.
+/// Newer brokers want a right on what is looked at, and who only submits has none on the results.
+pub async fn missing(link: &Link, names: &Names, awaited: bool) -> Result<Option<String>, ToolError> {
     let at = |what: String| |source| ToolError::Refused { what, source };
     let channel = link.create_channel().await.map_err(at("open a channel".to_owned()))?;
     let found = |object: String, answer: lapin::Result<()>| match answer.map_err(at(format!("find {object}"))) {
@@ -156,7 +157,8 @@ pub async fn missing(link: &Link, names: &Names) -> Result<Option<String>, ToolE
         Err(error) if error.is_missing() => Ok(Some(object)),
         Err(error) => Err(error),
     };
-    for (exchange, kind) in [(&names.results, ExchangeKind::Topic), (&names.jobs, ExchangeKind::Direct)] {
+    let results = awaited.then_some((&names.results, ExchangeKind::Topic));
+    for (exchange, kind) in results.into_iter().chain([(&names.jobs, ExchangeKind::Direct)]) {
         let options = ExchangeDeclareOptions { passive: true, durable: true, ..ExchangeDeclareOptions::default() };
         let answer = channel.exchange_declare(exchange.as_str().into(), kind, options, FieldTable::default()).await;
         if let Some(missing) = found(format!("exchange {exchange}"), answer)? {

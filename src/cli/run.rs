@@ -47,7 +47,10 @@ pub fn run(loaded: Loaded) -> Result<(), RunError> {
         tracing::warn!("OTEL_EXPORTER_OTLP_… is set, and this version exports nothing over OTLP: scrape /metrics");
     }
     let runtime = runtime::with_threads(settings.worker.threads).map_err(RunError::Runtime)?;
-    match runtime.block_on(app::run(settings))? {
+    let ended = runtime.block_on(app::run(settings));
+    // A name server or a disk that does not answer holds a thread that cannot be interrupted; everything that has to be finished is.
+    runtime.shutdown_background();
+    match ended? {
         Drained::Whole => Ok(()),
         Drained::Cut => Err(RunError::Cut),
     }

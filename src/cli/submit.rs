@@ -104,7 +104,7 @@ pub(super) async fn run(args: SubmitArgs, settings: Settings) -> Result<Exit, Pr
     let link = connect(&settings.amqp, &settings.worker.instance, Role::Tool).await?;
     let mut stop = Stop::install()?;
     let mode = settings.amqp.topology;
-    let topology = topology::ready(&link, &names, mode, args.topology_timeout, &mut stop).await?;
+    let topology = topology::ready(&link, &names, args.wait, mode, args.topology_timeout, &mut stop).await?;
     let mut collector = if args.wait {
         let tail = Tail::open(&link, &names, &["#".to_owned()], Keep::All).await?;
         Some(Collector::new(tail, args.json))

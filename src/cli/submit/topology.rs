@@ -23,16 +23,17 @@ pub(super) enum Topology {
     Appeared(Instant),
 }
 
-/// Looks for the exchange and the queue of the jobs. What is missing is declared when `amqp.topology` says so and the user may, else waited for, for as long
+/// Looks for the exchange and the queue of the jobs, and for the exchange of the results when those are `awaited`. What is missing is declared when `amqp.topology` says so and the user may, else waited for, for as long
 /// as `limit`; what is done is said.
 pub(super) async fn ready(
     link: &Link,
     names: &Names,
+    awaited: bool,
     mode: TopologyMode,
     limit: Duration,
     stop: &mut Stop,
 ) -> Result<Topology, Problem> {
-    let Some(mut object) = missing(link, names).await? else { return Ok(Topology::Found) };
+    let Some(mut object) = missing(link, names, awaited).await? else { return Ok(Topology::Found) };
     if mode == TopologyMode::Declare {
         // Without the delay queues, whose names depend on the worker's settings: it declares them itself.
         match put_up(link, names).await {
@@ -58,7 +59,7 @@ pub(super) async fn ready(
             () = stop.asked() => return Err(Problem::failed(anyhow::anyhow!("interrupted before anything was published"))),
             () = sleep(PAUSE) => {}
         }
-        match missing(link, names).await? {
+        match missing(link, names, awaited).await? {
             None => return Ok(Topology::Appeared(until)),
             Some(still) => object = still,
         }
