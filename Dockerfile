@@ -1,6 +1,6 @@
 # The worker in an image without a shell.
 #
-#   docker build -t antispoofd --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" .
+#   docker build -t antispoofd --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" --build-arg REVISION_DATE="$(git show -s --format=%cs)" .
 #   docker buildx build --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max -t REGISTRY/antispoofd:0.1.0 --push .
 #
 # The build runs on the builder's own architecture and compiles for the target's; nothing is emulated. Pin the two base images by digest in your own pipeline:
@@ -51,10 +51,15 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
 COPY config/default.toml config/
 COPY scripts/third-party scripts/
 COPY core core
+COPY build.rs ./
 COPY src src
+# The checkout is not there to be asked: what `--version` names beside the number.
+ARG REVISION=unknown
+ARG REVISION_DATE=
 # The time of the stand-ins above is later than that of the sources; cargo would take them for unchanged.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     touch src/lib.rs src/main.rs core/src/lib.rs && \
+    export ANTISPOOFD_REVISION="${REVISION}" ANTISPOOFD_REVISION_DATE="${REVISION_DATE}" && \
     cargo ${AUDITABLE:+auditable} build --locked --profile "${PROFILE}" --target "$(cat /triple)" --package antispoofd --bin antispoofd && \
     mkdir -p /root-of-image/usr/local/bin /root-of-image/var/lib/antispoofd /root-of-image/etc/antispoofd /root-of-image/usr/share/doc/antispoofd && \
     directory="${PROFILE}"; if [ "${PROFILE}" = dev ]; then directory=debug; fi; \

@@ -126,8 +126,7 @@ fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>>
         "/metrics" => match health.observed() {
             Ok(body) => {
                 let mut response = text(StatusCode::OK, body);
-                let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(format));
+                response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(Metrics::CONTENT_TYPE));
                 response
             }
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),

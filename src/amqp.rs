@@ -41,7 +41,7 @@ pub use inspect::{Difference, Found, State, inspect};
 pub use management::{Compared, Effect, Management, ManagementError, Policies, PolicyFinding, PolicyName};
 pub use outbox::{Outbox, Receipt};
 pub use session::Demand;
-pub use tool::{Keep, Tail, ToolError, close, find_jobs};
+pub use tool::{Keep, Tail, ToolError, close, missing};
 pub use topology::{Names, TopologyError, declare, put_up};
 pub use version::{Product, Standing};
 

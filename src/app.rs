@@ -145,7 +145,7 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
     });
     let secrets = tokio::spawn(follow(settings.rotating()));
     if let Ok(local) = listener.local_addr() {
-        info!(admin.address = %local, "antispoofd {} started, admin port at {local}", env!("CARGO_PKG_VERSION"));
+        info!(admin.address = %local, "antispoofd {} started, admin port at {local}", crate::VERSION);
     }
     let admin = tokio::spawn(admin::serve(listener, Health::new(metrics, gate, stop.clone()), stop.closing().clone()));
     let signals = tokio::spawn(signals.drive(stop.clone()));

@@ -1,10 +1,13 @@
 //! The commands: a file each, and the only place that prints. stdout is data, stderr is talk.
 
 mod check;
+mod completions;
 mod config;
 mod differences;
 mod dumps;
+mod examples;
 mod exit;
+mod file_size;
 mod health;
 mod problem;
 mod progress;
@@ -30,7 +33,7 @@ use std::process::ExitCode;
 
 /// Jobs from RabbitMQ that name a face image in S3, checked for spoofing by a paid API; verdict events out
 #[derive(Debug, Parser)]
-#[command(name = "antispoofd", version, after_help = exit::HELP)]
+#[command(name = "antispoofd", version = crate::VERSION, after_help = examples::PROGRAM)]
 #[expect(clippy::doc_markdown, reason = "these comments are printed as the program's help")]
 struct Cli {
     /// Settings file, repeatable [default: $ANTISPOOFD_CONFIG, else /etc/antispoofd/antispoofd.toml]
@@ -47,6 +50,7 @@ struct Cli {
 enum Command {
     /// Run the worker
     #[command(
+        after_help = examples::RUN,
         long_about = "Run the worker\n\nTakes jobs from the broker until SIGTERM, SIGINT or SIGQUIT, then finishes what was sent and ends. \
                       A second one ends it at once. SIGHUP changes nothing: settings are read at the start only, the files of secrets when they change."
     )]
@@ -59,11 +63,17 @@ enum Command {
     Token(token::TokenArgs),
     Health(health::HealthArgs),
     Simulate(simulate::SimulateArgs),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
 }
 
 /// Runs the program and says how it ended. `args` begin with the name of the program.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let _last_lines = LastLines;
+    // Help can be written to a file, too.
+    if let Err(problem) = file_size::survive() {
+        return problem.report().into();
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => return told(&error).into(),
@@ -81,30 +91,31 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
     // First: what is read from here on is secrets and images.
     dumps::forbid()?;
     let overrides = overrides(cli.set)?;
-    let load = |needs| load(needs, cli.config, overrides);
+    let sources = Sources::from_process(cli.config, overrides);
     match cli.command {
         Command::Run => {
-            let settings = load(Needs::Worker)?.settings;
-            run::run(settings)?;
+            run::run(settings::load(sources).map_err(Problem::of_daemon)?)?;
             Ok(Exit::Ok)
         }
-        Command::Check(args) => check::run(&args, &client(load(Needs::Worker)?)?),
-        Command::Config(args) => config::run(args, || load(Needs::Worker)),
+        Command::Check(args) => check::run(&args, settings::load(sources)),
+        Command::Config(args) => config::run(args, || settings::load(sources)),
         Command::Topology(args) => {
-            let loaded = client(load(Needs::Client)?)?;
+            let loaded = client(load(Needs::Client, sources)?)?;
             runtime::block_on(topology::run(args, loaded.settings))
         }
         Command::Submit(args) => {
-            let loaded = client(load(Needs::Client)?)?;
+            let loaded = client(load(Needs::Client, sources)?)?;
             runtime::block_on(submit::run(args, loaded.settings))
         }
         Command::Watch(args) => {
-            let loaded = client(load(Needs::Client)?)?;
+            let loaded = client(load(Needs::Client, sources)?)?;
             runtime::block_on(watch::run(args, loaded.settings))
         }
-        Command::Token(args) => token::run(&args, &load(Needs::Token)?.settings.api),
-        Command::Health(args) => runtime::block_on(health::run(args, load(Needs::Client)?.settings.admin)),
+        Command::Token(args) => token::run(&args, &load(Needs::Token, sources)?.settings.api),
+        Command::Health(args) => runtime::block_on(health::run(args, load(Needs::Client, sources)?.settings.admin)),
         Command::Simulate(args) => runtime::block_on(simulate::run(args)),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => completions::man(&args),
     }
 }
 
@@ -126,11 +137,9 @@ fn overrides(flags: Vec<String>) -> Result<Vec<(String, String)>, Problem> {
     flags.into_iter().enumerate().map(split).collect()
 }
 
-fn load(needs: Needs, files: Vec<PathBuf>, overrides: Vec<(String, String)>) -> Result<Loaded, Problem> {
-    let loaded = settings::load_for(needs, Sources::from_process(files, overrides)).map_err(Problem::settings)?;
-    for warning in &loaded.warnings {
-        terminal::say(&warning.to_string());
-    }
+fn load(needs: Needs, sources: Sources) -> Result<Loaded, Problem> {
+    let loaded = settings::load_for(needs, sources).map_err(Problem::settings)?;
+    loaded.warnings.iter().for_each(problem::warn);
     Ok(loaded)
 }
 

@@ -17,3 +17,6 @@ pub mod settings;
 pub mod simulator;
 pub mod telemetry;
 pub mod worker;
+
+/// The version as `--version` says it: the number, then in parentheses the commit and its date.
+pub const VERSION: &str = env!("ANTISPOOFD_VERSION");

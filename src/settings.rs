@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 mod admin;
 mod ambient;
@@ -16,6 +17,7 @@ mod entry;
 mod file;
 mod fit;
 mod image;
+pub mod jwt;
 mod keys;
 mod kind;
 mod ledger;
@@ -112,6 +114,8 @@ pub struct Sources {
     pub env: BTreeMap<String, String>,
     /// `--set` flags: dotted key and value, written as in the environment.
     pub overrides: Vec<(String, String)>,
+    /// The time that a ready-made token is held against. Without one it is not.
+    pub now: Option<SystemTime>,
 }
 
 /// Settings, and where they came from.
@@ -133,7 +137,7 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
 
 /// The settings for what `needs` says, or all that is wrong with them.
 pub fn load_for(needs: Needs, sources: Sources) -> Result<Loaded, Problems> {
-    let Sources { files, env, overrides } = sources;
+    let Sources { files, env, overrides, now } = sources;
     let keys = Keys::known();
     let default = file::defaults(DEFAULT_TOML, &keys);
     let (mut problems, mut warnings, mut incomplete) = (Vec::new(), Vec::new(), false);
@@ -151,15 +155,18 @@ pub fn load_for(needs: Needs, sources: Sources) -> Result<Loaded, Problems> {
     stack.put(flags, &mut problems);
     let top = stack.into_top();
 
-    let mut reader = Reader::new(&top, &default, &env, incomplete);
+    let mut reader = Reader::new(&top, &default, &env, incomplete).at(now);
     let settings = Settings::read(&mut reader, needs);
     let rows = rows::rows(&settings, &reader, &keys, &top, &default);
+    let format = (reader.sound(&["log.format"]) && !incomplete).then_some(settings.log.format);
+    let sound: Vec<bool> = rows.iter().map(|row| reader.sound(&[&row.key])).collect();
     let (found, warned) = reader.into_found();
     problems.extend(found);
     warnings.extend(warned);
 
     if !problems.is_empty() {
-        return Err(Problems::new(problems, warnings, incomplete));
+        let read = rows.into_iter().zip(sound).filter_map(|(row, sound)| sound.then_some(row));
+        return Err(Problems::new(problems, warnings, incomplete).beside(read.collect(), format));
     }
     let origins = rows.iter().map(|row| (row.key.clone(), row.origin.clone())).collect();
     Ok(Loaded { settings, warnings, origins, rows })
@@ -234,7 +241,7 @@ impl Sources {
         } else {
             Vec::new()
         };
-        Self { files, env, overrides }
+        Self { files, env, overrides, now: Some(SystemTime::now()) }
     }
 }
 

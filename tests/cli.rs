@@ -55,6 +55,68 @@ fn help_and_version_go_to_stdout_and_are_no_error() {
     }
 }
 
+/// Every command, and those that have commands below them with these.
+const COMMANDS: [(&str, &[&str]); 11] = [
+    ("run", &[]),
+    ("check", &[]),
+    ("config", &["print", "schema", "reference"]),
+    ("topology", &["print", "check", "apply"]),
+    ("submit", &[]),
+    ("watch", &[]),
+    ("token", &[]),
+    ("health", &[]),
+    ("simulate", &[]),
+    ("completions", &[]),
+    ("man", &[]),
+];
+
+#[test]
+fn completions_know_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run(&["completions", shell], &[]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let script = stdout(&output);
+        for (command, below) in COMMANDS {
+            for name in [&[command], below].concat() {
+                assert!(script.contains(name), "{shell}: {name}");
+            }
+        }
+        assert!(script.contains("--id-prefix") || script.contains("id-prefix"), "{shell}");
+    }
+    // Nothing that bash could not read.
+    let script = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(script.path(), run(&["completions", "bash"], &[]).stdout).expect("written");
+    let read = Command::new("bash").arg("-n").arg(script.path()).output().expect("bash can be run");
+    assert!(read.status.success() && read.stderr.is_empty(), "{}", stderr(&read));
+    assert_eq!(run(&["completions", "tcsh"], &[]).status.code(), Some(64));
+}
+
+#[test]
+fn there_is_a_manual_page_for_every_command() {
+    let page = stdout(&run(&["man"], &[]));
+    assert!(page.contains(".TH ANTISPOOFD 1") && page.contains("antispoofd\\-submit(1)"), "{page}");
+    let below = stdout(&run(&["man", "topology", "check"], &[]));
+    assert!(below.contains("\\-\\-management"), "{below}");
+    let unknown = run(&["man", "topology", "fly"], &[]);
+    assert_eq!((unknown.status.code(), stderr(&unknown).contains("there are print, check, apply")), (Some(64), true));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let pages = folder.path().join("man1");
+    let written = run(&["man", "--output", pages.to_str().expect("text")], &[]);
+    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+    let below =
+        COMMANDS.iter().flat_map(|(command, below)| below.iter().map(move |below| format!("{command}-{below}")));
+    let names = COMMANDS.iter().map(|(command, _)| (*command).to_owned()).chain(below);
+    let mut expected: Vec<String> =
+        names.map(|name| format!("antispoofd-{name}.1")).chain(["antispoofd.1".to_owned()]).collect();
+    let entries = std::fs::read_dir(&pages).expect("a folder");
+    let mut found: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect();
+    expected.sort();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
 #[test]
 fn wrong_usage_is_64_and_says_so_on_stderr() {
     for (arguments, why) in [
@@ -125,6 +187,74 @@ fn check_reads_the_settings_as_run_would() {
     }
     let started = run(&arguments("run"), &[KEYS[0], ("ANTISPOOFD__S3__BUCKETS", "Bad_Name")]);
     assert_eq!(stderr(&started), said, "run says the same");
+}
+
+/// The document of `check --json`, with nothing beside it.
+fn checked(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, serde_json::Value) {
+    let output = run(&[&["check", "--json"], arguments].concat(), environment);
+    assert_eq!(stderr(&output), "", "the document says it all");
+    (output.status.code(), serde_json::from_slice(&output.stdout).expect("one JSON document"))
+}
+
+fn keys(value: &serde_json::Value) -> Vec<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+#[test]
+fn a_check_as_json_is_one_document_with_names_that_stay() {
+    let (code, sound) = checked(&["--set", "s3.buckets=kyc-uploads"], &KEYS);
+    assert_eq!((code, &sound["ok"], &sound["exit_code"]), (Some(0), &true.into(), &0.into()), "{sound}");
+    assert_eq!(keys(&sound), ["exit_code", "ok", "probes", "problems", "warnings"]);
+    assert_eq!(sound["probes"].as_array().map(Vec::len), Some(1));
+    assert_eq!(keys(&sound["probes"][0]), ["hint", "message", "name", "ok", "state"]);
+    assert_eq!((&sound["probes"][0]["name"], &sound["probes"][0]["ok"]), (&"settings".into(), &true.into()));
+
+    let flags = ["--set", "worker.concurrency=0", "--set", "amqp.url=amqp://u:hunter2@h"];
+    let (code, wrong) = checked(&[&flags[..], &["--connect"]].concat(), &KEYS);
+    assert_eq!((code, &wrong["ok"], &wrong["exit_code"]), (Some(78), &false.into(), &78.into()), "{wrong}");
+    assert_eq!(wrong["probes"], serde_json::json!([]));
+    let problem =
+        &wrong["problems"].as_array().expect("a list").iter().find(|one| one["field"] == "worker.concurrency");
+    let problem = problem.expect("it is named");
+    assert_eq!(keys(problem), ["field", "hint", "message", "origin"]);
+    assert_eq!(problem["origin"], "flag --set worker.concurrency");
+    assert_eq!((&wrong["warnings"][0]["field"], keys(&wrong["warnings"][0]).len()), (&"amqp.url".into(), 4), "{wrong}");
+    assert!(!wrong.to_string().contains("hunter2"));
+
+    let (listener, url) = nobody();
+    drop(listener);
+    let away = [
+        KEYS[0],
+        KEYS[1],
+        ("ANTISPOOFD__AMQP__URL", url.as_str()),
+        ("ANTISPOOFD__S3__ALLOW_ANY_BUCKET", "true"),
+        ("ANTISPOOFD__API__URL", "http://127.0.0.1:1/"),
+    ];
+    let (code, away) = checked(&["--connect"], &away);
+    assert_eq!((code, &away["exit_code"]), (Some(69), &69.into()), "{away}");
+    let states: Vec<(&str, &str, bool)> = away["probes"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|probe| {
+            (
+                probe["name"].as_str().expect("text"),
+                probe["state"].as_str().expect("text"),
+                probe["ok"].as_bool().expect("yes or no"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        states,
+        [
+            ("settings", "ok", true),
+            ("broker", "failed", false),
+            ("bucket", "note", true),
+            ("ledger", "ok", true),
+            ("token", "ok", true),
+            ("api", "failed", false)
+        ]
+    );
 }
 
 #[test]
@@ -234,6 +364,31 @@ fn a_ready_made_token_is_decoded() {
 }
 
 #[test]
+fn a_token_that_has_expired_keeps_the_worker_from_starting() {
+    let arguments = ["--set", "s3.buckets=kyc-uploads"];
+    let expired = ("ANTISPOOFD__API__TOKEN", "e30.eyJleHAiOjF9.AAAA");
+    for command in ["run", "check"] {
+        let output = run(&[&[command][..], &arguments].concat(), &[expired]);
+        let said = stderr(&output);
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(78), ""), "{command}: {said}");
+        for part in
+            ["error: api.token: has expired: 1970-01-01T00:00:01Z (", "ANTISPOOFD__API__TOKEN", "api.secret instead"]
+        {
+            assert!(said.contains(part), "{command}: {part}: {said}");
+        }
+        assert!(!said.contains(expired.1), "{said}");
+    }
+
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), expired.1).expect("written");
+    let named = format!("api.token_file={}", file.path().display());
+    let output = run(&[&["check", "--set", &named][..], &arguments].concat(), &[]);
+    assert_eq!(output.status.code(), Some(78), "{}", stderr(&output));
+    assert!(stderr(&output).contains("until the file holds another"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("failed  token     api.token (secret file "), "{}", stdout(&output));
+}
+
+#[test]
 fn a_closed_stdout_ends_quietly() {
     for arguments in [&["token"][..], &["simulate", "--no-auth", "--listen", "127.0.0.1:0"], &["--help"]] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -302,6 +457,69 @@ fn what_keeps_a_worker_from_starting_is_said_with_its_remedy() {
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(what) && said.contains(remedy), "{said}");
+    }
+}
+
+/// Each line of stderr as the object that it is.
+fn log(output: &Output) -> Vec<serde_json::Value> {
+    let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    stderr(output).lines().map(read).collect()
+}
+
+#[test]
+fn a_json_log_is_json_to_its_last_line() {
+    let (taken, broker) = nobody();
+    let admin = format!("admin.listen={}", taken.local_addr().expect("it is bound"));
+    let broker = format!("amqp.url={broker}");
+    let settings = ["run", "--set", "s3.buckets=uploads", "--set", "log.format=json", "--set", &broker];
+
+    // With a warning about the settings first, and the error that ends it last.
+    let output = run(&[&settings[..], &["--set", &admin]].concat(), &KEYS);
+    let lines = log(&output);
+    assert_eq!(output.status.code(), Some(1), "{lines:?}");
+    let (first, last) = (&lines[0], lines.last().expect("it says why"));
+    assert_eq!((&first["level"], &first["key"]), (&"WARN".into(), &"amqp.url".into()), "{first}");
+    assert_eq!(
+        (&last["level"], &last["exit_code"], &last["target"]),
+        (&"ERROR".into(), &1.into(), &"antispoofd".into()),
+        "{last}"
+    );
+    assert!(last["message"].as_str().is_some_and(|message| message.starts_with("listen on admin.listen")), "{last}");
+    assert!(last["hint"].as_str().is_some_and(|hint| hint.contains("another process has this port")), "{last}");
+    // Whatever the level of the log is.
+    let output = run(&[&settings[..], &["--set", &admin, "--set", "log.level=off"]].concat(), &KEYS);
+    assert!(log(&output).iter().any(|line| line["exit_code"] == 1), "{}", stderr(&output));
+
+    // Problems of the settings: a line each.
+    let output = run(&[&settings[..], &["--set", "worker.concurrency=0"]].concat(), &[KEYS[0]]);
+    let lines = log(&output);
+    assert_eq!((output.status.code(), lines.len()), (Some(78), 3), "{lines:?}");
+    for (line, level, key) in [(0, "ERROR", "api.secret"), (1, "ERROR", "worker.concurrency"), (2, "WARN", "amqp.url")]
+    {
+        let line = lines.iter().find(|line| line["key"] == key).unwrap_or_else(|| panic!("{line}: {key}: {lines:?}"));
+        assert_eq!(line["level"], level, "{line}");
+        assert!(line["origin"].is_string() && line["hint"].is_string() && line["timestamp"].is_string(), "{line}");
+    }
+    // With the format itself unknown, or left to the program, they are for people.
+    for format in ["log.format=xml", "log.format=auto"] {
+        let output = run(&["run", "--set", format], &[]);
+        assert_eq!(output.status.code(), Some(78));
+        assert!(stderr(&output).starts_with("error: "), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_of_the_write() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (arguments, code) in [("config reference >out", 1), ("--help >out", 0), ("fly 2>out", 64), ("run 2>out", 78)] {
+        let script = format!("ulimit -f 0; exec \"$0\" {arguments}");
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &script, env!("CARGO_BIN_EXE_antispoofd")]).current_dir(folder.path()).env_clear();
+        let output = bash.output().expect("bash can be run");
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {} {}", output.status, stderr(&output));
+        if code == 1 {
+            assert!(stderr(&output).contains("write to stdout: File too large"), "{}", stderr(&output));
+        }
     }
 }
 

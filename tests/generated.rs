@@ -150,10 +150,23 @@ fn the_settings_in_effect_are_printed_with_their_origins_and_without_their_secre
 }
 
 #[test]
-fn settings_that_are_not_sound_are_not_printed() {
-    let output = run(&["config", "print", "--set", "worker.concurrency=0"], &[]);
-    assert_eq!((output.status.code(), output.stdout.len()), (Some(78), 0));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("error: worker.concurrency: 0 is out of bounds"));
+fn what_can_be_read_is_printed_beside_the_problems() {
+    let arguments = ["config", "print", "--set", "worker.concurrency=0", "--set", "s3.region=eu-central-1"];
+    let output = run(&arguments, &[]);
+    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    for problem in ["error: worker.concurrency: 0 is out of bounds", "error: s3.buckets: ", "error: api.api_key: "] {
+        assert!(said.contains(problem), "{problem}: {said}");
+    }
+    assert!(printed.contains("region = \"eu-central-1\"  # flag --set s3.region\n"), "{printed}");
+    let printed: toml::Table = printed.parse().expect("TOML");
+    assert!(printed["worker"].get("drain_timeout").is_some() && printed["worker"].get("concurrency").is_none());
+
+    let output = run(&[&arguments[..], &["--json"]].concat(), &[]);
+    assert_eq!(output.status.code(), Some(78));
+    let rows: BTreeMap<String, Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(rows["s3.region"]["value"], "eu-central-1");
+    assert!(!rows.contains_key("worker.concurrency") && !rows.contains_key("s3.buckets"));
 }
 
 /// A metric as `/metrics` serves it, or as docs/metrics.md lists it.
@@ -222,8 +235,9 @@ fn documented(page: &str) -> BTreeMap<String, Metric> {
                 metric.labels.insert(quoted(label).remove(0), values);
             }
         } else if let Some((names, _)) = labels.split_once(": ") {
+            let built_in = quoted(row)[0] == "antispoofd_build_info";
             let values = |name: &str| match name {
-                "version" if kind == "info" => env!("CARGO_PKG_VERSION").to_owned(),
+                "version" if built_in => env!("CARGO_PKG_VERSION").to_owned(),
                 _ => "of the broker".to_owned(),
             };
             metric.labels.extend(quoted(names).into_iter().map(|name| (name.clone(), BTreeSet::from([values(&name)]))));
@@ -242,6 +256,109 @@ fn every_metric_is_documented_as_it_is_served() {
         assert_eq!(documented[name], *metric, "{name}");
     }
     assert!(served.len() > 25, "{} metrics", served.len());
+}
+
+/// What `promtool check metrics` (2.42) finds fault with, as far as a page like this one can have it.
+fn faults(page: &str) -> Vec<String> {
+    const TYPES: [&str; 5] = ["counter", "gauge", "histogram", "summary", "untyped"];
+    /// Parts of a name that are a unit and not the base unit of its kind, which are seconds, bytes and ratios; abbreviations; types.
+    const PARTS: [&str; 24] = [
+        "ms",
+        "us",
+        "ns",
+        "sec",
+        "secs",
+        "s",
+        "milliseconds",
+        "microseconds",
+        "nanoseconds",
+        "minutes",
+        "hours",
+        "days",
+        "kb",
+        "mb",
+        "kib",
+        "mib",
+        "kilobytes",
+        "megabytes",
+        "percent",
+        "bits",
+        "counter",
+        "gauge",
+        "histogram",
+        "summary",
+    ];
+
+    let mut faults = Vec::new();
+    let (mut helped, mut typed) = (BTreeMap::new(), BTreeMap::new());
+    for line in page.lines() {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words[..] {
+            ["#", "HELP", name, text] => {
+                if text.trim().is_empty() || helped.insert(name.to_owned(), text).is_some() {
+                    faults.push(format!("no help, or two: {line}"));
+                }
+            }
+            ["#", "TYPE", name, kind] => {
+                if !TYPES.contains(&kind) || typed.insert(name.to_owned(), kind.to_owned()).is_some() {
+                    faults.push(format!("no type, or two: {line}"));
+                }
+                let parts: Vec<&str> = name.split('_').collect();
+                if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+                    || parts.contains(&"")
+                {
+                    faults.push(format!("snake_case and no colon: {line}"));
+                }
+                if parts.iter().any(|part| PARTS.contains(part)) {
+                    faults.push(format!("another unit, an abbreviation or a type in the name: {line}"));
+                }
+                if (kind == "counter") != name.ends_with("_total") {
+                    faults.push(format!("_total is for counters, and counters have it: {line}"));
+                }
+                if ["_bucket", "_count", "_sum"].iter().any(|end| name.ends_with(end)) {
+                    faults.push(format!("that is for a series of a histogram: {line}"));
+                }
+                if !helped.contains_key(name) {
+                    faults.push(format!("no help before it: {line}"));
+                }
+            }
+            _ if line.starts_with('#') => faults.push(format!("of another format: {line}")),
+            _ => {
+                let series = line.split(['{', ' ']).next().unwrap_or_default();
+                let of_histogram = ["_bucket", "_count", "_sum"].iter().filter_map(|end| series.strip_suffix(end));
+                let mut families =
+                    of_histogram.filter(|family| typed.get(*family).is_some_and(|kind| kind == "histogram"));
+                let known = families.next().is_some() || typed.get(series).is_some_and(|kind| kind != "histogram");
+                if !known {
+                    faults.push(format!("of no family: {line}"));
+                }
+                let value = line.rsplit(' ').next().unwrap_or_default();
+                if value.parse::<f64>().is_err() {
+                    faults.push(format!("no number: {line}"));
+                }
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn the_metrics_are_as_promtool_wants_them() {
+    let metrics = Metrics::new();
+    metrics.broker_is("RabbitMQ", "4.3.6");
+    metrics.job_duration.observe(0.2);
+    let page = metrics.render().expect("it can be put into words");
+    assert_eq!(faults(&page), Vec::<String>::new(), "{page}");
+    // And it sees what it is for.
+    for (page, fault) in [
+        ("# HELP a_build A.\n# TYPE a_build info\na_build_info 1\n", "no type"),
+        ("# HELP a A.\n# TYPE a counter\na_total 0\n", "counters have it"),
+        ("# HELP a_ms A.\n# TYPE a_ms gauge\na_ms 0\n", "another unit"),
+        ("a_total 0\n", "of no family"),
+        ("# EOF\n", "another format"),
+    ] {
+        assert!(faults(page).iter().any(|found| found.contains(fault)), "{page}: {:?}", faults(page));
+    }
 }
 
 /// Whether a source file below `folder` has `text` in it.

@@ -129,7 +129,8 @@ pub async fn connect(settings: &settings::Amqp, worker: &str, role: Role) -> Res
         .with_client_property("product".into(), "antispoofd".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
     let tls = OwnedTLSConfig { identity: None, cert_chain };
-    let connecting = line::open(uri, properties, tls, settings.connect_timeout);
+    // Boxed: TLS makes it large, and there are two of them in a session.
+    let connecting = Box::pin(line::open(uri, properties, tls));
     match tokio::time::timeout(settings.connect_timeout, connecting).await {
         Ok(Ok((connection, broker))) => fit(Link { connection: Arc::new(connection), broker }, address).await,
         Ok(Err(source)) => {

@@ -146,16 +146,32 @@ async fn gone(events: &mut BoxStream<'static, Event>) -> String {
     }
 }
 
-/// Says whether the exchange that jobs are published to is there.
-pub async fn find_jobs(link: &Link, names: &Names) -> Result<(), ToolError> {
+/// The first of what a submitted job passes through, and its event when that is `awaited`, that the broker has not got, as `queue antispoof.jobs`.
+/// Newer brokers want a right on what is looked at, and who only submits has none on the results.
+pub async fn missing(link: &Link, names: &Names, awaited: bool) -> Result<Option<String>, ToolError> {
     let at = |what: String| |source| ToolError::Refused { what, source };
     let channel = link.create_channel().await.map_err(at("open a channel".to_owned()))?;
-    let options = ExchangeDeclareOptions { passive: true, durable: true, ..ExchangeDeclareOptions::default() };
-    channel
-        .exchange_declare(names.jobs.as_str().into(), ExchangeKind::Direct, options, FieldTable::default())
-        .await
-        .map_err(at(format!("find exchange {}", names.jobs)))?;
-    channel.close(200, "done".into()).await.map_err(at("close a channel".to_owned()))
+    let found = |object: String, answer: lapin::Result<()>| match answer.map_err(at(format!("find {object}"))) {
+        Ok(()) => Ok(None),
+        // The broker has closed the channel with the answer.
+        Err(error) if error.is_missing() => Ok(Some(object)),
+        Err(error) => Err(error),
+    };
+    let results = awaited.then_some((&names.results, ExchangeKind::Topic));
+    for (exchange, kind) in results.into_iter().chain([(&names.jobs, ExchangeKind::Direct)]) {
+        let options = ExchangeDeclareOptions { passive: true, durable: true, ..ExchangeDeclareOptions::default() };
+        let answer = channel.exchange_declare(exchange.as_str().into(), kind, options, FieldTable::default()).await;
+        if let Some(missing) = found(format!("exchange {exchange}"), answer)? {
+            return Ok(Some(missing));
+        }
+    }
+    let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
+    let answer = channel.queue_declare(names.jobs.as_str().into(), options, FieldTable::default()).await;
+    if let Some(missing) = found(format!("queue {}", names.jobs), answer.map(drop))? {
+        return Ok(Some(missing));
+    }
+    channel.close(200, "done".into()).await.map_err(at("close a channel".to_owned()))?;
+    Ok(None)
 }
 
 /// Closes a connection, politely where the broker still answers.

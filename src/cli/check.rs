@@ -8,12 +8,13 @@ mod store;
 mod token;
 
 use super::exit::Exit;
-use super::problem::Problem;
+use super::problem::{Problem, warn};
 use super::runtime;
 use super::terminal::print;
-use crate::settings::{Loaded, Origin};
+use crate::settings::{self, ApiAuth, Loaded, Origin, Problems};
 use clap::Args;
 use report::Line;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Read the settings as `run` would and say all that is wrong with them
@@ -23,6 +24,7 @@ use std::collections::BTreeSet;
 /// changed by that, no message is published or taken, and no call is made that could be billed. It ends with 78 when a setting (or what it names) has to be
 /// put right, else with 69 when a service cannot be reached, else with 1 when something else failed.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = super::examples::CHECK)]
 pub(super) struct CheckArgs {
     /// Ask the broker, the buckets, the ledger and the API whether they can be used
     #[arg(long)]
@@ -31,18 +33,68 @@ pub(super) struct CheckArgs {
     /// amqp.url: without the right to configure, and the bindings of the results and the policies, too
     #[arg(long, value_name = "URL", requires = "connect")]
     management: Option<String>,
+    /// Print one JSON document instead: problems and warnings of the settings, and what was asked, under names that stay
+    ///
+    /// Of the settings: field, origin, message, hint. Of each line: name, ok, state, message, hint.
+    #[arg(long)]
+    json: bool,
 }
 
-pub(super) fn run(args: &CheckArgs, loaded: &Loaded) -> Result<Exit, Problem> {
-    print(&Line::ok("settings", sources(loaded)).to_string())?;
-    if !args.connect {
-        return Ok(Exit::Ok);
+pub(super) fn run(args: &CheckArgs, loaded: Result<Loaded, Problems>) -> Result<Exit, Problem> {
+    let loaded = match loaded {
+        Ok(loaded) => super::client(loaded)?,
+        Err(problems) if args.json => {
+            print(&format!("{:#}", document(problems.iter(), problems.warnings(), &[], Exit::Settings)))?;
+            return Ok(Exit::Settings);
+        }
+        Err(problems) => return Err(Problem::settings(problems)),
+    };
+    let settings = Line::ok("settings", sources(&loaded));
+    if args.json {
+        let lines = [vec![settings], asked(args, &loaded)?].concat();
+        let exit = report::exit(&lines);
+        print(&format!("{:#}", document([], &loaded.warnings, &lines, exit)))?;
+        return Ok(exit);
     }
-    let lines = runtime::block_on_value(probe(loaded, args.management.as_deref()))?;
+    loaded.warnings.iter().for_each(warn);
+    // Before what may take its time.
+    print(&settings.to_string())?;
+    let lines = asked(args, &loaded)?;
     for line in &lines {
         print(&line.to_string())?;
     }
     Ok(report::exit(&lines))
+}
+
+fn asked(args: &CheckArgs, loaded: &Loaded) -> Result<Vec<Line>, Problem> {
+    if args.connect {
+        return runtime::block_on_value(probe(loaded, args.management.as_deref()));
+    }
+    // Whether key and secret make a token is no question of the settings; whether a given one has ended is.
+    Ok(match loaded.settings.api.auth {
+        ApiAuth::Token(_) => vec![token::probe(loaded)],
+        ApiAuth::Keys { .. } => Vec::new(),
+    })
+}
+
+/// What docs/operations.md describes.
+fn document<'a>(
+    problems: impl IntoIterator<Item = &'a settings::Problem>,
+    warnings: &[settings::Problem],
+    lines: &[Line],
+    exit: Exit,
+) -> Value {
+    let said = |problem: &settings::Problem| {
+        let origin = problem.origins().next().map(ToString::to_string);
+        json!({ "field": problem.key(), "origin": origin, "message": problem.what(), "hint": problem.remedy() })
+    };
+    json!({
+        "ok": exit == Exit::Ok,
+        "exit_code": exit as u8,
+        "problems": problems.into_iter().map(said).collect::<Vec<_>>(),
+        "warnings": warnings.iter().map(said).collect::<Vec<_>>(),
+        "probes": lines.iter().map(Line::json).collect::<Vec<_>>(),
+    })
 }
 
 /// All at once, because each may have to wait for its limit; said in the order of a job's way.

@@ -18,10 +18,6 @@ pub enum Exit {
     Settings = 78,
 }
 
-/// For the end of `--help`.
-pub(super) const HELP: &str =
-    "Exit codes: 0 ok, 1 failed, 64 wrong usage, 69 a service is unreachable, 78 bad settings.";
-
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -31,11 +27,12 @@ impl From<Exit> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::examples::PROGRAM;
 
     #[test]
     fn the_help_names_every_code() {
         for exit in [Exit::Ok, Exit::Failed, Exit::Usage, Exit::Unreachable, Exit::Settings] {
-            assert!(HELP.contains(&format!(" {} ", exit as u8)), "{exit:?}");
+            assert!(PROGRAM.contains(&format!(" {} ", exit as u8)), "{exit:?}");
         }
     }
 }

@@ -21,6 +21,7 @@ const LONGEST_REASON: usize = 300;
 /// Asks the port of admin.listen on this machine. Exits with 0 when the answer is yes, and with 1 when it is no or there is none
 /// within two seconds; stderr says why.
 #[derive(Args, Clone, Copy, Debug)]
+#[command(after_help = super::examples::HEALTH)]
 pub(super) struct HealthArgs {
     /// Ask whether it is ready to take jobs (/readyz) instead of whether it lives (/livez)
     #[arg(long)]

@@ -5,8 +5,12 @@ use super::run::RunError;
 use super::terminal::say;
 use crate::amqp::{ConnectError, ManagementError, ToolError};
 use crate::app::StartError;
+use crate::settings::LogFormat;
+use crate::telemetry::logs;
 use crate::{s3, settings};
+use serde_json::{Value, json};
 use std::fmt::Display;
+use tracing::Level;
 
 /// An error with the exit code that it leads to and, where there is something to be done, a hint.
 #[derive(Debug)]
@@ -15,12 +19,14 @@ pub(super) struct Problem {
     /// None: there is nothing to be said.
     error: Option<anyhow::Error>,
     hint: Option<String>,
+    /// It is the daemon's, whose stderr is its log from the first line on.
+    daemon: bool,
 }
 
 impl Problem {
     /// It was tried and failed.
     pub(super) fn failed(error: impl Into<anyhow::Error>) -> Self {
-        Self { exit: Exit::Failed, error: Some(error.into()), hint: None }
+        Self { exit: Exit::Failed, error: Some(error.into()), hint: None, daemon: false }
     }
 
     /// A service cannot be had.
@@ -38,9 +44,14 @@ impl Problem {
         Self { exit: Exit::Settings, ..Self::failed(problems) }
     }
 
+    /// The settings of the daemon: where they ask for a JSON log, their problems are lines of it.
+    pub(super) fn of_daemon(problems: settings::Problems) -> Self {
+        Self { daemon: true, ..Self::settings(problems) }
+    }
+
     /// Whoever read stdout has left: the end of a pipeline, not an error.
     pub(super) fn closed() -> Self {
-        Self { exit: Exit::Ok, error: None, hint: None }
+        Self { exit: Exit::Ok, error: None, hint: None, daemon: false }
     }
 
     /// Adds what to do about it.
@@ -68,38 +79,74 @@ impl Problem {
         self.error.is_none()
     }
 
-    /// Prints the whole chain and the hint to stderr.
+    /// Prints the whole chain and the hint to stderr; in a JSON log as one of its lines.
     pub(super) fn report(&self) -> Exit {
-        if let Some(error) = &self.error {
-            say(&self.words(error));
+        let Some(error) = &self.error else { return self.exit };
+        match error.downcast_ref::<settings::Problems>() {
+            Some(problems) if self.daemon && problems.log_format() == Some(LogFormat::Json) => {
+                problems
+                    .iter()
+                    .for_each(|problem| say(logs::json_line(Level::ERROR, &line(problem), fields(problem)).trim_end()));
+                problems
+                    .warnings()
+                    .iter()
+                    .for_each(|warning| say(logs::json_line(Level::WARN, &line(warning), fields(warning)).trim_end()));
+            }
+            Some(problems) if self.exit == Exit::Settings => say(&problems.to_string()),
+            _ => {
+                let hint = self.hint.as_ref().map(|hint| ("hint", json!(hint)));
+                let fields = hint.into_iter().chain([("exit_code", json!(self.exit as u8))]);
+                if !logs::say_object(Level::ERROR, &chain(error), fields) {
+                    say(&self.words(error));
+                }
+            }
         }
         self.exit
     }
 
     fn words(&self, error: &anyhow::Error) -> String {
-        if self.exit == Exit::Settings && error.is::<settings::Problems>() {
-            return error.to_string();
+        let words = format!("error: {}", chain(error));
+        match &self.hint {
+            Some(hint) => format!("{words}\nhint: {hint}"),
+            None => words,
         }
-        let mut words = "error: ".to_owned();
-        let mut last = String::new();
-        for link in error.chain() {
-            let link = link.to_string();
-            // Some errors repeat their source in their own words.
-            if last.contains(&link) {
-                continue;
-            }
-            if !last.is_empty() {
-                words.push_str(": ");
-            }
-            words.push_str(&link);
-            last = link;
-        }
-        if let Some(hint) = &self.hint {
-            words.push_str("\nhint: ");
-            words.push_str(hint);
-        }
-        words
     }
+}
+
+/// Says a warning about the settings of the daemon, once its log is there.
+pub(super) fn warn(warning: &settings::Problem) {
+    if !logs::say_object(Level::WARN, &line(warning), fields(warning)) {
+        say(&warning.to_string());
+    }
+}
+
+/// `worker.concurrency: is 0, …`
+fn line(problem: &settings::Problem) -> String {
+    if problem.key().is_empty() { problem.what().to_owned() } else { format!("{}: {}", problem.key(), problem.what()) }
+}
+
+fn fields(problem: &settings::Problem) -> [(&'static str, Value); 3] {
+    let origins: Vec<String> = problem.origins().map(ToString::to_string).collect();
+    [("key", json!(problem.key())), ("origin", json!(origins.join(", "))), ("hint", json!(problem.remedy()))]
+}
+
+/// From what was to be done to why it could not, each once.
+fn chain(error: &anyhow::Error) -> String {
+    let mut words = String::new();
+    let mut last = String::new();
+    for link in error.chain() {
+        let link = link.to_string();
+        // Some errors repeat their source in their own words.
+        if last.contains(&link) {
+            continue;
+        }
+        if !last.is_empty() {
+            words.push_str(": ");
+        }
+        words.push_str(&link);
+        last = link;
+    }
+    words
 }
 
 impl From<anyhow::Error> for Problem {

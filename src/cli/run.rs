@@ -1,8 +1,9 @@
 //! `antispoofd run`: the worker daemon.
 
+use super::problem;
 use super::runtime;
 use crate::app;
-use crate::settings::Settings;
+use crate::settings::Loaded;
 use crate::telemetry::logs;
 use crate::worker::Drained;
 use std::io;
@@ -36,13 +37,20 @@ impl RunError {
 }
 
 /// Runs until a signal.
-pub fn run(settings: Settings) -> Result<(), RunError> {
+pub fn run(loaded: Loaded) -> Result<(), RunError> {
+    let Loaded { settings, warnings, .. } = loaded;
     logs::install(&settings.log)?;
+    for warning in &warnings {
+        problem::warn(warning);
+    }
     if std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("OTEL_EXPORTER_OTLP_")) {
         tracing::warn!("OTEL_EXPORTER_OTLP_… is set, and this version exports nothing over OTLP: scrape /metrics");
     }
     let runtime = runtime::with_threads(settings.worker.threads).map_err(RunError::Runtime)?;
-    match runtime.block_on(app::run(settings))? {
+    let ended = runtime.block_on(app::run(settings));
+    // A name server or a disk that does not answer holds a thread that cannot be interrupted; everything that has to be finished is.
+    runtime.shutdown_background();
+    match ended? {
         Drained::Whole => Ok(()),
         Drained::Cut => Err(RunError::Cut),
     }

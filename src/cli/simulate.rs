@@ -23,10 +23,11 @@ use crate::simulator::{
 /// Prints `listening on http://ADDRESS` when it is ready, and stops on SIGTERM or SIGINT. Counters and settings are at /_sim/stats
 /// and /_sim/config. Key, secret and token are those of a test; do not use real ones.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = super::examples::SIMULATE)]
 #[command(group = ArgGroup::new("who").args(["api_key", "token", "no_auth"]).required(true))]
 pub struct SimulateArgs {
     /// Address to listen on; port 0 is any
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9470")]
+    #[arg(long, value_name = "ADDRESS", env = "ANTISPOOFD_SIMULATE_LISTEN", default_value = "127.0.0.1:9470")]
     pub listen: SocketAddr,
     /// Accept tokens made with this key and --secret
     #[arg(long, value_name = "KEY", requires = "secret")]

@@ -6,13 +6,14 @@ mod lines;
 mod publish;
 mod request;
 mod skipped;
+mod topology;
 mod uri;
 
 use super::exit::Exit;
 use super::problem::Problem;
 use super::progress::Progress;
 use super::terminal::{print, say};
-use crate::amqp::{Keep, Names, Outbox, Role, Tail, close, connect, find_jobs};
+use crate::amqp::{Keep, Names, Outbox, Role, Tail, close, connect};
 use crate::s3::Tools;
 use crate::settings::Settings;
 use clap::{ArgGroup, Args};
@@ -22,6 +23,7 @@ use publish::{Published, Publisher, Stop};
 use request::Shape;
 use std::path::PathBuf;
 use std::time::Duration;
+use topology::Topology;
 use uri::{Folder, S3Uri};
 
 /// Where uploads go within their bucket when `--to` does not say it.
@@ -36,6 +38,7 @@ pub(super) const NO_TOPOLOGY: &str = "a worker with amqp.topology = \"declare\" 
 /// Each job is published persistently and confirmed by the broker; then its id and its object are printed, with a tab between them. What cannot be a
 /// job is left out and told of at the end, and the exit code is 1.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = super::examples::SUBMIT)]
 #[command(group = ArgGroup::new("what").args(["uris", "prefix", "from", "upload"]).required(true).multiple(true))]
 #[expect(clippy::doc_markdown, reason = "these comments are printed as the command's help")]
 pub(super) struct SubmitArgs {
@@ -65,12 +68,17 @@ pub(super) struct SubmitArgs {
     /// Longest wait after the last job was published
     #[arg(long, value_name = "DURATION", default_value = "10m", requires = "wait", value_parser = humantime::parse_duration)]
     timeout: Duration,
+    /// Longest wait for a worker to declare exchanges and queues, where they are missing and not declared by this command
+    ///
+    /// With amqp.topology = "declare" (the default) and a user who may, this command declares them itself and does not wait.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    topology_timeout: Duration,
     /// Print JSON, an object a line: the jobs, or with --wait their events
     #[arg(long)]
     json: bool,
-    /// Start of the job ids; an id of the object follows it [default: new for every run]
+    /// Start of the job ids; a hyphen and an id of the object follow it [default: new for every run]
     ///
-    /// Submitting an object again under the same prefix names the same job, which is not paid for twice as long as the worker's
+    /// No hyphen is put behind a prefix that ends with anything but a letter or a digit: "kyc" and "kyc-" are the same. Submitting an object again under the same prefix names the same job, which is not paid for twice as long as the worker's
     /// ledger remembers it. A job in JSON keeps the id that it has.
     #[arg(long, value_name = "TEXT")]
     id_prefix: Option<String>,
@@ -94,7 +102,9 @@ pub(super) async fn run(args: SubmitArgs, settings: Settings) -> Result<Exit, Pr
 
     let names = Names::new(&settings.amqp.prefix, &[]);
     let link = connect(&settings.amqp, &settings.worker.instance, Role::Tool).await?;
-    find_jobs(&link, &names).await?;
+    let mut stop = Stop::install()?;
+    let mode = settings.amqp.topology;
+    let topology = topology::ready(&link, &names, args.wait, mode, args.topology_timeout, &mut stop).await?;
     let mut collector = if args.wait {
         let tail = Tail::open(&link, &names, &["#".to_owned()], Keep::All).await?;
         Some(Collector::new(tail, args.json))
@@ -107,12 +117,12 @@ pub(super) async fn run(args: SubmitArgs, settings: Settings) -> Result<Exit, Pr
     }
 
     let outbox = Outbox::new(link.clone(), args.concurrency, settings.amqp.publish_timeout);
-    let mut stop = Stop::install()?;
     let progress = Progress::new(feed.total());
     let publisher = Publisher {
         outbox: &outbox,
         tools: &tools,
         names: &names,
+        topology,
         shape: &shape,
         concurrency: args.concurrency,
         json: args.json,
@@ -131,6 +141,9 @@ pub(super) async fn run(args: SubmitArgs, settings: Settings) -> Result<Exit, Pr
     if count > 0 || problem.is_none() {
         say(&format!("{count} {} published to {}", if count == 1 { "job" } else { "jobs" }, names.jobs));
     }
+    if count > 0 && !args.wait {
+        say(&whereabouts(&names, topology));
+    }
     if !skipped.is_empty() {
         say(&skipped.to_string());
     }
@@ -148,6 +161,18 @@ pub(super) async fn run(args: SubmitArgs, settings: Settings) -> Result<Exit, Pr
             }
         }
     }
+}
+
+/// Where the events go. Which queues are bound to an exchange cannot be asked for over AMQP, but what was not there had none.
+fn whereabouts(names: &Names, topology: Topology) -> String {
+    let results = &names.results;
+    let bound = match topology {
+        Topology::Declared => {
+            format!("no queue is bound to {results} yet, and without one a worker holds its first verdicts and stops:")
+        }
+        Topology::Found | Topology::Appeared(_) => format!("their events go to exchange {results}:"),
+    };
+    format!("{bound} bind a queue to it, run `antispoofd watch`, or submit with --wait")
 }
 
 /// The table and the counts; of JSON, where every event has been printed, only the counts, to stderr.

@@ -4,9 +4,8 @@ use super::exit::Exit;
 use super::problem::Problem;
 use super::terminal::{plain, print, say};
 use crate::api;
+use crate::settings::jwt::{claims, moment};
 use crate::settings::{Api, ApiAuth};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
@@ -17,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The token goes to stdout, its claims and its expiry to stderr. With a ready-made token in the settings, that one is printed and
 /// decoded. The token goes into the header Authorization as it is, without "Bearer".
 #[derive(Args, Clone, Debug)]
+#[command(after_help = super::examples::TOKEN)]
 pub(super) struct TokenArgs {}
 
 pub(super) fn run(_: &TokenArgs, settings: &Api) -> Result<Exit, Problem> {
@@ -54,46 +54,5 @@ fn describe(claims: &Map<String, Value>, now: SystemTime) {
         Some(Some(end)) if end <= now => say("warning: this token has expired"),
         Some(_) => {}
         None => say("warning: this token does not say when it expires"),
-    }
-}
-
-/// The claims of a token, unverified.
-pub(super) fn claims(token: &str) -> Option<Map<String, Value>> {
-    let mut segments = token.split('.');
-    let (_, payload, _) = (segments.next()?, segments.next()?, segments.next()?);
-    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-    serde_json::from_slice(&payload).ok()
-}
-
-/// A time of a token in both of its forms: `2026-11-23T00:30:00Z (in 30m)`. None when it is beyond what a clock can say.
-pub(super) fn moment(at: u64, now: SystemTime) -> Option<String> {
-    let time = UNIX_EPOCH.checked_add(Duration::from_secs(at)).filter(|_| at < 253_402_300_800)?;
-    let whole = |duration: Duration| humantime::format_duration(Duration::from_secs(duration.as_secs()));
-    let apart = match time.duration_since(now) {
-        Ok(ahead) => format!("in {}", whole(ahead + Duration::from_millis(999))),
-        Err(behind) => format!("{} ago", whole(behind.duration())),
-    };
-    Some(format!("{} ({apart})", humantime::format_rfc3339_seconds(time)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn claims_are_read_from_a_token_and_from_nothing_else() {
-        // {"exp":1}
-        assert_eq!(claims("e30.eyJleHAiOjF9.x").unwrap()["exp"], 1);
-        assert!(claims("e30.eyJleHAiOjF9").is_none());
-        assert!(claims("opaque").is_none());
-        assert!(claims("a.!!.c").is_none());
-    }
-
-    #[test]
-    fn moments_are_said_in_both_forms() {
-        let now = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        assert_eq!(moment(1_000_001_800, now).unwrap(), "2001-09-09T02:16:40Z (in 30m)");
-        assert_eq!(moment(999_999_995, now).unwrap(), "2001-09-09T01:46:35Z (5s ago)");
-        assert_eq!(moment(u64::MAX, now), None);
     }
 }

@@ -16,6 +16,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 /// Print, compare or declare exchanges, queues and bindings
 #[derive(Args, Clone, Debug)]
+#[command(after_help = super::examples::TOPOLOGY)]
 pub(super) struct TopologyArgs {
     #[command(subcommand)]
     what: What,
@@ -26,18 +27,21 @@ enum What {
     /// Print them as definitions, for `rabbitmqctl import_definitions` or the management pages
     ///
     /// The vhost is that of amqp.url and has to be there; users and permissions are not in it.
+    #[command(after_help = super::examples::TOPOLOGY)]
     Print,
     /// Compare them with those of the broker, an object a line; ends with 1 unless all are as they should be
     ///
     /// Changes nothing. Each argument that differs is named. Over AMQP, comparing needs the right to configure, and bindings and policies
     /// cannot be asked for; the management API shows all of it to a user with the tag "management". Then each policy and operator policy that
     /// can drop, expire or move messages has a line of its own, too ("policy", which ends with 1; "note" where it removes none by itself).
+    #[command(after_help = super::examples::TOPOLOGY)]
     Check {
         /// Ask the management API at this address, as `http://host:15672`, with user and password of amqp.url
         #[arg(long, value_name = "URL")]
         management: Option<String>,
     },
     /// Declare what is missing; changes nothing when something is there with other arguments
+    #[command(after_help = super::examples::TOPOLOGY)]
     Apply,
 }
 

@@ -24,6 +24,7 @@ const KEEP: Keep = Keep::Latest(100_000);
 /// counts as a consumer: a worker does not notice then that no other queue is bound for its events. A reader that falls far behind
 /// loses the oldest events.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = super::examples::WATCH)]
 pub(super) struct WatchArgs {
     /// Print the events themselves, one JSON object a line
     #[arg(long)]

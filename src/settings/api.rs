@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::Needs;
+use super::jwt;
 use super::reader::{Found, Reader, Wrong, quoted};
 use super::rotating::RotatingSecret;
 use super::urls::{http_url, is_loopback};
@@ -176,7 +177,11 @@ impl ApiAuth {
                         "put the project's key and secret in api.api_key and api.secret instead, or correct the token",
                     );
                 }
-                return Self::Token(RotatingSecret::found(&token, form));
+                let given = RotatingSecret::found(&token, form);
+                if needs == Needs::Worker {
+                    hold_against_the_clock(r, &token, given.path().is_some());
+                }
+                return Self::Token(given);
             }
             (None, Some(key), Some(secret)) => {
                 return Self::Keys {
@@ -220,6 +225,20 @@ impl fmt::Debug for ApiAuth {
             Self::Keys { .. } => "Keys(***)",
             Self::Token(_) => "Token(***)",
         })
+    }
+}
+
+/// A token that has expired can be exchanged only where it is in a file: the next worker may be started before the next token is written.
+fn hold_against_the_clock(r: &mut Reader<'_>, token: &Found, rotating: bool) {
+    let Some(moment) = r.now.and_then(|now| jwt::expired(&token.text, now)) else { return };
+    let remedy = "make a new one in the vendor's dashboard; or set api.api_key and api.secret instead, from which short-lived ones are made as they \
+                  are needed. Is this machine's clock right?";
+    if rotating {
+        let what =
+            format!("has expired: {moment}; the API refuses it, and no job is judged, until the file holds another");
+        r.warn("api.token", what, remedy);
+    } else {
+        r.blame(token, Wrong::new(format!("has expired: {moment}"), remedy));
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use super::log::LogFormat;
 use super::origin::{Origin, Place};
+use super::rows::Row;
 
 /// One thing that is wrong, or worth a warning: the key, what is wrong, where it was set, what to do.
 /// No part of it ever holds the value of a secret.
@@ -28,6 +30,8 @@ pub struct Problems {
     warnings: Vec<Problem>,
     /// A file could not be read, so the checks that need all the values were not made.
     incomplete: bool,
+    read: Vec<Row>,
+    log_format: Option<LogFormat>,
 }
 
 // === impl Problem ===
@@ -100,7 +104,23 @@ impl fmt::Display for Problem {
 
 impl Problems {
     pub(super) fn new(found: Vec<Problem>, warnings: Vec<Problem>, incomplete: bool) -> Self {
-        Self { found, warnings, incomplete }
+        Self { found, warnings, incomplete, read: Vec::new(), log_format: None }
+    }
+
+    /// Adds what could be read all the same.
+    pub(super) fn beside(self, read: Vec<Row>, log_format: Option<LogFormat>) -> Self {
+        Self { read, log_format, ..self }
+    }
+
+    /// The keys that have no problem of their own, as [`super::Loaded::redacted`] has all. Where a file could not be read whole, what it
+    /// sets is not among them.
+    pub fn read(&self) -> &[Row] {
+        &self.read
+    }
+
+    /// `log.format`, where it could be read.
+    pub fn log_format(&self) -> Option<LogFormat> {
+        self.log_format
     }
 
     /// The problems in the order they were found: files, environment, flags, then values and how they fit together.

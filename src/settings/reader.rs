@@ -4,6 +4,7 @@ mod secrets;
 mod typed;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use super::entry::{Entry, Layer, Value};
 use super::keys::nearest;
@@ -19,6 +20,8 @@ pub(super) struct Reader<'a> {
     top: &'a Layer,
     default: &'a Layer,
     pub(super) env: &'a BTreeMap<String, String>,
+    /// The time, where it is to be looked at.
+    pub(super) now: Option<SystemTime>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
     /// Keys with a problem: no check that needs them makes sense.
@@ -72,12 +75,17 @@ impl<'a> Reader<'a> {
             top,
             default,
             env,
+            now: None,
             problems: Vec::new(),
             warnings: Vec::new(),
             unsound: BTreeSet::new(),
             kinds: BTreeMap::new(),
             secret_places: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn at(self, now: Option<SystemTime>) -> Self {
+        Self { now, ..self }
     }
 
     /// The value of `key` as `parse` sees it. What kind of value that is, is for the caller to say.

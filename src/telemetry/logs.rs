@@ -5,10 +5,12 @@
 //!
 //! Nothing waits for a line to be written: a thread of its own does that.
 
+mod plain;
 mod writer;
 
 use crate::settings::{Log, LogFormat};
 use prometheus_client::metrics::counter::Counter;
+use serde_json::Value;
 use std::io::IsTerminal as _;
 use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
@@ -20,7 +22,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use writer::Writer;
 
 /// The log is the process's, and so is the way to it.
-static OUT: OnceLock<Writer> = OnceLock::new();
+static OUT: OnceLock<Out> = OnceLock::new();
+
+struct Out {
+    writer: Writer,
+    json: bool,
+}
 
 static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
 
@@ -53,18 +60,19 @@ pub fn install(settings: &Log) -> Result<(), LogError> {
         None => EnvFilter::builder().parse(format!("{QUIET},{}", settings.level))?,
     };
     let writer = Writer::start(std::io::stderr(), DROPPED.clone()).map_err(LogError::Thread)?;
-    let out: &'static Writer = OUT.get_or_init(|| writer);
     let json = match settings.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
+    let out: &'static Out = OUT.get_or_init(|| Out { writer, json });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(move || out)
+        .with_writer(move || &out.writer)
         // They would go to the same stream, and not through the thread.
         .log_internal_errors(false);
     let installed = if json {
+        std::panic::set_hook(Box::new(|info| out.writer.line(plain::panicked(info).as_bytes())));
         let lines = builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish();
         lines.with(filter_fn(is_presentable)).try_init()
     } else {
@@ -78,11 +86,25 @@ pub fn dropped() -> Counter {
     DROPPED.clone()
 }
 
-/// Hands over a line that is no event: once the log is set up, nothing else may write where it does, because that could block. False when there is no log.
+/// Hands over a line that is no event: once the log is set up, nothing else may write where it does, because that could block. In a JSON log it is an object,
+/// whatever the level of the log. False when there is no log.
 pub fn say(text: &str) -> bool {
     let Some(out) = OUT.get() else { return false };
-    out.line(format!("{text}\n").as_bytes());
+    let line = if out.json { plain::object(Level::INFO, text, []) } else { format!("{text}\n") };
+    out.writer.line(line.as_bytes());
     true
+}
+
+/// As `say`, for an object of a JSON log with fields of its own. False when there is no log, or it is text.
+pub fn say_object(level: Level, message: &str, fields: impl IntoIterator<Item = (&'static str, Value)>) -> bool {
+    let Some(out) = OUT.get().filter(|out| out.json) else { return false };
+    out.writer.line(plain::object(level, message, fields).as_bytes());
+    true
+}
+
+/// A line of a JSON log for a process that has none yet.
+pub fn json_line(level: Level, message: &str, fields: impl IntoIterator<Item = (&'static str, Value)>) -> String {
+    plain::object(level, message, fields)
 }
 
 /// Writes the last lines when it is dropped: at the end of `main`.
@@ -93,7 +115,7 @@ impl Drop for LastLines {
     fn drop(&mut self) {
         if let Some(out) = OUT.get() {
             // What is not taken now never will be.
-            let _taken = out.flush(LAST_LINES);
+            let _taken = out.writer.flush(LAST_LINES);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Prometheus metrics. Labels are closed lists, and every series is there from the start with zero: a rate works before the first event.
 
+mod text;
+
 use super::copied::{Copied, Counted};
 use antispoof_core::failure::{Class, Code};
 use antispoof_core::verdict::Outcome;
@@ -8,7 +10,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -123,6 +124,9 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// The type of the page.
+    pub const CONTENT_TYPE: &str = text::CONTENT_TYPE;
+
     /// All series, at zero.
     pub fn new() -> Self {
         let metrics = Self {
@@ -170,11 +174,11 @@ impl Metrics {
         metrics.registered()
     }
 
-    /// The text format that Prometheus and `OpenMetrics` scrapers read.
+    /// A page of [`Self::CONTENT_TYPE`], which every scraper reads.
     pub fn render(&self) -> Result<String, std::fmt::Error> {
-        let mut text = String::with_capacity(16 * 1024);
-        encode(&mut text, &self.registry)?;
-        Ok(text)
+        let mut page = String::with_capacity(16 * 1024);
+        encode(&mut page, &self.registry)?;
+        Ok(text::prometheus(&page))
     }
 
     /// A verdict was announced now.
@@ -307,7 +311,10 @@ impl Metrics {
         r.register("api_paused_seconds", "Until calls go on that the API has asked to hold", self.api_paused.clone());
         r.register("log_lines_dropped", "Log lines that were not read as fast as they came", self.log_dropped.clone());
         r.register("last_success_timestamp_seconds", "When the last verdict was announced", self.last_success.clone());
-        r.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        // A gauge of 1, as is the custom: the type for it is one that only OpenMetrics knows.
+        let build = Family::<Label, Gauge>::default();
+        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        r.register("build_info", "The running version", build);
         self
     }
 }

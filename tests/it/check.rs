@@ -128,15 +128,26 @@ async fn an_expired_token_is_named() {
     let world = World::new("check_token").await;
     // {"exp":1767225600}: the first moment of 2026.
     let token = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3NjcyMjU2MDB9.AAAA";
-    let settings = settings(&world).unset("api.api_key").unset("api.secret").set("api.token", token);
-    let ended = run(settings, &["check", "--connect"]).await;
-    assert_eq!(ended.code, Some(SETTINGS), "{}", ended.stdout);
-    let said = failed(&ended.stdout);
-    assert!(!said.contains(token), "{said}");
-    let (line, remedy) = said.split_once('\n').expect("a line and its remedy");
+    let settings = || settings(&world).unset("api.api_key").unset("api.secret");
+    let ended = run(settings().set("api.token", token), &["check", "--connect"]).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(SETTINGS), ""), "{}", ended.stderr);
+    assert!(!ended.stderr.contains(token), "{}", ended.stderr);
     // How long ago is another matter every second.
-    assert_documented(line.rsplit_once(" (").expect("the moment").0);
-    assert_documented(remedy);
+    let (before, rest) = ended.stderr.split_once(" (").expect("the moment");
+    assert_documented(before);
+    assert_documented(rest.split_once("ago)").expect("the moment").1.split("\n\n").next().expect("one problem"));
+
+    // One in a file may be replaced, so that the others are worth asking.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, token).unwrap();
+    let ended = run(settings().set("api.token_file", file.to_str().unwrap()), &["check", "--connect"]).await;
+    assert_eq!(ended.code, Some(SETTINGS), "{}", ended.stdout);
+    assert!(
+        failed(&ended.stdout).starts_with("failed  token ") && ended.stdout.contains("ok      api "),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[tokio::test]

@@ -131,11 +131,58 @@ async fn without_a_topology_nothing_is_uploaded_and_the_message_says_what_is_mis
     let face = files.path().join("face.jpg");
     std::fs::write(&face, jpeg::tiny(7)).unwrap();
     let to = format!("s3://{BUCKET}/{}", world.store.key("up/"));
-    let submit = world.daemon().command(&["submit", "--to", &to, "--upload", face.to_str().unwrap()]);
+    let arguments = ["submit", "--topology-timeout", "1s", "--to", &to, "--upload", face.to_str().unwrap()];
+    let submit = world.daemon().set("amqp.topology", "check").command(&arguments);
     assert_eq!(submit.wait_output(STARTED).await.code(), Some(69));
     let said = submit.stderr().join("\n");
+    assert!(
+        said.contains("exchange antispoof.jobs is not there: waiting for a worker to declare it, for up to 1s"),
+        "{said}"
+    );
     assert!(said.contains("find exchange antispoof.jobs") && said.contains("amqp.topology = \"declare\""), "{said}");
     assert_eq!(world.store.list().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_submit_that_is_first_declares_and_says_where_the_events_go() {
+    let world = World::new("submit_first").await;
+    let face = world.upload("face.jpg", jpeg::tiny(7)).await;
+    let uri = format!("s3://{BUCKET}/{}", face.key);
+    let submit = world.daemon().command(&["submit", &uri, "--id-prefix", "first"]);
+    assert!(submit.wait_output(STARTED).await.success(), "{:?}", submit.stderr());
+    let said = submit.stderr().join("\n");
+    assert!(said.contains("declared antispoof.jobs and its kin, because no worker had"), "{said}");
+    assert!(said.contains("no queue is bound to antispoof.results yet") && said.contains("antispoofd watch"), "{said}");
+    let again = world.daemon().command(&["submit", &uri, "--id-prefix", "second"]);
+    assert!(again.wait_output(STARTED).await.success(), "{:?}", again.stderr());
+    let said = again.stderr().join("\n");
+    assert!(said.contains("their events go to exchange antispoof.results: bind a queue"), "{said}");
+    let _daemon = world.daemon().start_ready().await;
+    for job in submit.stdout().iter().chain(&again.stdout()) {
+        let id = job.split_once('\t').expect("id and object").0;
+        assert_eq!(world.event_for(id).await.failure_code(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_submit_that_may_not_declare_waits_for_the_worker() {
+    let world = World::new("submit_waits").await;
+    let face = world.upload("face.jpg", jpeg::tiny(7)).await;
+    let uri = format!("s3://{BUCKET}/{}", face.key);
+    let producer = world.broker.create_user("producer", "hunter2", ["^amq\\.gen", ".*", ".*"]).await;
+    let url = world.services.amqp_url(&world.amqp_link.addr().to_string(), world.broker.vhost());
+    let url = url.replace("guest:guest", &format!("{producer}:hunter2"));
+    let checks = world.daemon().set("amqp.topology", "check").command(&["submit", &uri, "--wait"]);
+    let may_not = world.daemon().set("amqp.url", url).command(&["submit", &uri, "--wait"]);
+    for submit in [&checks, &may_not] {
+        said(submit, "antispoof.jobs is not there: waiting for a worker to declare it").await;
+    }
+    assert!(may_not.said("cannot declare what is missing") && !checks.said("cannot declare"));
+    let _daemon = world.daemon().start_ready().await;
+    for submit in [&checks, &may_not] {
+        assert!(submit.wait_output(EVENTUALLY).await.success(), "{:?}", submit.stderr());
+        assert!(submit.stdout().iter().any(|line| line.starts_with("1 job ended: ")), "{:?}", submit.stdout());
+    }
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ mod ledger;
 mod outages;
 mod policies;
 mod privacy;
+mod readme;
 mod recovery;
 mod rights;
 mod rollout;

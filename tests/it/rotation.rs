@@ -146,6 +146,24 @@ async fn the_vendor_s_secret_is_replaced_under_load() {
 }
 
 #[tokio::test]
+async fn a_worker_that_starts_with_an_expired_token_waits_for_its_file() {
+    // {"exp":1}, and one that says nothing of its end.
+    const TOKENS: [&str; 2] = ["e30.eyJleHAiOjF9.AAAA", "e30.e30.AAAA"];
+    let world = World::new("expired_token").await;
+    let auth = json!({ "type": "token", "token": TOKENS[1] });
+    world.simulator.configure(json!({ "auth": auth })).await;
+    let file = SecretFile::with(TOKENS[0]);
+    let daemon = world.daemon().unset("api.api_key").unset("api.secret").set("api.token_file", shown(&file.path()));
+    let daemon = daemon.set("api.probe_interval", "200ms").start_ready().await;
+    says(&daemon, "api.token: has expired: 1970-01-01T00:00:01Z", 1).await;
+    let batch = Batch::submitted(&world, 3).await;
+    eventually_equals("the gate to close", SOON, Some(0.0), async || daemon.metric("antispoofd_gate_open").await).await;
+    file.write(TOKENS[1]);
+    assert!(TOKENS.iter().all(|token| !daemon.logs_contain(token)));
+    all_is_well(&world, &daemon, &batch).await;
+}
+
+#[tokio::test]
 async fn the_ledger_s_password_is_replaced_under_load() {
     let own = OwnRedis::start("rotated").await;
     let world = World::new("rotated_redis").await;

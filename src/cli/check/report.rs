@@ -2,6 +2,7 @@
 
 use crate::cli::exit::Exit;
 use crate::cli::terminal::plain;
+use serde_json::{Value, json};
 use std::fmt;
 
 /// One thing that was asked, and what came of it.
@@ -56,13 +57,27 @@ impl Line {
     }
 }
 
+impl Line {
+    /// As a member of `probes` in the document of `--json`.
+    pub(super) fn json(&self) -> Value {
+        let ok = !matches!(self.state, State::Failed(_));
+        json!({ "name": self.subject, "ok": ok, "state": self.state.name(), "message": self.words, "hint": self.remedy })
+    }
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::Ok => "ok",
-            State::Note => "note",
-            State::Failed(_) => "failed",
-        };
+        let state = self.state.name();
         write!(f, "{state:<7} {:<9} {}", self.subject, plain(&self.words))?;
         match &self.remedy {
             Some(remedy) => write!(f, "\n        = help: {remedy}"),

@@ -2,7 +2,7 @@
 
 use super::report::Line;
 use crate::api;
-use crate::cli::token::{claims, moment};
+use crate::settings::jwt::{claims, moment};
 use crate::settings::{ApiAuth, Loaded};
 use secrecy::ExposeSecret as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -7,7 +7,8 @@ use super::collect::{Book, Collector};
 use super::feed::{Item, Items, Work};
 use super::request::{Ready, Request, RequestError, Shape};
 use super::skipped::Skipped;
-use crate::amqp::{Names, Outbox, job_message};
+use super::topology::{PAUSE, Topology};
+use crate::amqp::{Names, Outbox, Receipt, job_message};
 use crate::s3::Tools;
 use antispoof_core::ports::PublishError;
 use anyhow::{Context as _, anyhow};
@@ -15,6 +16,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep};
 
 /// SIGINT and SIGTERM: the first says that no more is wanted.
 pub(super) struct Stop {
@@ -26,6 +28,7 @@ pub(super) struct Publisher<'a> {
     pub(super) outbox: &'a Outbox,
     pub(super) tools: &'a Tools,
     pub(super) names: &'a Names,
+    pub(super) topology: Topology,
     pub(super) shape: &'a Shape,
     pub(super) concurrency: u16,
     pub(super) json: bool,
@@ -128,7 +131,7 @@ impl Publisher<'_> {
         if let Some(book) = book {
             book.expect(&ready.id, number);
         }
-        match self.outbox.publish(&self.names.jobs, &self.names.jobs, &ready.body, job_message(&ready.id)).await {
+        match self.publish(&ready).await {
             Ok(_receipt) => Ok(Done::Published(ready)),
             Err(error) => {
                 if let Some(book) = book {
@@ -136,6 +139,20 @@ impl Publisher<'_> {
                 }
                 let unbound = matches!(error, PublishError::Unroutable { .. });
                 Err(at(Problem::unreachable(error).maybe_hint(unbound.then_some(super::NO_TOPOLOGY))))
+            }
+        }
+    }
+
+    /// Once; but where the queue has only just been declared, until it is bound, too.
+    async fn publish(&self, ready: &Ready) -> Result<Receipt, PublishError> {
+        let jobs = &self.names.jobs;
+        loop {
+            let published = self.outbox.publish(jobs, jobs, &ready.body, job_message(&ready.id)).await;
+            match (&published, self.topology) {
+                (Err(PublishError::Unroutable { .. }), Topology::Appeared(until)) if Instant::now() < until => {
+                    sleep(PAUSE).await;
+                }
+                _ => return published,
             }
         }
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// An id has at most 128 characters, and 32 of them come from the object.
-const LONGEST_PREFIX: usize = 96;
+/// An id has at most 128 characters; 32 of them come from the object, and one stands between.
+const LONGEST_PREFIX: usize = 95;
 
 /// A job as somebody asks for it. Unknown fields are errors, as they are for the worker.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -98,7 +98,7 @@ impl Shape {
                     "--id-prefix: at most {LONGEST_PREFIX} characters of printable ASCII without spaces"
                 )));
             }
-            Some(prefix) => prefix.to_owned(),
+            Some(prefix) => joined(prefix),
             None => format!("{:08x}-", fastrand::u32(..)),
         };
         let metadata = metadata.map(object).transpose()?;
@@ -134,6 +134,14 @@ impl Shape {
         }
         let (body, job) = read(&request)?;
         Ok(Ready { id: job.id().to_owned(), object: format!("{}/{}", job.image().bucket, job.image().key), body })
+    }
+}
+
+/// With a hyphen behind it, unless it is empty or ends with a separator of its own.
+fn joined(prefix: &str) -> String {
+    match prefix.bytes().last() {
+        Some(last) if last.is_ascii_alphanumeric() => format!("{prefix}-"),
+        _ => prefix.to_owned(),
     }
 }
 
@@ -182,6 +190,17 @@ mod tests {
         assert_ne!(ready(&shape("p-"), "s3://bucket/b.jpg").unwrap().id, first.id);
         assert_ne!(ready(&shape("p-"), r#"{"key":"a.jpg","etag":"x"}"#).unwrap().id, first.id);
         assert_ne!(ready(&shape("q-"), "s3://bucket/a.jpg").unwrap().id, first.id);
+    }
+
+    #[test]
+    fn a_prefix_is_joined_by_a_hyphen_unless_it_brings_a_separator() {
+        for (prefix, start) in
+            [("kyc", "kyc-"), ("kyc-", "kyc-"), ("kyc:", "kyc:"), ("a/b_", "a/b_"), ("2026", "2026-"), ("", "")]
+        {
+            assert_eq!(joined(prefix), start);
+        }
+        let longest = "p".repeat(LONGEST_PREFIX);
+        assert_eq!(ready(&shape(&joined(&longest)), "s3://bucket/a.jpg").unwrap().id.len(), 128);
     }
 
     #[test]

@@ -197,6 +197,43 @@ fn a_token_that_does_not_look_like_one_is_warned_of() {
 }
 
 #[test]
+fn a_token_that_has_expired_is_refused_unless_its_file_may_hold_another() {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    // {"exp":1000000000}
+    const TOKEN: &str = "e30.eyJleHAiOjEwMDAwMDAwMDB9.AAAA";
+    let at = |mut given: Given, now: Option<SystemTime>| {
+        given.sources.now = now;
+        given
+    };
+    let text = LEAST.replace("api_key = \"key\"\nsecret = \"secret\"", &format!("token = \"{TOKEN}\""));
+    let written = |now| at(Given::nothing().file("a.toml", &text), now);
+    let (before, after) =
+        (UNIX_EPOCH + Duration::from_secs(999_999_999), UNIX_EPOCH + Duration::from_secs(1_000_000_005));
+    for now in [None, Some(before)] {
+        assert_eq!(written(now).warnings(), Vec::<String>::new());
+    }
+    let given = written(Some(after));
+    assert_eq!(given.whats(), ["api.token: has expired: 2001-09-09T01:46:40Z (5s ago)"]);
+    assert!(given.said().contains("\n  --> a.toml:7:9\n") && !given.said().contains(TOKEN), "{}", given.said());
+    // A command that only decodes it, or has nothing to do with it.
+    for needs in [Needs::Token, Needs::Client] {
+        assert!(load_for(needs, given.sources.clone()).is_ok());
+    }
+
+    let given = Given::nothing();
+    let path = given.write("token", TOKEN);
+    let text = LEAST.replace("api_key = \"key\"\nsecret = \"secret\"", &format!("token_file = {path:?}"));
+    let warnings = at(given.file("a.toml", &text), Some(after)).warnings();
+    assert_eq!(
+        warnings,
+        [
+            "api.token: has expired: 2001-09-09T01:46:40Z (5s ago); the API refuses it, and no job is judged, until the file holds another"
+        ]
+    );
+}
+
+#[test]
 fn variables_that_are_not_utf8_are_refused() {
     let given = Given::least().env("ANTISPOOFD__API__SECRET", "a\u{FFFD}b");
     assert_eq!(given.whats(), ["api.secret: is not UTF-8 text"]);

@@ -37,7 +37,6 @@ impl Replica {
         let redis = Link::to(world.services.redis_address()).await;
         let builder = world
             .daemon()
-            .disk_can_fill()
             .set("amqp.url", world.services.amqp_url(&amqp.addr().to_string(), world.broker.vhost()))
             .set("amqp.heartbeat", format!("{HEARTBEAT}s"))
             .set("amqp.connect_timeout", "3s")

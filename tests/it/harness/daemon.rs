@@ -18,7 +18,6 @@ pub(crate) struct DaemonBuilder {
     environment: BTreeMap<String, String>,
     arguments: Vec<String>,
     log_unread: bool,
-    disk_can_fill: bool,
 }
 
 impl DaemonBuilder {
@@ -62,13 +61,6 @@ impl DaemonBuilder {
         Self { log_unread: true, ..self }
     }
 
-    /// A limit on what it writes to files is an error for it, as a full disk is, and not the signal that ends it. For `Daemon::fill_disk`.
-    #[must_use]
-    pub(crate) fn disk_can_fill(mut self) -> Self {
-        self.disk_can_fill = true;
-        self
-    }
-
     /// Starts the daemon and does not wait for it.
     pub(crate) fn start(self) -> Daemon {
         Daemon::start(self)
@@ -103,13 +95,10 @@ impl Daemon {
         let builder = builder.set("admin.listen", admin.to_string());
         let arguments = ["run"].into_iter().chain(builder.arguments.iter().map(String::as_str));
         let environment = builder.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        // A signal that is ignored stays ignored in the program that the shell becomes; its process number stays the same, too.
-        let before: &[&str] =
-            if builder.disk_can_fill { &["bash", "-c", "trap '' XFSZ; exec \"$@\"", "antispoofd"] } else { &[] };
         let process = if builder.log_unread {
             Process::antispoofd_unread("antispoofd run", arguments, environment)
         } else {
-            Process::antispoofd_behind(before, "antispoofd run", arguments, environment)
+            Process::antispoofd("antispoofd run", arguments, environment)
         };
         Self { process, admin, http: http::client() }
     }
@@ -238,15 +227,31 @@ impl Daemon {
 
     /// Memory it has in use, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
+        self.kernel_says("VmRSS:").trim_end_matches(" kB").trim().parse().expect("a number of KiB")
+    }
+
+    /// Whether it has a handler for this signal.
+    pub(crate) fn catches(&self, signal: Signal) -> bool {
+        let caught = u64::from_str_radix(&self.kernel_says("SigCgt:"), 16).expect("a mask of signals");
+        caught >> (signal.as_raw() - 1) & 1 == 1
+    }
+
+    /// What `/proc/PID/status` has in this line.
+    fn kernel_says(&self, line: &str) -> String {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
         let status = status.expect("a running process has a status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a running process has memory");
-        line.trim().trim_end_matches(" kB").trim().parse().expect("a number of KiB")
+        let found = status.lines().find_map(|found| found.strip_prefix(line));
+        found.unwrap_or_else(|| panic!("a running process has {line}")).trim().to_owned()
     }
 
     /// Waits until the daemon has ended, for at most `limit`.
     pub(crate) async fn wait_exit(&self, limit: Duration) -> ExitStatus {
         self.process.wait_exit(limit).await
+    }
+
+    /// As `wait_exit`, and until all that it wrote has been read, too.
+    pub(crate) async fn wait_output(&self, limit: Duration) -> ExitStatus {
+        self.process.wait_output(limit).await
     }
 
     /// True while it runs.

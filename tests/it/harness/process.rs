@@ -30,7 +30,7 @@ impl Process {
         arguments: impl IntoIterator<Item = &'a str>,
         environment: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        Self::start(name, antispoofd(&[], arguments, environment))
+        Self::start(name, antispoofd(arguments, environment))
     }
 
     /// As `antispoofd`, with a standard error that nobody reads.
@@ -39,17 +39,7 @@ impl Process {
         arguments: impl IntoIterator<Item = &'a str>,
         environment: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        Self::start_read(name, antispoofd(&[], arguments, environment), false)
-    }
-
-    /// As `antispoofd`, started by another program that gets the path and the arguments as its last ones.
-    pub(crate) fn antispoofd_behind<'a>(
-        before: &[&str],
-        name: &str,
-        arguments: impl IntoIterator<Item = &'a str>,
-        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Self {
-        Self::start(name, antispoofd(before, arguments, environment))
+        Self::start_read(name, antispoofd(arguments, environment), false)
     }
 
     /// Starts `command` with its output captured and no input.
@@ -82,7 +72,7 @@ impl Process {
             .unwrap_or_else(|problem| panic!("failed to send {signal:?} to {}: {problem}", self.name));
     }
 
-    /// The size beyond which it can write to no file, in bytes; `None` is no limit. Whether that is an error or a signal is for the process to say.
+    /// The size beyond which it can write to no file, in bytes; `None` is no limit.
     pub(crate) fn limit_files(&self, bytes: Option<u64>) {
         let child = self.child();
         let pid = Pid::from_child(&child);
@@ -172,18 +162,10 @@ impl Drop for Process {
 }
 
 fn antispoofd<'a>(
-    before: &[&str],
     arguments: impl IntoIterator<Item = &'a str>,
     environment: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Command {
-    let mut command = match before {
-        [] => Command::new(program()),
-        [starter, rest @ ..] => {
-            let mut command = Command::new(starter);
-            command.args(rest).arg(program());
-            command
-        }
-    };
+    let mut command = Command::new(program());
     command.args(arguments);
     command.env_clear();
     command.envs(["PATH", "HOME"].into_iter().filter_map(|name| Some((name, env::var_os(name)?))));

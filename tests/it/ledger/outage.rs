@@ -45,6 +45,25 @@ async fn nothing_is_paid_for_and_everything_goes_on_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_limit_on_files_is_a_full_disk_and_not_the_end() {
+    let world = World::new("ledger_limited").await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.redb");
+    let settings = world.daemon().set("ledger.backend", "file").set("ledger.path", path.display().to_string());
+    let daemon = settings.set("api.probe_interval", "200ms").start_ready().await;
+    daemon.fill_disk();
+    let stored = world.upload("face.jpg", jpeg::tiny(1)).await;
+    let job = world.submit(&stored.key).await;
+    eventually_equals("the gate to close", EVENTUALLY, Some(0.0), async || daemon.metric("antispoofd_gate_open").await)
+        .await;
+    assert_eq!(world.simulator.count("calls").await, 0);
+    daemon.free_disk();
+    assert_eq!(world.event_for(&job).await.failure_code(), None);
+    daemon.term();
+    assert!(daemon.wait_exit(STARTED).await.success());
+}
+
+#[tokio::test]
 async fn jobs_are_judged_without_it_where_that_is_wanted() {
     let world = World::new("ledger_proceed").await;
     let daemon =

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use rustix::process::Signal;
 use tokio::time::Instant;
 
 use super::reconnected;
 use crate::batch::Batch;
+use crate::harness::link::Direction;
 use crate::harness::wait::{STARTED, soon};
 use crate::harness::world::World;
 
@@ -55,4 +57,33 @@ async fn it_consumes_soon_after_its_start() {
         took[STARTS - 1]
     );
     assert!(median < GENEROUS, "{took:?}");
+}
+
+/// SIGTERM from the moment on from which it is heard, through dialling, greeting and the first declarations, up to the consumer.
+#[tokio::test]
+async fn sigterm_at_any_moment_of_the_start_ends_in_peace() {
+    /// The steps of the exchange with the broker, in bytes of its answers.
+    const STEP: usize = 100;
+    /// While it dials no byte passes, so that is done so often.
+    const DIALLING: usize = 20;
+
+    let world = World::new("term_at_start").await;
+    let first = world.daemon().set("amqp.prefix", "whole").start_ready().await;
+    let whole = usize::try_from(world.amqp_link.bytes(Direction::ToDaemon)).expect("a few kilobytes");
+    drop(first);
+    let moments = [0].repeat(DIALLING).into_iter().chain((1..whole).step_by(STEP));
+    for (round, bytes) in moments.enumerate() {
+        let before = world.amqp_link.bytes(Direction::ToDaemon);
+        // Names that no broker has heard of, so that everything has to be declared.
+        let daemon = world.daemon().set("amqp.prefix", format!("first-{round}")).start();
+        let limit = Instant::now() + STARTED;
+        // Every few milliseconds would be too seldom.
+        while !daemon.catches(Signal::TERM) || world.amqp_link.bytes(Direction::ToDaemon) - before < bytes as u64 {
+            assert!(Instant::now() < limit, "{bytes} of {whole} bytes do not come: {:?}", daemon.logs());
+            tokio::task::yield_now().await;
+        }
+        daemon.term();
+        let ended = daemon.wait_output(STARTED).await;
+        assert!(ended.success() && !daemon.logs_contain("panicked"), "{bytes} bytes: {ended} {:?}", daemon.logs());
+    }
 }
