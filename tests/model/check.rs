@@ -16,6 +16,7 @@ pub(crate) fn problems(state: &State) -> Vec<String> {
     if !state.queues.empty() {
         problems.push(format!("something is left: {}", state.queues.describe()));
     }
+    let blameless = blameless(state);
     let deadly = state.records.jobs.iter().any(|job| job.kind == Kind::Deadly);
     for job in &state.records.jobs {
         let mut wrong = |what: String| problems.push(format!("{} ({:?}): {what}\n    {job:?}", job.id, job.kind));
@@ -32,7 +33,7 @@ pub(crate) fn problems(state: &State) -> Vec<String> {
         agreed(job, &mut wrong);
         paid(job, &state.plan, &mut wrong);
         parked(job, &mut wrong);
-        rightly(job, &state.plan, deadly, &mut wrong);
+        rightly(job, &state.plan, deadly, blameless, &mut wrong);
     }
     problems
 }
@@ -115,8 +116,15 @@ fn parked(job: &JobRecord, wrong: &mut impl FnMut(String)) {
     }
 }
 
+/// Whether nothing happened that can be the end of a good job. A pause that the vendor asks for costs one job an attempt.
+fn blameless(state: &State) -> bool {
+    let plan = &state.plan;
+    let faults = Fault::ALL.iter().all(|fault| !plan.seed.has(*fault) || BLAMELESS.contains(fault));
+    faults && state.pauses < plan.max_attempts
+}
+
 /// The end fits the job.
-fn rightly(job: &JobRecord, plan: &Plan, deadly: bool, wrong: &mut impl FnMut(String)) {
+fn rightly(job: &JobRecord, plan: &Plan, deadly: bool, blameless: bool, wrong: &mut impl FnMut(String)) {
     let own = match job.kind {
         Kind::Good | Kind::Last | Kind::Changing | Kind::Deadly | Kind::Several | Kind::Nothing => None,
         Kind::Late | Kind::Missing => Some(Code::ObjectNotFound),
@@ -150,7 +158,6 @@ fn rightly(job: &JobRecord, plan: &Plan, deadly: bool, wrong: &mut impl FnMut(St
         if !possible {
             wrong(format!("{code} is no end for it"));
         }
-        let blameless = Fault::ALL.iter().all(|fault| !plan.seed.has(*fault) || BLAMELESS.contains(fault));
         // Another job's end of the worker can leave this one's call in doubt, and a person is asked. It is no reason for any other end.
         let cut_off = deadly && plan.park_in_doubt && code == Code::ApiInDoubt;
         if job.kind == Kind::Last && !cut_off || job.kind == Kind::Good && blameless && !cut_off {

@@ -137,7 +137,10 @@ fn break_service(state: &mut State, which: Fault, lasts: Duration) {
         Fault::Alarm => state.services.alarm = true,
         Fault::Account => state.services.refused = Some([401, 402, 403][roll]),
         Fault::Ledger => state.services.ledger = false,
-        Fault::Pause => state.services.full_until = Some(state.elapsed() + lasts),
+        Fault::Pause => {
+            state.pauses += 1;
+            state.services.full_until = Some(state.elapsed() + lasts);
+        }
         Fault::Mood => state.services.rejects = true,
         _ if roll == 0 => state.services.store = false,
         _ if roll == 1 => state.services.vendor = false,

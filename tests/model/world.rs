@@ -31,6 +31,8 @@ pub(crate) struct State {
     /// No more faults: what is left has to come to its end.
     pub(crate) calm: bool,
     pub(crate) services: Services,
+    /// How often the vendor has asked everybody to wait.
+    pub(crate) pauses: u32,
     pub(crate) queues: Queues,
     pub(crate) records: Records,
     pub(crate) durable: crate::ledger::Durable,
@@ -94,6 +96,7 @@ impl World {
             dice: Rng::with_seed(plan.seed.number.wrapping_add(1)),
             calm: false,
             services: Services::SOUND,
+            pauses: 0,
             queues: Queues::default(),
             records: Records::default(),
             durable: crate::ledger::Durable::default(),
