@@ -98,19 +98,15 @@ fn parked(job: &JobRecord, wrong: &mut impl FnMut(String)) {
     if let Some(code) = job.parked.iter().find(|code| !failures.contains(code)) {
         wrong(format!("it is parked as {code}, and no event says so"));
     }
-    if rounds(job) == 0
-        && !failures.is_empty()
-        && job.parked.is_empty()
-        && job.parked_by_broker == 0
-        && !(job.forgotten && verdicts > 0)
-    {
-        wrong("it failed and is not parked".to_owned());
-    }
-    if verdicts == 0 && job.parked.is_empty() && job.parked_by_broker == 0 {
-        wrong("it has no verdict and is not parked".to_owned());
-    }
     // A copy of a job whose object has changed meanwhile is about what is there now, and has an end of its own.
     let other_content = job.kind == Kind::Changing;
+    let parked = !job.parked.is_empty() || job.parked_by_broker > 0;
+    if rounds(job) == 0 && !failures.is_empty() && !parked && !((job.forgotten || other_content) && verdicts > 0) {
+        wrong("it failed and is not parked".to_owned());
+    }
+    if verdicts == 0 && !parked {
+        wrong("it has no verdict and is not parked".to_owned());
+    }
     if verdicts > 0 && !job.parked.is_empty() && rounds(job) == 0 && !job.forgotten && !other_content {
         wrong("it has a verdict and is parked".to_owned());
     }
