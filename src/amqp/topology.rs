@@ -42,7 +42,7 @@ pub struct Names {
 
 /// A part of the topology could not be declared or is not as it should be.
 #[derive(Debug, thiserror::Error)]
-#[error("{verb} {object}: {source}")]
+#[error("{verb} {object}: {source}{}", self.hint())]
 pub struct TopologyError {
     verb: &'static str,
     object: String,
@@ -50,6 +50,17 @@ pub struct TopologyError {
 }
 
 impl TopologyError {
+    fn hint(&self) -> &'static str {
+        const PRECONDITION_FAILED: u16 = 406;
+
+        match self.source.kind() {
+            ErrorKind::ProtocolError(said) if said.get_id() == PRECONDITION_FAILED => {
+                " (`antispoofd topology check` names what differs, and what to do)"
+            }
+            _ => "",
+        }
+    }
+
     /// True when the broker has it and the user may not do this, or it is another than ours: no waiting helps.
     pub fn is_refusal(&self) -> bool {
         matches!(self.source.kind(), ErrorKind::ProtocolError(_))

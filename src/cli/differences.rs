@@ -13,15 +13,21 @@ pub(super) fn listed(differences: &[Difference]) -> String {
 }
 
 /// What to do about an object that differs.
-pub(super) fn remedy(object: &str) -> String {
+pub(super) fn remedy(object: &str, vhost: &str) -> String {
     let name = object.split_once(' ').map_or(object, |(_, name)| name);
     let empty = if object.starts_with("queue ") {
-        format!("stop what publishes to it, let the workers empty it, `rabbitmqctl delete_queue {name}`")
+        let first = if name.ends_with(".parked") {
+            "keep a copy of what is in it (docs/operations.md, \"Parked messages\"), since nothing else empties it"
+        } else {
+            "stop what publishes to it, let the workers empty it"
+        };
+        format!("{first}, `rabbitmqctl delete_queue -p {} {}`", quoted(vhost), quoted(name))
     } else {
         "delete it when nobody publishes to it (its bindings go with it)".to_owned()
     };
     format!(
-        "nobody can change this of what is there: {empty}, then `antispoofd topology apply`; or choose another amqp.prefix"
+        "this cannot be changed of what is there: {empty}, then `antispoofd topology apply` (docs/operations.md, \"Queues of an earlier version\"); or choose \
+         another amqp.prefix"
     )
 }
 
@@ -62,6 +68,9 @@ pub(super) fn management_remedy(error: &ManagementError) -> &'static str {
         ManagementError::Unreachable { .. } => {
             "is the plugin enabled (`rabbitmq-plugins enable rabbitmq_management`), and are host and port right?"
         }
+        ManagementError::Refused { status, .. } if ![401, 403].contains(&status.as_u16()) => {
+            "is this the address of the management API, without a path behind the port, and is the vhost of amqp.url there?"
+        }
         ManagementError::Refused { .. } => {
             "the user of amqp.url needs the tag \"management\" (`rabbitmqctl set_user_tags`) and permissions in the vhost"
         }
@@ -72,6 +81,15 @@ pub(super) fn management_remedy(error: &ManagementError) -> &'static str {
 mod tests {
     use super::*;
     use crate::amqp::PolicyName;
+
+    #[test]
+    fn a_queue_is_deleted_in_its_own_vhost_and_the_parked_one_is_not_waited_for() {
+        let jobs = remedy("queue kyc.jobs", "kyc");
+        assert!(jobs.contains("let the workers empty it, `rabbitmqctl delete_queue -p kyc kyc.jobs`"), "{jobs}");
+        let parked = remedy("queue kyc.parked", "the bank's");
+        assert!(parked.contains("keep a copy") && !parked.contains("workers"), "{parked}");
+        assert!(parked.contains(r"`rabbitmqctl delete_queue -p 'the bank'\''s' kyc.parked`"), "{parked}");
+    }
 
     #[test]
     fn a_policy_is_named_with_what_it_does_and_how_it_is_cleared() {

@@ -27,7 +27,7 @@ Examples:
   Whether broker, buckets, ledger and API can be used, bindings included:
     antispoofd check --connect --management http://rabbitmq:15672 --config antispoofd.toml
   For a pipeline that stops at what is wrong:
-    antispoofd check --connect --json | jq .problems";
+    antispoofd check --connect --json | jq -e .ok";
 
 pub(super) const CONFIG: &str = "\
 Examples:

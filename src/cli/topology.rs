@@ -54,9 +54,13 @@ pub(super) async fn run(args: TopologyArgs, settings: Settings) -> Result<Exit, 
     }
     if let What::Check { management: Some(url) } = &args.what {
         let compared = Management::new(url, amqp)?.compare(&names).await?;
-        let verdict = tell(&compared.found)?;
+        let verdict = tell(&compared.found, amqp.url.vhost())?;
         let of_policies = tell_policies(&compared, amqp.url.vhost())?;
-        say(&format!("{} is bound to {}", if compared.results_bound { "a queue" } else { "nothing" }, names.results));
+        say(&if compared.results_bound {
+            format!("a queue is bound to {}", names.results)
+        } else {
+            format!("note: nothing is bound to {}: bind the consumer's queue to it before the first job", names.results)
+        });
         return match verdict {
             Ok(_) => of_policies,
             Err(problem) => Err(problem),
@@ -66,14 +70,14 @@ pub(super) async fn run(args: TopologyArgs, settings: Settings) -> Result<Exit, 
     let work = async {
         match args.what {
             What::Print | What::Check { .. } => {
-                let verdict = tell(&inspect(&link, &names).await?)?;
+                let verdict = tell(&inspect(&link, &names).await?, amqp.url.vhost())?;
                 say(
                     "bindings, and policies that drop, expire or move messages, are not known: they cannot be asked for over AMQP; \
                      --management http://host:15672 asks for them",
                 );
                 verdict
             }
-            What::Apply => apply(&link, &names).await,
+            What::Apply => apply(&link, &names, amqp.url.vhost()).await,
         }
     };
     let ended = match tokio::time::timeout(LIMIT, work).await {
@@ -85,7 +89,7 @@ pub(super) async fn run(args: TopologyArgs, settings: Settings) -> Result<Exit, 
 }
 
 /// Prints a line for each. The outer error is of the printing.
-fn tell(found: &[Found]) -> Result<Result<Exit, Problem>, Problem> {
+fn tell(found: &[Found], vhost: &str) -> Result<Result<Exit, Problem>, Problem> {
     for Found { object, state } in found {
         print(&match state {
             State::AsItShould => format!("ok       {object}"),
@@ -99,7 +103,7 @@ fn tell(found: &[Found]) -> Result<Result<Exit, Problem>, Problem> {
         return Ok(Ok(Exit::Ok));
     }
     let hint = match found.iter().find(|found| matches!(found.state, State::Differs(_))) {
-        Some(found) => remedy(&found.object),
+        Some(found) => remedy(&found.object, vhost),
         None if found.iter().any(|found| found.state == State::Missing) => {
             "`antispoofd topology apply` declares what is missing; are vhost and amqp.prefix right?".to_owned()
         }
@@ -122,20 +126,24 @@ fn tell_policies(compared: &Compared, vhost: &str) -> Result<Result<Exit, Proble
     Ok(match (policies.removing().next(), policies.unknown.first()) {
         (None, None) => Ok(Exit::Ok),
         (Some(first), _) => {
-            let words = format!("{} settings of policies drop, expire or move messages", policies.removing().count());
-            Err(Problem::failed(anyhow::anyhow!(words)).hint(policy_remedy(first, vhost)))
+            let words = match policies.removing().count() {
+                1 => "a setting of a policy drops, expires or moves messages".to_owned(),
+                more => format!("{more} settings of policies drop, expire or move messages"),
+            };
+            let each = "; `check --connect --management …` says it of each";
+            Err(Problem::failed(anyhow::anyhow!(words)).hint(format!("{}{each}", policy_remedy(first, vhost))))
         }
         (None, Some(_)) => Err(Problem::failed(anyhow::anyhow!("not all policies are known"))
             .hint("the tag \"management\" and permissions in the vhost are what the user of amqp.url needs")),
     })
 }
 
-async fn apply(link: &Link, names: &Names) -> Result<Exit, Problem> {
+async fn apply(link: &Link, names: &Names, vhost: &str) -> Result<Exit, Problem> {
     let found = inspect(link, names).await?;
     for found in &found {
         if let State::Differs(differences) = &found.state {
             let what = format!("{} is there with {}; nothing was declared", found.object, plain(&listed(differences)));
-            return Err(Problem::failed(anyhow::anyhow!(what)).hint(remedy(&found.object)));
+            return Err(Problem::failed(anyhow::anyhow!(what)).hint(remedy(&found.object, vhost)));
         }
     }
     if let Err(error) = put_up(link, names).await {

@@ -9,7 +9,7 @@ mod together;
 mod vendor;
 
 use crate::harness::daemon::Daemon;
-use crate::harness::wait::{EVENTUALLY, SOON, eventually, eventually_equals};
+use crate::harness::wait::{EVENTUALLY, eventually, eventually_equals};
 
 /// Waits until the gate is closed for this reason.
 async fn closed_by(daemon: &Daemon, reason: &str) {
@@ -28,7 +28,7 @@ fn closures(daemon: &Daemon) -> Vec<String> {
 
 /// Waits until a counter is at least `least`.
 async fn counted(daemon: &Daemon, series: &str, least: f64) {
-    eventually(&format!("{series} to reach {least}"), SOON, async || match daemon.metric(series).await {
+    eventually(&format!("{series} to reach {least}"), EVENTUALLY, async || match daemon.metric(series).await {
         Some(count) if count >= least => Ok(()),
         other => Err(format!("{other:?}")),
     })

@@ -202,7 +202,7 @@ async fn the_tag_management_is_enough_to_see_policies() {
         "{lines}"
     );
     assert!(lines.contains(r#"max-length = 9 by operator policy "cap""#), "{lines}");
-    assert!(said.contains("1 settings of policies "), "the other only refuses: {said}");
+    assert!(said.contains("a setting of a policy drops, expires or moves messages"), "the other only refuses: {said}");
 }
 
 #[tokio::test]

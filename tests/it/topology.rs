@@ -97,7 +97,7 @@ async fn nothing_is_declared_beside_what_differs() {
     let (code, applied, said) = topology(world.daemon(), "apply").await;
     assert_eq!((code, applied.as_str()), (Some(1), ""), "{said}");
     assert!(
-        said.contains("queue antispoof.jobs is there with ") && said.contains("hint: nobody can change this"),
+        said.contains("queue antispoof.jobs is there with ") && said.contains("hint: this cannot be changed"),
         "{said}"
     );
     assert_eq!(world.broker.queues().await, [JOBS]);

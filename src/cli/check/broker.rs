@@ -6,7 +6,7 @@ use crate::amqp::{
     close, connect, inspect,
 };
 use crate::cli::differences::{listed, management_remedy, policy, policy_remedy, remedy};
-use crate::settings::{Settings, TopologyMode};
+use crate::settings::{Amqp, Settings, TopologyMode};
 use std::time::Duration;
 
 const BROKER: &str = "broker";
@@ -36,7 +36,7 @@ pub(super) async fn probe(settings: &Settings, management: Option<&str>) -> Vec<
 
 async fn over_amqp(link: &Link, settings: &Settings, names: &Names) -> Vec<Line> {
     let mut lines = match tokio::time::timeout(LIMIT, inspect(link, names)).await {
-        Ok(Ok(found)) => topology(&found, settings.amqp.topology),
+        Ok(Ok(found)) => topology(&found, &settings.amqp),
         Ok(Err(error)) => {
             let why = anyhow::Error::from(error);
             vec![Line::unreachable(TOPOLOGY, format!("{why:#}"), "try again; the broker's log says more")]
@@ -73,7 +73,7 @@ async fn through(url: &str, settings: &Settings, names: &Names) -> Vec<Line> {
             }];
         }
     };
-    let mut lines = topology(&compared.found, settings.amqp.topology);
+    let mut lines = topology(&compared.found, &settings.amqp);
     let results = format!("exchange {}", names.results);
     let there = compared.found.iter().any(|found| found.object == results && found.state != State::Missing);
     lines.push(match (compared.results_bound, there) {
@@ -132,7 +132,8 @@ fn refused(error: &ConnectError) -> Line {
     }
 }
 
-fn topology(found: &[Found], mode: TopologyMode) -> Vec<Line> {
+fn topology(found: &[Found], amqp: &Amqp) -> Vec<Line> {
+    let (mode, vhost) = (amqp.topology, amqp.url.vhost());
     let mut lines = Vec::new();
     let (mut missing, mut unknown) = (Vec::new(), Vec::new());
     for Found { object, state } in found {
@@ -142,7 +143,7 @@ fn topology(found: &[Found], mode: TopologyMode) -> Vec<Line> {
             State::Differs(differences) => lines.push(Line::wrong(
                 TOPOLOGY,
                 format!("{object} is there with {}", listed(differences)),
-                remedy(object),
+                remedy(object, vhost),
             )),
             State::Unknown(why) => unknown.push((object.as_str(), why.as_str())),
         }
@@ -151,7 +152,7 @@ fn topology(found: &[Found], mode: TopologyMode) -> Vec<Line> {
         let objects: Vec<&str> = unknown.iter().map(|(object, _)| *object).collect();
         lines.push(
             Line::note(TOPOLOGY, format!("there, but not compared: {} ({why})", objects.join(", ")))
-                .help("comparing needs the right to configure; with it, nothing is changed either"),
+                .help("comparing needs the right to configure, with which nothing is changed either, or --management"),
         );
     }
     if !missing.is_empty() {

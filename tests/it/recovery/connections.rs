@@ -48,7 +48,10 @@ async fn a_cut_link_is_one_reconnect_after_another_and_leaks_nothing() {
         daemon.wait_ready().await;
     }
     done(&world, &daemon, &batch).await;
-    assert_eq!(world.amqp_link.open(), 2, "one connection consumes, one publishes");
+    eventually_equals("one that consumes, one that publishes, one for dead letters", SOON, 3, async || {
+        world.amqp_link.open()
+    })
+    .await;
     eventually("the descriptors of lost connections to be closed", SOON, async || match daemon.open_files() {
         now if now <= files + MORE_FILES => Ok(()),
         now => Err(format!("{now} descriptors, {files} before")),

@@ -77,6 +77,6 @@ async fn a_queue_with_other_arguments_is_named_and_waited_for() {
     let batch = Batch::submitted(&world, 3).await;
     batch.verdicts(&world).await;
     batch.assert_paid_once(&world).await;
-    eventually_equals("two connections", SOON, 2, async || world.amqp_link.open()).await;
+    eventually_equals("three connections", SOON, 3, async || world.amqp_link.open()).await;
     world.assert_drained().await;
 }
