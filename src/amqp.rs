@@ -122,6 +122,8 @@ struct Shared {
     demand: watch::Sender<Demand>,
     met: watch::Sender<Met>,
     waiting: Waiting,
+    /// Nothing more is to be read from the dead queue.
+    read_no_more: CancellationToken,
 }
 
 impl Amqp {
@@ -143,6 +145,7 @@ impl Amqp {
             demand: watch::Sender::new(Demand::Paused),
             met: watch::Sender::new(Met::NoSession),
             waiting: Waiting::default(),
+            read_no_more: CancellationToken::new(),
         });
         // A session never has more than the prefetch unsettled. The rest is room for what a lost session left behind.
         let (leases, inbox) = mpsc::channel(usize::from(prefetch) * 2);
@@ -167,6 +170,11 @@ impl Amqp {
     /// How much is to be consumed. Takes effect by cancelling and consuming anew: the prefetch of a live consumer cannot be changed.
     pub fn demand(&self, demand: Demand) {
         self.shared.demand.send_if_modified(|current| std::mem::replace(current, demand) != demand);
+    }
+
+    /// Nothing more is read of what the broker has dropped. What has been delivered arrives, and after it the inbox ends.
+    pub fn read_no_more(&self) {
+        self.shared.read_no_more.cancel();
     }
 
     /// Ends when what is consumed is as it was demanded, and everything that was delivered under an earlier demand has been passed on; or when there

@@ -155,9 +155,12 @@ where
 
     async fn run(&self, lease: B::Lease, entry: &mut Entry) -> End {
         if lease.dropped().is_some() && lease.deliveries() >= FRESH_COPY {
-            intake::name(&lease, entry);
             let spent = Spent { attempts: lease.attempt(), in_doubt: lease.in_doubt(), deliveries: 0 };
-            return self.give_back_unspent(lease, spent, None).await;
+            // Tried once: where the queue takes no copy, the quickest way to the event is the best.
+            if let Ok(receipt) = self.broker.defer(&lease, 0, spent, None).await {
+                intake::name(&lease, entry);
+                return self.complete(lease, receipt, End::Returned).await;
+            }
         }
         let job = match Intake::read(lease.body(), lease.properties(), &self.rules.admission) {
             Ok(Intake::Job(job)) => *job,
@@ -174,7 +177,7 @@ where
             let mut progress = Progress::new(image.clone(), lease.in_doubt());
             let examined = match lease.dropped() {
                 None => self.examine(&lease, &job, &key, &mut pass, &mut progress, entry).await,
-                Some(dropped) => self.examine_dropped(dropped, &lease, &job, &mut pass, &mut progress, entry).await,
+                Some(dropped) => self.examine_dropped(dropped, &lease, &job, &mut progress, entry).await,
             };
             pass.leave();
             // A ledger that takes some steps and refuses others is not back: only a job that came through all of them proves that it is.

@@ -38,6 +38,8 @@ pub trait Consuming: Broker<Lease: 'static> + Clone + 'static {
     fn until_met(&self, demand: Demand) -> impl Future<Output = ()> + Send;
     /// How many messages wait in the job queue, as far as is known without asking.
     fn waiting(&self) -> Option<u32>;
+    /// Nothing more is to be delivered of what the broker has dropped. What has been delivered still arrives, and after it `None`.
+    fn read_no_more(&self);
 }
 
 /// Where the leases of a broker arrive.
@@ -59,6 +61,10 @@ impl Consuming for Amqp {
 
     fn waiting(&self) -> Option<u32> {
         Self::waiting(self)
+    }
+
+    fn read_no_more(&self) {
+        Self::read_no_more(self);
     }
 }
 
@@ -150,7 +156,8 @@ where
     }
 }
 
-/// Gives what the broker has dropped its end, one after the other, until the soft stop.
+/// Gives what the broker has dropped its end, one after the other, until the soft stop. What arrives after it is handed back: a lease that is dropped would be
+/// rejected, which the broker counts, and it counts up to three.
 async fn bury<S, D, L, B>(pipeline: Arc<Pipeline<S, D, L, B>>, mut dead: impl Arrivals<B::Lease>, tasks: TaskTracker)
 where
     S: ImageStore + 'static,
@@ -166,8 +173,9 @@ where
             break;
         }
     }
+    pipeline.broker.read_no_more();
     let handing_back = async {
-        while let Some(lease) = dead.waiting() {
+        while let Some(lease) = dead.next().await {
             pipeline.broker.give_back(lease).await;
         }
     };

@@ -182,6 +182,8 @@ pub trait Lease: Send + Sync {
     /// Why the broker took the message off the job queue by itself; `None` for one that comes from the job queue. Its job is not run any more: all that is
     /// left is its end.
     fn dropped(&self) -> Option<&Dropped>;
+    /// It stays in hand because a queue takes no copy of it, and the broker may deliver others meanwhile as if it had ended.
+    fn held(&self);
     /// False once the broker may have given the message to somebody else.
     fn usable(&self) -> bool;
 }

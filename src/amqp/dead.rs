@@ -5,22 +5,24 @@
 
 use super::connect::{ConnectError, Link, Role, connect};
 use super::inbox::JobLease;
+use super::life::is_forced;
 use super::session::Trouble;
 use super::subscription::Subscription;
 use super::watchdog::{Pulse, Waiting, watch};
 use super::{Consumed, Observer, Shared};
+use crate::settings::TopologyMode;
 use antispoof_core::ports::Lease as _;
 use antispoof_core::retry::Backoff;
 use futures_util::future;
 use futures_util::stream::StreamExt as _;
-use lapin::{Channel, Event};
+use lapin::{Channel, ErrorKind, Event};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 /// One at a time: these are few, and each is a matter of milliseconds.
 const PREFETCH: u16 = 1;
@@ -29,6 +31,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// A connection that lived so long was a good one.
 const GOOD_LIFE: Duration = Duration::from_secs(30);
+const NOT_FOUND: u16 = 404;
+
 /// Bounds the polite closing of a connection that may be dead.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -57,22 +61,28 @@ pub(super) async fn run(
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
 ) {
+    // Dropped, it ends the inbox.
+    let mut leases = Some(leases);
     let Ok(backoff) = Backoff::try_new(FIRST_PAUSE, LONGEST_PAUSE) else { return };
     let queue = &shared.names.dead;
     let mut failures: u32 = 0;
     loop {
         // A session has declared the queue, and can publish what becomes of its messages.
         let mut sessions = shared.session.subscribe();
-        if !matches!(stop.run_until_cancelled(sessions.wait_for(Option::is_some)).await, Some(Ok(_))) {
+        let session = shared.read_no_more.run_until_cancelled(sessions.wait_for(Option::is_some));
+        if !matches!(stop.run_until_cancelled(session).await, Some(Some(Ok(_)))) {
             return;
         }
         let started = Instant::now();
-        let reading = read(&shared, &leases, &*observer, &stop);
+        let reading = read(&shared, &mut leases, &*observer, &stop);
         let reason = match reading.await {
             Ok(reason) => reason,
             Err(error) => error.to_string(),
         };
-        if stop.is_cancelled() {
+        if stop.is_cancelled()
+            || shared.read_no_more.is_cancelled()
+            || leases.as_ref().is_none_or(mpsc::Sender::is_closed)
+        {
             return;
         }
         failures = if started.elapsed() > GOOD_LIFE { 1 } else { failures.saturating_add(1) };
@@ -80,8 +90,8 @@ pub(super) async fn run(
         if failures.is_power_of_two() {
             warn!(reason, failures, "cannot read {queue}, trying again: {reason}");
         }
-        let pause = backoff.wait(failures - 1, fastrand::f64());
-        if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+        let pause = sleep(backoff.wait(failures - 1, fastrand::f64()));
+        if stop.run_until_cancelled(shared.read_no_more.run_until_cancelled(pause)).await.flatten().is_none() {
             return;
         }
     }
@@ -90,7 +100,7 @@ pub(super) async fn run(
 /// Connects and reads until something ends that, and says what.
 async fn read(
     shared: &Shared,
-    leases: &mpsc::Sender<JobLease>,
+    leases: &mut Option<mpsc::Sender<JobLease>>,
     observer: &dyn Observer,
     stop: &CancellationToken,
 ) -> Result<String, OpenError> {
@@ -103,14 +113,22 @@ async fn read(
     let queue = &shared.names.dead;
     let mut subscription = Subscription::new(&channel, queue);
     let met = timeout(shared.settings.connect_timeout, subscription.meet(PREFETCH)).await;
+    let mut forced = false;
     let read = match met {
         Ok(Ok(_none)) => {
             observer.reading_dead_letters(true);
-            let reason = pass_on(shared, Reader { link: &link, probe, subscription }, leases, observer, stop).await;
+            let reader = Reader { link: &link, probe, subscription };
+            let reason = pass_on(shared, reader, leases, observer, stop, &mut forced).await;
             observer.reading_dead_letters(false);
             Ok(reason)
         }
-        Ok(Err(source)) => Err(OpenError::Consume { queue: queue.clone(), source }),
+        Ok(Err(source)) => {
+            forced = is_forced(&source);
+            if is_not_found(&source) {
+                gone(shared);
+            }
+            Err(OpenError::Consume { queue: queue.clone(), source })
+        }
         Err(_) => Err(OpenError::Silent(queue.clone())),
     };
     let cut = !link.status().connected();
@@ -120,6 +138,7 @@ async fn read(
     // A value of its own: the guard of the channel must not live across an await.
     let session = shared.session.borrow().clone();
     if cut
+        && !forced
         && !stop.is_cancelled()
         && let Some(session) = session
         && session.outbox.answers_soon().await
@@ -138,9 +157,10 @@ async fn read(
 async fn pass_on(
     shared: &Shared,
     mut reader: Reader<'_>,
-    leases: &mpsc::Sender<JobLease>,
+    leases: &mut Option<mpsc::Sender<JobLease>>,
     observer: &dyn Observer,
     stop: &CancellationToken,
+    forced: &mut bool,
 ) -> String {
     let names = &shared.names;
     let trouble = Trouble::default();
@@ -155,27 +175,63 @@ async fn pass_on(
             () = stop.cancelled() => break "stopping".to_owned(),
             reason = trouble.wait() => break reason,
             event = events.next() => match event {
-                Some(Event::Error(error)) => break error.to_string(),
+                Some(Event::Error(error)) => {
+                    *forced = is_forced(&error);
+                    break error.to_string();
+                }
                 Some(_) => {}
                 None => break "the connection ended".to_owned(),
             },
+            // What is in hand is seen to its end on this connection.
+            () = shared.read_no_more.cancelled(), if leases.is_some() => {
+                pulse.expect(0);
+                match timeout(CLOSE_LIMIT, reader.subscription.meet(0)).await {
+                    Ok(Ok(left_over)) => for delivery in left_over {
+                        let lease = JobLease::dead_letter(delivery, &names.jobs, trouble.clone(), pulse.in_hand());
+                        if let Some(leases) = leases { leases.send(lease).await.ok(); }
+                    },
+                    Ok(Err(error)) => break format!("cancel: {error}"),
+                    Err(_) => break "cancel: no answer from the broker".to_owned(),
+                }
+                *leases = None;
+                observer.reading_dead_letters(false);
+            }
             delivery = reader.subscription.next() => match delivery {
                 Some(Ok(delivery)) => {
                     pulse.beat();
                     let lease = JobLease::dead_letter(delivery, &names.jobs, trouble.clone(), pulse.in_hand());
                     if let Some(dropped) = lease.dropped() {
                         observer.dead_letter(dropped);
-                        info!(reason = dropped.reason(), "the broker took a job off {}: {}", names.jobs, dropped.failure());
                     }
+                    let Some(leases) = leases else { break "the worker is gone".to_owned() };
                     if leases.send(lease).await.is_err() { break "the worker is gone".to_owned() }
                 }
-                Some(Err(error)) => break format!("consumer: {error}"),
+                Some(Err(error)) => {
+                    *forced = is_forced(&error);
+                    break format!("consumer: {error}");
+                }
                 // The queue was deleted, or a message was held for longer than the broker's consumer timeout.
-                None => break "the broker cancelled the consumer".to_owned(),
+                None => {
+                    gone(shared);
+                    break "the broker cancelled the consumer".to_owned();
+                }
             },
-            reason = &mut bark => break reason,
+            (reason, _) = &mut bark => break reason,
         }
     };
     trouble.report(reason.clone());
     reason
+}
+
+/// The queue may be gone: a new session declares it again, where that is the worker's to do.
+fn gone(shared: &Shared) {
+    if shared.settings.topology == TopologyMode::Declare
+        && let Some(session) = &*shared.session.borrow()
+    {
+        session.trouble.report(format!("queue {} is gone, or its consumer was cancelled", shared.names.dead));
+    }
+}
+
+fn is_not_found(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(said) if said.get_id() == NOT_FOUND)
 }

@@ -27,6 +27,8 @@ pub(super) const DROPPED: &str = "as-headers-dropped";
 pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
 /// Where a message has been dead-lettered: the broker's own.
 const DEATHS: &str = "x-death";
+/// On a copy: the broker had delivered the message before this worker had it, it does not say when.
+pub(super) const REDELIVERED: &str = "as-redelivered";
 /// What that said of a copy that goes back to where it was dead-lettered to: every `x-` header stays behind.
 const DROP_REASON: &str = "as-drop-reason";
 const CODE: &str = "as-code";
@@ -200,6 +202,7 @@ fn noted<'a>(lease: &JobLease, notes: &Notes<'a>) -> impl Iterator<Item = (&'sta
     .into_iter()
     .flatten()
     .chain(drop_reason(lease).filter(|_| !notes.parked))
+    .chain(lease.redelivered().then_some((REDELIVERED, AMQPValue::LongLongInt(1))))
     .chain(long_correlation(lease))
 }
 

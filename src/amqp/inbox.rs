@@ -56,7 +56,7 @@ pub struct JobLease {
     /// Why the broker took it off the job queue, where it did.
     dropped: Option<Dropped>,
     arrived_ms: i64,
-    _in_hand: Hand,
+    in_hand: Hand,
 }
 
 impl JobLease {
@@ -81,7 +81,7 @@ impl JobLease {
             trouble,
             redelivered: delivery.redelivered,
             arrived_ms: headers::now_ms(),
-            _in_hand: in_hand,
+            in_hand,
         }
     }
 
@@ -96,7 +96,7 @@ impl JobLease {
             redelivered: false,
             dropped: None,
             arrived_ms: 0,
-            _in_hand: super::watchdog::Pulse::default().in_hand(),
+            in_hand: super::watchdog::Pulse::default().in_hand(),
         }
     }
 
@@ -109,6 +109,15 @@ impl JobLease {
 
     pub(super) fn raw(&self) -> &BasicProperties {
         &self.raw
+    }
+
+    /// True when a worker had the message before it was first written on it when: that moment is not known.
+    pub(super) fn redelivered(&self) -> bool {
+        if headers::number(&self.raw, headers::REDELIVERED).is_some() {
+            return true;
+        }
+        let unwritten = headers::number(&self.raw, headers::FIRST_SEEN).is_none();
+        unwritten && (self.redelivered || self.dropped == Some(Dropped::DeliveryLimit))
     }
 
     /// When a worker first had the message: as an earlier one wrote on it, else when it arrived here.
@@ -196,14 +205,16 @@ impl Lease for JobLease {
     }
 
     fn seen_before(&self, at_ms: i64) -> bool {
-        match headers::number(&self.raw, headers::FIRST_SEEN) {
-            Some(first_seen) => first_seen <= at_ms,
-            None => self.redelivered || self.dropped == Some(Dropped::DeliveryLimit),
-        }
+        self.redelivered()
+            || headers::number(&self.raw, headers::FIRST_SEEN).is_some_and(|first_seen| first_seen <= at_ms)
     }
 
     fn dropped(&self) -> Option<&Dropped> {
         self.dropped.as_ref()
+    }
+
+    fn held(&self) {
+        self.in_hand.counts_as_ended();
     }
 
     fn usable(&self) -> bool {

@@ -47,6 +47,8 @@ pub(super) struct Life<'a> {
     active: Instant,
     /// The broker has closed a connection because it wanted to.
     forced: bool,
+    /// The broker does not answer on the consuming connection.
+    silent: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +78,7 @@ impl<'a> Life<'a> {
             told: false,
             active: Instant::now(),
             forced: false,
+            silent: false,
         }
     }
 
@@ -157,7 +160,10 @@ impl<'a> Life<'a> {
                     // The queue was deleted, or a job was held for longer than the broker's consumer timeout.
                     None => return "the broker cancelled the consumer".to_owned(),
                 },
-                reason = &mut bark => return reason,
+                (reason, silent) = &mut bark => {
+                    self.silent |= silent;
+                    return reason;
+                }
             };
             if changed {
                 let demanded = *demand.borrow_and_update();
@@ -194,7 +200,10 @@ impl<'a> Life<'a> {
                 self.forced |= is_forced(&error);
                 return Err(format!("consume from {jobs}: {error}"));
             }
-            Err(_) => return Err(format!("consume from {jobs}: no answer from the broker")),
+            Err(_) => {
+                self.silent = true;
+                return Err(format!("consume from {jobs}: no answer from the broker"));
+            }
         };
         self.observer.consuming(prefetch > 0);
         if prefetch > 0 && !self.told {
@@ -258,7 +267,7 @@ impl<'a> Life<'a> {
     async fn learn(&self, start: &mut SlowStart, session: &Session, reason: &str) {
         let cut = !self.forced
             && self.prefetch > 0
-            && !self.parts.consume.status().connected()
+            && (self.silent || !self.parts.consume.status().connected())
             && session.outbox.answers_soon().await;
         let loss = if cut {
             Loss::Cut
@@ -275,7 +284,7 @@ impl<'a> Life<'a> {
         if cut && !start.singly() {
             warn!(
                 reason,
-                "the connection that consumes from {} ended, and the broker is there: a message may not be deliverable. Jobs are taken one at a time until \
+                "the connection that consumes from {} is of no use any more, and the broker is there: a message may not be deliverable. Jobs are taken one at a time until \
                  those that were in hand are through; the broker moves such a message to {} after 20 deliveries",
                 names.jobs,
                 names.dead
@@ -285,7 +294,7 @@ impl<'a> Life<'a> {
     }
 }
 
-fn is_forced(error: &lapin::Error) -> bool {
+pub(super) fn is_forced(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(said) if said.get_id() == CONNECTION_FORCED)
 }
 

@@ -19,7 +19,7 @@ pub(super) enum Loss {
     Idle,
     /// Within [`SOON`] of a delivery.
     Busy,
-    /// The consuming connection alone ended, while the broker answers on the publishing one.
+    /// The consuming connection alone ended or fell silent, while the broker answers on the publishing one.
     Cut,
 }
 
@@ -63,7 +63,8 @@ impl SlowStart {
         self.ended = 0;
         self.gone = 0;
         match loss {
-            Loss::Idle => self.window = self.full,
+            Loss::Idle if self.singly == 0 => self.window = self.full,
+            Loss::Idle => {}
             Loss::Busy if !in_vain => self.window = self.full.min(1),
             Loss::Busy | Loss::Cut => {
                 self.window = self.full.min(1);
@@ -126,6 +127,17 @@ mod tests {
         }
         assert!(!start.ended(1), "singly");
         assert!(start.ended(2));
+    }
+
+    #[test]
+    fn a_session_in_which_nothing_happened_is_no_proof() {
+        let mut start = SlowStart::over(16);
+        start.lost(Loss::Cut, 3);
+        start.lost(Loss::Idle, 0);
+        assert_eq!(start.window(), 1, "what may have ended the one before is still to come");
+        start.fresh();
+        start.lost(Loss::Idle, 0);
+        assert_eq!(start.window(), 16);
     }
 
     #[test]

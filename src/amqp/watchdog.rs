@@ -5,7 +5,7 @@ use lapin::Channel;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -33,13 +33,25 @@ struct Hands {
 
 /// One delivery in hand: it counts for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Hand(Arc<Hands>);
+pub(super) struct Hand {
+    hands: Arc<Hands>,
+    ended: AtomicBool,
+}
+
+impl Hand {
+    /// It counts as one that has found its end, though it is still in hand.
+    pub(super) fn counts_as_ended(&self) {
+        if !self.ended.swap(true, Ordering::Relaxed) {
+            self.hands.ended.fetch_add(1, Ordering::Relaxed);
+            self.hands.changed.notify_one();
+        }
+    }
+}
 
 impl Drop for Hand {
     fn drop(&mut self) {
-        self.0.held.fetch_sub(1, Ordering::Relaxed);
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
-        self.0.changed.notify_one();
+        self.hands.held.fetch_sub(1, Ordering::Relaxed);
+        self.counts_as_ended();
     }
 }
 
@@ -56,7 +68,7 @@ impl Pulse {
     /// A token for a lease: as long as it lives, the lease counts as in hand.
     pub(super) fn in_hand(&self) -> Hand {
         self.hands.held.fetch_add(1, Ordering::Relaxed);
-        Hand(self.hands.clone())
+        Hand { hands: self.hands.clone(), ended: AtomicBool::new(false) }
     }
 
     /// How many deliveries are in hand.
@@ -101,7 +113,7 @@ impl Waiting {
     }
 }
 
-/// Ends with the reason why the session is not worth keeping. `other` is the connection that nothing may be heard of: the publishing one, where there is one.
+/// Ends with the reason why the session is not worth keeping, and whether it is that the broker does not answer here. `other` is the connection that nothing may be heard of: the publishing one, where there is one.
 pub(super) async fn watch(
     probe: &Channel,
     other: &Link,
@@ -109,7 +121,7 @@ pub(super) async fn watch(
     every: Duration,
     pulse: &Pulse,
     waiting: &Waiting,
-) -> String {
+) -> (String, bool) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
@@ -118,12 +130,12 @@ pub(super) async fn watch(
     loop {
         ticks.tick().await;
         if !other.status().connected() {
-            return "a connection is gone".to_owned();
+            return ("a connection is gone".to_owned(), false);
         }
         let (ready, consumers) = match timeout(ANSWER_LIMIT, ask(probe, queue)).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return format!("watchdog: {error}"),
-            Err(_) => return format!("watchdog: the broker did not answer within {ANSWER_LIMIT:?}"),
+            Ok(Err(error)) => return (format!("watchdog: {error}"), false),
+            Err(_) => return (format!("watchdog: the broker did not answer within {ANSWER_LIMIT:?}"), true),
         };
         waiting.are(ready);
         if pulse.wanted.load(Ordering::Relaxed) == 0 {
@@ -131,13 +143,13 @@ pub(super) async fn watch(
             continue;
         }
         if consumers == 0 {
-            return format!("watchdog: the broker knows no consumer of {queue}");
+            return (format!("watchdog: the broker knows no consumer of {queue}"), false);
         }
         let deliveries = pulse.deliveries.load(Ordering::Relaxed);
         idle = if ready > 0 && deliveries == seen && pulse.hands_free() { idle + 1 } else { 0 };
         seen = deliveries;
         if idle >= PATIENCE {
-            return format!("watchdog: {ready} messages wait in {queue} and none arrives");
+            return (format!("watchdog: {ready} messages wait in {queue} and none arrives"), false);
         }
     }
 }

@@ -3,12 +3,13 @@
 use super::Pipeline;
 use super::settle::{RESULT_HOLD, fault, status};
 use crate::gate::{Gate, Proof, Reason};
-use crate::telemetry::{Copied, Counted};
+use crate::telemetry::Copied;
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::job::{Intake, Origin};
 use antispoof_core::ports::{Broker, Detector, ImageStore, Lease, Ledger, PublishError, Spent};
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 /// Why there is no copy.
@@ -22,29 +23,45 @@ pub(super) enum Unkept {
 
 /// How many jobs are in hand because a queue takes no copy of them.
 #[derive(Debug, Default)]
-pub struct Stuck(AtomicUsize);
+pub struct Stuck {
+    jobs: AtomicUsize,
+    changed: Notify,
+}
 
 /// One of them.
 struct StuckJob<'a> {
     stuck: &'a Stuck,
     gate: &'a Gate,
-    _counted: Counted,
 }
 
 impl Stuck {
-    fn one_more<'a>(&'a self, gate: &'a Gate, counted: Counted) -> StuckJob<'a> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        StuckJob { stuck: self, gate, _counted: counted }
+    fn one_more<'a>(&'a self, gate: &'a Gate) -> StuckJob<'a> {
+        self.jobs.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_waiters();
+        StuckJob { stuck: self, gate }
     }
 
-    fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+    /// Ends when there are not so many any more, or others. Cancel safe.
+    pub async fn not(&self, so_many: usize) {
+        loop {
+            let changed = self.changed.notified();
+            if self.count() != so_many {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.jobs.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for StuckJob<'_> {
     fn drop(&mut self) {
-        self.stuck.0.fetch_sub(1, Ordering::Relaxed);
+        self.stuck.jobs.fetch_sub(1, Ordering::Relaxed);
+        self.stuck.changed.notify_waiters();
         self.gate.proof(Proof::Slot);
     }
 }
@@ -82,7 +99,7 @@ where
     {
         let metrics = self.journal.metrics();
         let since = Instant::now();
-        let (mut probe, mut stuck, mut refused) = (None, None, 0);
+        let (mut probe, mut stuck, mut counted, mut refused) = (None, None, None, 0);
         for tries in 0.. {
             if !lease.usable() {
                 break;
@@ -98,15 +115,21 @@ where
             self.held(tries, lease, queue, &error);
             if let Some(code) = fault(&error) {
                 refused += usize::from(code == Code::BrokerUnavailable);
+                counted.get_or_insert_with(|| metrics.stuck(queue));
                 // What the broker has dropped holds no slot.
                 if lease.dropped().is_none() {
-                    stuck.get_or_insert_with(|| self.stuck.one_more(&self.gate, metrics.stuck(queue)));
+                    if stuck.is_none() {
+                        lease.held();
+                        stuck = Some(self.stuck.one_more(&self.gate));
+                    }
                     if self.stuck.count() >= self.gate.slots() {
                         self.gate.keep_closed(&mut probe, Reason::Queue, &error.to_string());
                     }
                 }
             }
-            if queue == Copied::Parked && since.elapsed() > RESULT_HOLD && self.books.remembers() {
+            // Its end is on record, and found again by whoever gets it next.
+            let on_record = lease.dropped().is_some() || queue == Copied::Parked && self.books.remembers();
+            if on_record && (since.elapsed() > RESULT_HOLD || self.stop.soft().is_cancelled()) {
                 return Err(Unkept::Held);
             }
             sleep(self.rules.publish.wait(tries, (self.ambient.roll)())).await;

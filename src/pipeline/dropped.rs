@@ -3,15 +3,17 @@
 use super::Pipeline;
 use super::examine::{Examined, Progress};
 use super::keys::ledger_key;
-use super::settle::RESULT_HOLD;
-use crate::gate::Pass;
 use crate::telemetry::Entry;
 use antispoof_core::dropped::Dropped;
 use antispoof_core::failure::Code;
 use antispoof_core::job::Job;
 use antispoof_core::plan::Blame;
 use antispoof_core::ports::{Broker, Detector, ImageStore, Lease as _, Ledger};
+use std::time::Duration;
 use tokio::time::{Instant, sleep};
+
+/// One that cannot be ended yet goes to the tail of its queue after so long: others may be waiting behind it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl<S, D, L, B> Pipeline<S, D, L, B>
 where
@@ -27,7 +29,6 @@ where
         dropped: &Dropped,
         lease: &B::Lease,
         job: &Job,
-        pass: &mut Pass,
         progress: &mut Progress,
         entry: &mut Entry,
     ) -> Examined {
@@ -37,7 +38,11 @@ where
             if !lease.usable() {
                 return Examined::Lost;
             }
-            match self.claim(lease, job, &key, pass, progress, entry).await {
+            // Of its own and gone at once: what a dropped job meets says something, but it does not keep others from finding out whether that is over.
+            let mut pass = self.gate.pass(job.id());
+            let claimed = self.claim(lease, job, &key, &mut pass, progress, entry).await;
+            drop(pass);
+            match claimed {
                 Ok(_) => return Examined::Failed(dropped.failure(), Blame::Job),
                 // It was judged before, and whether that verdict still holds is not to be seen at the moment.
                 Err(Examined::Failed(unseen, _)) if progress.claim.is_none() && may_be_seen_later(unseen.code()) => {
@@ -47,11 +52,11 @@ where
                 Err(Examined::Failed(..)) if progress.claim.is_none() => {
                     return Examined::Failed(dropped.failure(), Blame::Job);
                 }
-                Err(Examined::LedgerAway) => pass.ledger_is_away(),
+                Err(Examined::LedgerAway) => entry.waits("the ledger does not answer"),
                 Err(Examined::Held) => {}
                 Err(ended) => return ended,
             }
-            if since.elapsed() > RESULT_HOLD {
+            if since.elapsed() > PATIENCE {
                 break;
             }
             let wait = self.rules.publish.wait(tries, (self.ambient.roll)());

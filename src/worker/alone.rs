@@ -9,7 +9,7 @@ use crate::amqp::Demand;
 use crate::pipeline::SUSPECT;
 use antispoof_core::ports::{Detector, ImageStore, Lease as _, Ledger};
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tokio::time::{Instant, sleep_until};
 
 /// Those that have to wait for their turn come back after the shortest delay; so much later nobody is expected any more.
@@ -54,9 +54,19 @@ where
         match self.hush(inbox, &mut put_off).await {
             Hush::Alone(all) => {
                 metrics.alone.inc();
+                let mut all = all;
+                let rest = all.split(all.num_permits().saturating_sub(1));
+                let held = self.pipeline.stuck.count();
                 let running = self.start(suspect, all);
-                // Its own end is all there is to wait for; when the process stops, drain waits for it.
-                drop(self.pipeline.stop.soft().run_until_cancelled(running).await);
+                // Its own end is all there is to wait for, or that it waits itself, for a queue that takes nothing. When the process stops, drain waits for it.
+                let alone = async {
+                    tokio::select! {
+                        _ended = running => {}
+                        () = self.pipeline.stuck.not(held) => {}
+                    }
+                };
+                self.pipeline.stop.soft().run_until_cancelled(alone).await;
+                drop(rest);
             }
             Hush::Busy => self.postpone(suspect).await,
             Hush::Stopped => self.pipeline.broker.give_back(suspect).await,
@@ -74,7 +84,7 @@ where
         loop {
             let quiet = async {
                 self.pipeline.broker.until_met(Demand::Paused).await;
-                self.permits.clone().acquire_many_owned(self.concurrency.into()).await
+                self.others_to_end().await
             };
             let arrived = tokio::select! {
                 biased;
@@ -94,6 +104,19 @@ where
                 self.start(lease, permit);
             } else {
                 self.pipeline.broker.give_back(lease).await;
+            }
+        }
+    }
+
+    /// Waits for everything else in hand but what is held by a queue that takes nothing: that has its end on record, or none that this could change.
+    async fn others_to_end(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        loop {
+            let held = self.pipeline.stuck.count();
+            let others = u32::from(self.concurrency).saturating_sub(u32::try_from(held).unwrap_or(u32::MAX)).max(1);
+            tokio::select! {
+                biased;
+                all = self.permits.clone().acquire_many_owned(others) => return all,
+                () = self.pipeline.stuck.not(held) => {}
             }
         }
     }

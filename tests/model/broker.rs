@@ -122,7 +122,7 @@ impl Broker for ModelBroker {
             code,
             deliveries: 0,
             carried: if dead { 0 } else { spent.deliveries },
-            first_seen_ms: Some(message.first_seen_ms.unwrap_or(lease.arrived_ms)),
+            first_seen_ms: Some(lease.first_seen_ms()),
             ..message.clone()
         };
         self.0.with(|state| attempts_are_right(state, message, &copy, why));
@@ -255,6 +255,10 @@ impl Consuming for ModelBroker {
 
     async fn until_met(&self, _: Demand) {
         // It is, when `demand` returns.
+    }
+
+    fn read_no_more(&self) {
+        self.0.read_no_more();
     }
 
     fn waiting(&self) -> Option<u32> {

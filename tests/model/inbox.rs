@@ -55,6 +55,14 @@ impl Arrivals<ModelLease> for ModelInbox {
 
 // === impl ModelLease ===
 
+impl ModelLease {
+    /// When it was first delivered, for a copy: before everything, where an earlier delivery was not written down.
+    pub(crate) fn first_seen_ms(&self) -> i64 {
+        let unwritten = if self.seen_before(i64::MIN) { i64::MIN } else { self.arrived_ms };
+        self.delivery.message.first_seen_ms.unwrap_or(unwritten)
+    }
+}
+
 impl Lease for ModelLease {
     fn body(&self) -> &[u8] {
         &self.delivery.message.body
@@ -91,6 +99,8 @@ impl Lease for ModelLease {
     fn dropped(&self) -> Option<&Dropped> {
         self.delivery.message.dropped.as_ref()
     }
+
+    fn held(&self) {}
 
     fn usable(&self) -> bool {
         !self.settled && self.delivery.alive.load(Ordering::Acquire)

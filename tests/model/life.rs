@@ -50,7 +50,7 @@ pub(crate) struct Life {
     dead: AtomicBool,
     wanted: Mutex<Demand>,
     jobs: UnboundedSender<Delivery>,
-    dead_letters: UnboundedSender<Delivery>,
+    dead_letters: Mutex<Option<UnboundedSender<Delivery>>>,
 }
 
 /// A life, and its end.
@@ -88,7 +88,7 @@ pub(crate) fn connected(world: &World, number: u64) -> (Arc<Life>, ModelInbox, M
         dead: AtomicBool::new(false),
         wanted: Mutex::new(Demand::Paused),
         jobs,
-        dead_letters,
+        dead_letters: Mutex::new(Some(dead_letters)),
     });
     tokio::spawn(supervise(life.clone(), false));
     tokio::spawn(supervise(life.clone(), true));
@@ -173,9 +173,10 @@ async fn supervise(life: Arc<Life>, dead: bool) {
         if life.is_dead() {
             return;
         }
+        let worker = if dead { life.dead_letters().clone() } else { Some(life.jobs.clone()) };
+        let Some(worker) = worker else { return };
         let session = life.with(|state| {
-            let worker = if dead { &life.dead_letters } else { &life.jobs };
-            let session = state.queues.connect(life.number, dead, worker.clone());
+            let session = state.queues.connect(life.number, dead, worker);
             state.note(|| {
                 format!("worker {} is connected{}", life.number, if dead { " to the dead queue" } else { "" })
             });
@@ -313,6 +314,16 @@ impl Life {
                 state.deliver();
             }
         });
+    }
+
+    /// The reader of the dead queue cancels its consumer; what it was sent arrives.
+    pub(crate) fn read_no_more(&self) {
+        self.dead_letters().take();
+        self.with(|state| state.queues.read_no_more(self.number));
+    }
+
+    fn dead_letters(&self) -> std::sync::MutexGuard<'_, Option<UnboundedSender<Delivery>>> {
+        self.dead_letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wanted(&self) -> std::sync::MutexGuard<'_, Demand> {

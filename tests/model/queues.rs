@@ -121,6 +121,15 @@ impl Queues {
         self.last
     }
 
+    /// Cancels the consumer of the dead queue.
+    pub(crate) fn read_no_more(&mut self, life: u64) {
+        for session in self.sessions.values_mut().filter(|session| session.life == life && session.dead) {
+            session.prefetch = 0;
+            // Nobody sends any more.
+            session.worker = tokio::sync::mpsc::unbounded_channel().0;
+        }
+    }
+
     /// Cancels and consumes anew.
     pub(crate) fn consume(&mut self, session: u64, prefetch: usize) {
         if let Some(session) = self.sessions.get_mut(&session) {

@@ -109,3 +109,79 @@ async fn restarts_do_not_bring_a_dropped_job_to_the_limit_of_the_dead_queue() {
     assert!(ends.values().all(|end| end.as_deref() == Some("dropped_by_broker")), "{ends:?}");
     world.assert_drained().await;
 }
+
+/// What the broker drops while a worker drains is left to the next one, and loses none of its few deliveries.
+#[tokio::test]
+async fn what_is_dropped_during_a_drain_gets_its_event_from_the_next_worker() {
+    const DROPPED: usize = 10;
+
+    let world = World::new("dead_drain").await;
+    world.simulator.configure(json!({ "latency": "4s" })).await;
+    let builder = world.daemon().set("worker.drain_timeout", "20s").set("api.timeout", "15s");
+    let daemon = builder.clone().start_ready().await;
+    let slow = world.submit(&world.upload("slow.jpg", jpeg::tiny(1)).await.key).await;
+    eventually_equals("a call in flight", EVENTUALLY, 1, async || world.simulator.count("in_flight").await).await;
+    daemon.term();
+    daemon.wait_draining().await;
+    let mut jobs = Vec::new();
+    for number in 0..DROPPED {
+        let (job, body) = world.job(json!({ "key": format!("{number}.jpg") }));
+        world.broker.publish_job(&body, BasicProperties::default().with_expiration("1".into())).await;
+        jobs.push(job);
+    }
+    assert!(daemon.wait_exit(EVENTUALLY).await.success());
+    assert_eq!(world.event_for(&slow).await.failure_code(), None);
+    assert_eq!(world.broker.depth(DEAD).await.map(|dead| dead as usize), Some(DROPPED), "none is taken up any more");
+    let _next = builder.start_ready().await;
+    let mut ends = ends(&world, &jobs).await;
+    ends.remove(&slow);
+    assert!(ends.values().all(|end| end.as_deref() == Some("job_expired")), "{ends:?}");
+    world.assert_drained().await;
+}
+
+/// A job whose end was told and whose copy no queue took: told again after a crash, under the same id.
+#[tokio::test]
+async fn an_end_that_is_told_again_after_a_crash_has_the_same_id() {
+    const CRASHES: usize = 4;
+
+    let world = World::new("dead_one_id").await;
+    let builder = world.daemon_with_redis().set("retry.delays", "1s").set("api.timeout", "6s");
+    let mut daemon = builder.clone().start_ready().await;
+    world.broker.put_policy_in_effect("^antispoof\\.parked$", json!({ "max-length": 1 })).await;
+    let mut jobs = Vec::new();
+    for number in 0..6 {
+        let job = json!({ "key": format!("{number}.jpg"), "expires_at": "2020-01-01T00:00:00Z" });
+        jobs.push(world.submit_job(job).await);
+    }
+    for _ in 0..CRASHES {
+        world.events_for_all(&jobs).await;
+        daemon.kill();
+        daemon.wait_exit(STARTED).await;
+        daemon = builder.clone().start_ready().await;
+    }
+    world.broker.clear_policy().await;
+    let ends = ends(&world, &jobs).await;
+    assert!(ends.values().all(|end| end.as_deref() == Some("job_expired")), "{ends:?}");
+    for job in &jobs {
+        let events = world.events_for(job).await;
+        assert!(events.iter().all(|event| event.message_id() == events[0].message_id()), "{job} has several ids");
+    }
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn a_dead_queue_that_was_deleted_is_declared_again() {
+    let world = World::new("dead_deleted").await;
+    let daemon = world.daemon().start_ready().await;
+    eventually_equals("it to be read", EVENTUALLY, Some(1.0), async || {
+        daemon.metric("antispoofd_amqp_reading_dead").await
+    })
+    .await;
+    world.broker.delete_queue(DEAD).await;
+    eventually_equals("it to be there again", EVENTUALLY, Some(0), async || world.broker.depth(DEAD).await).await;
+    let (job, body) = world.job(json!({ "key": "late.jpg" }));
+    let properties = BasicProperties::default().with_content_type("application/json".into());
+    world.broker.publish("antispoof.internal", DEAD, [(body, properties)]).await;
+    assert_eq!(world.event_for(&job).await.failure_code(), Some("dropped_by_broker"));
+    world.assert_drained().await;
+}

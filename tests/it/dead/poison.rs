@@ -97,3 +97,33 @@ async fn after_a_lost_session_jobs_come_one_at_a_time_and_then_more() {
     }
     world.assert_drained().await;
 }
+
+/// A proxy that swallows a message, and everything behind it, is found out by silence; its neighbours are not taken along either.
+#[tokio::test]
+async fn a_message_that_stalls_its_link_is_alone_from_the_next_session_on() {
+    const POISON: &str = "it-must-not-pass";
+
+    let world = World::new("stall").await;
+    let builder = world.daemon().set("worker.concurrency", "16").set("amqp.watchdog_interval", "1s");
+    let daemon = builder.set("amqp.connect_timeout", "5s").start_ready().await;
+    let mut keys = Vec::new();
+    for number in 0..NEIGHBOURS {
+        keys.push(world.upload(&format!("{number}.jpg"), jpeg::tiny(number)).await.key);
+    }
+    world.amqp_link.stall_at(Some(POISON.as_bytes()));
+    let (poison, body) = world.job(json!({ "key": POISON }));
+    assert!(world.broker.try_publish(JOBS, &body).await);
+    let jobs = world.submit_all(keys.iter().map(String::as_str)).await;
+    eventually("the silence to be taken for what it is", EVENTUALLY, async || {
+        let said = daemon.logs_contain("Jobs are taken one at a time") && daemon.logs_contain("at first 1 at a time");
+        if said { Ok(()) } else { Err("nothing is said".to_owned()) }
+    })
+    .await;
+    world.amqp_link.stall_at(None);
+    for event in world.events_for_all(&jobs).await {
+        assert_eq!(event.failure_code(), None, "{:?} did nothing", event.job_id());
+    }
+    world.event_for(&poison).await;
+    assert!(daemon.logs_contain("consuming from antispoof.jobs"));
+    world.assert_drained().await;
+}

@@ -1,10 +1,12 @@
 //! A queue of our own that takes nothing.
 
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
 
 use crate::harness::broker::PARKED;
 use crate::harness::daemon::Daemon;
-use crate::harness::wait::{EVENTUALLY, eventually, eventually_equals};
+use crate::harness::wait::{EVENTUALLY, SOON, eventually, eventually_equals};
 use crate::harness::world::World;
 use crate::images::jpeg;
 
@@ -75,5 +77,60 @@ async fn a_full_parked_queue_holds_up_nothing_while_slots_are_free() {
         .await;
     assert_eq!(held(&daemon).await, Some(0.0));
     assert_eq!(world.simulator.count("billed").await, 1);
+    world.assert_drained().await;
+}
+
+/// A job that is held neither keeps a session after a lost one at one job, nor, as a suspect, keeps everybody else waiting.
+#[tokio::test]
+async fn a_held_job_does_not_stand_in_the_way_of_those_that_come_one_at_a_time() {
+    let world = World::new("parked_held").await;
+    let daemon = world.daemon().set("worker.concurrency", "8").start_ready().await;
+    world.broker.put_policy_in_effect("^antispoof\\.parked$", json!({ "max-length": 1 })).await;
+    let mut number = 0;
+    let mut hold = async |least: f64, properties: BasicProperties| {
+        while held(&daemon).await < Some(least) {
+            number += 1;
+            let late = json!({ "key": format!("late-{number}.jpg"), "expires_at": "2020-01-01T00:00:00Z" });
+            let (job, body) = world.job(late);
+            world.broker.publish_job(&body, properties.clone()).await;
+            world.event_for(&job).await;
+            // It is parked, or held.
+            eventually("it to be settled or held", EVENTUALLY, async || {
+                let parked = daemon.metric("antispoofd_settlements_total{kind=\"parked\"}").await.unwrap_or(0.0);
+                let settled = parked + held(&daemon).await.unwrap_or(0.0);
+                if settled >= f64::from(number) { Ok(()) } else { Err(format!("{settled} of {number}")) }
+            })
+            .await;
+        }
+    };
+    let healthy = async |from: u64| {
+        let mut keys = Vec::new();
+        for number in from..from + 5 {
+            keys.push(world.upload(&format!("{number}.jpg"), jpeg::tiny(number)).await.key);
+        }
+        let jobs = world.submit_all(keys.iter().map(String::as_str)).await;
+        for event in world.events_for_all(&jobs).await {
+            let late = event.json["data"]["image"]["key"].as_str().is_some_and(|key| key.starts_with("late"));
+            assert!(late || event.failure_code().is_none(), "{:?}", event.json);
+        }
+    };
+    hold(1.0, BasicProperties::default()).await;
+    world.amqp_link.cut().await;
+    world.amqp_link.restore().await;
+    eventually_equals("it to be held again", EVENTUALLY, Some(1.0), async || held(&daemon).await).await;
+    healthy(0).await;
+
+    let mut headers = FieldTable::default();
+    headers.insert("as-deliveries".into(), AMQPValue::LongLongInt(3));
+    hold(2.0, BasicProperties::default().with_headers(headers)).await;
+    assert!(daemon.logs_contain("it is run with nothing beside it"));
+    healthy(100).await;
+    assert_eq!(daemon.metric("antispoofd_running_alone").await, Some(0.0));
+
+    // What is held is on record: a worker that stops does not wait for the queue.
+    daemon.term();
+    assert!(daemon.wait_exit(SOON).await.success(), "{:?}", daemon.logs());
+    world.broker.clear_policy().await;
+    let _next = world.daemon().start_ready().await;
     world.assert_drained().await;
 }

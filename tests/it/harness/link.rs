@@ -132,7 +132,13 @@ impl Link {
         *self.shared.poison.lock().unwrap_or_else(PoisonError::into_inner) = bytes.map(<[u8]>::to_vec);
     }
 
-    /// Connections that `poison` has ended.
+    /// As `poison`, but the connection stays, and nothing more passes to the daemon.
+    pub(crate) fn stall_at(&self, bytes: Option<&[u8]>) {
+        self.shared.stalls.store(bytes.is_some(), Ordering::SeqCst);
+        self.poison(bytes);
+    }
+
+    /// Connections that `poison` has ended, or `stall_at` stopped.
     pub(crate) fn poisoned(&self) -> u64 {
         self.shared.poisoned.load(Ordering::SeqCst)
     }

@@ -22,8 +22,9 @@ pub(super) struct Shared {
     pub(super) accepted: AtomicU64,
     pub(super) open: AtomicU64,
     pub(super) swelling: AtomicBool,
-    /// No connection lives through this on its way to the daemon.
+    /// No connection lives through this on its way to the daemon, or, where it stalls, passes anything more.
     pub(super) poison: Mutex<Option<Vec<u8>>>,
+    pub(super) stalls: AtomicBool,
     pub(super) poisoned: AtomicU64,
     to_service: Flow,
     to_daemon: Flow,
@@ -46,6 +47,7 @@ impl Shared {
             open: AtomicU64::new(0),
             swelling: AtomicBool::new(false),
             poison: Mutex::new(None),
+            stalls: AtomicBool::new(false),
             poisoned: AtomicU64::new(0),
             to_service: Flow::default(),
             to_daemon: Flow::default(),
@@ -202,6 +204,10 @@ async fn pump(
             shared.swelling.store(false, Ordering::SeqCst);
         }
         if direction == Direction::ToDaemon && shared.kills(&mut tail, &buffer[..len]) {
+            if shared.stalls.load(Ordering::SeqCst) {
+                // Until the other side gives the connection up.
+                std::future::pending::<()>().await;
+            }
             return Err(Ending::Reset);
         }
         let (len, ending) = flow.take_leave(len);
