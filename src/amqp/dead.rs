@@ -104,12 +104,17 @@ async fn read(
     observer: &dyn Observer,
     stop: &CancellationToken,
 ) -> Result<String, OpenError> {
-    let Some(link) = stop.run_until_cancelled(connect(&shared.settings, &shared.worker, Role::Dead)).await else {
+    // A worker that stops waits for the end of the reading, and not for a broker that does not answer.
+    let opening = async {
+        let link = connect(&shared.settings, &shared.worker, Role::Dead).await?;
+        let channels = future::try_join(link.create_channel(), link.create_channel()).await;
+        Ok::<_, OpenError>((link, channels.map_err(OpenError::Channel)?))
+    };
+    let Some(opened) = stop.run_until_cancelled(shared.read_no_more.run_until_cancelled(opening)).await.flatten()
+    else {
         return Ok("stopping".to_owned());
     };
-    let link = link?;
-    let (channel, probe) =
-        future::try_join(link.create_channel(), link.create_channel()).await.map_err(OpenError::Channel)?;
+    let (link, (channel, probe)) = opened?;
     let queue = &shared.names.dead;
     let mut subscription = Subscription::new(&channel, queue);
     let met = timeout(shared.settings.connect_timeout, subscription.meet(PREFETCH)).await;
