@@ -202,7 +202,7 @@ fn noted<'a>(lease: &JobLease, notes: &Notes<'a>) -> impl Iterator<Item = (&'sta
     .into_iter()
     .flatten()
     .chain(drop_reason(lease).filter(|_| !notes.parked))
-    .chain(lease.redelivered().then_some((REDELIVERED, AMQPValue::LongLongInt(1))))
+    .chain((lease.redelivered() && !notes.parked).then_some((REDELIVERED, AMQPValue::LongLongInt(1))))
     .chain(long_correlation(lease))
 }
 
@@ -285,7 +285,7 @@ pub fn job_message(id: &str) -> BasicProperties {
 /// CC makes the broker route a copy to wherever it says, each time the message is published.
 fn travels(name: &str) -> bool {
     let ours_or_the_broker_s = name.starts_with("x-") || name.starts_with("X-");
-    let last_failure = [CODE, STAGE, ERROR, HTTP_STATUS, WORKER, PARKED_AT, DROP_REASON].contains(&name);
+    let last_failure = [CODE, STAGE, ERROR, HTTP_STATUS, WORKER, PARKED_AT, DROP_REASON, REDELIVERED].contains(&name);
     !ours_or_the_broker_s
         && !last_failure
         && name != DELIVERIES

@@ -52,6 +52,20 @@ impl Stuck {
         }
     }
 
+    /// Ends when there is one more, whatever becomes of those that are there now. Cancel safe.
+    pub async fn one_more_than_now(&self) {
+        let mut fewest = self.count();
+        loop {
+            let changed = self.changed.notified();
+            let now = self.count();
+            if now > fewest {
+                return;
+            }
+            fewest = now;
+            changed.await;
+        }
+    }
+
     /// How many.
     pub fn count(&self) -> usize {
         self.jobs.load(Ordering::Relaxed)

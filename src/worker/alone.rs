@@ -56,13 +56,12 @@ where
                 metrics.alone.inc();
                 let mut all = all;
                 let rest = all.split(all.num_permits().saturating_sub(1));
-                let held = self.pipeline.stuck.count();
                 let running = self.start(suspect, all);
                 // Its own end is all there is to wait for, or that it waits itself, for a queue that takes nothing. When the process stops, drain waits for it.
                 let alone = async {
                     tokio::select! {
                         _ended = running => {}
-                        () = self.pipeline.stuck.not(held) => {}
+                        () = self.pipeline.stuck.one_more_than_now() => {}
                     }
                 };
                 self.pipeline.stop.soft().run_until_cancelled(alone).await;
@@ -115,7 +114,8 @@ where
             let others = u32::from(self.concurrency).saturating_sub(u32::try_from(held).unwrap_or(u32::MAX)).max(1);
             tokio::select! {
                 biased;
-                all = self.permits.clone().acquire_many_owned(others) => return all,
+                // One that was held and has ended gives its permit back: then somebody else's is missing among these.
+                all = self.permits.clone().acquire_many_owned(others) => if self.pipeline.stuck.count() >= held { return all },
                 () = self.pipeline.stuck.not(held) => {}
             }
         }

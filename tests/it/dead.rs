@@ -11,7 +11,8 @@ use crate::harness::broker::{DEAD, Message};
 use crate::harness::wait::{EVENTUALLY, eventually};
 use crate::harness::world::World;
 
-/// The end of each job: `None` for a verdict, else the failure's code. No job has two ends, and what failed is parked under its code, once.
+/// The end of each job: `None` for a verdict, else the failure's code. No job has two ends, and what failed is parked under its code: once, unless a worker was
+/// killed between the copy and the ack.
 async fn ends(world: &World, jobs: &[String]) -> BTreeMap<String, Option<String>> {
     let mut ends: BTreeMap<String, Option<String>> = BTreeMap::new();
     for event in world.events_for_all(jobs).await {
@@ -28,7 +29,6 @@ async fn ends(world: &World, jobs: &[String]) -> BTreeMap<String, Option<String>
             parked.iter().map(|message| (job_of(message), code_of(message))).collect();
         let same = found.len() == failed.len()
             && failed.iter().all(|(job, code)| found.get(*job).is_some_and(|found| found == code));
-        assert!(parked.len() <= failed.len(), "{} messages are parked, {} jobs failed", parked.len(), failed.len());
         if same { Ok(()) } else { Err(format!("{} of {} are parked", found.len(), failed.len())) }
     })
     .await;

@@ -42,7 +42,11 @@ async fn what_is_printed_can_be_imported_and_a_worker_finds_it_as_it_should_be()
     let daemon = world.daemon().set("amqp.topology", "check").set("retry.max_attempts", "2").start_ready().await;
     let job = world.submit("nowhere.jpg").await;
     assert_eq!(world.event_for(&job).await.failure_code(), Some("object_not_found"));
-    assert_eq!(world.broker.parked().await.len(), 1);
+    eventually("it to be parked", EVENTUALLY, async || match world.broker.parked().await.len() {
+        1 => Ok(()),
+        parked => Err(format!("{parked} are")),
+    })
+    .await;
     daemon.term();
     assert!(daemon.wait_exit(STARTED).await.success());
     world.assert_drained().await;

@@ -100,7 +100,10 @@ impl Lease for ModelLease {
         self.delivery.message.dropped.as_ref()
     }
 
-    fn held(&self) {}
+    fn held(&self) {
+        let Delivery { session, tag, .. } = self.delivery;
+        self.life.with(|state| state.queues.held(session, tag));
+    }
 
     fn usable(&self) -> bool {
         !self.settled && self.delivery.alive.load(Ordering::Acquire)

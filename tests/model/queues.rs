@@ -63,6 +63,8 @@ struct Unacked {
     message: Message,
     consumer: u64,
     replaced: Option<Replaced>,
+    /// It stays in hand because no queue takes a copy of it.
+    held: bool,
 }
 
 /// What a worker has a confirm for.
@@ -144,13 +146,23 @@ impl Queues {
         sessions.any(|session| session.unacked.values().any(|unacked| unacked.message.job == job))
     }
 
-    /// How many messages this worker has in hand, and how often the one with this job had been delivered before.
+    /// How many messages this worker has in hand but those that are held, and how often the one with this job had been delivered before.
     pub(crate) fn in_hand_with(&self, life: u64, job: usize) -> Option<(usize, u32)> {
         let session = self.sessions.values().find(|session| session.life == life && !session.dead)?;
         let mut of_job = session.unacked.values().filter(|unacked| unacked.message.job == job);
         let unacked = of_job.next()?;
         // With two of them it cannot be told which is meant.
-        of_job.next().is_none().then(|| (session.unacked.len(), unacked.message.counted()))
+        of_job
+            .next()
+            .is_none()
+            .then(|| (session.unacked.values().filter(|unacked| !unacked.held).count(), unacked.message.counted()))
+    }
+
+    /// Notes that a delivery is in hand only because no queue takes a copy of it.
+    pub(crate) fn held(&mut self, session: u64, tag: u64) {
+        if let Some(unacked) = self.sessions.get_mut(&session).and_then(|session| session.unacked.get_mut(&tag)) {
+            unacked.held = true;
+        }
     }
 
     /// Notes what a delivery's worker has a confirm for.
@@ -185,7 +197,7 @@ impl State {
             let delivery = Delivery { session: id, tag, message: message.clone(), alive: session.alive.clone() };
             let (life, consumer) = (session.life, session.consumer);
             let sent = session.worker.send(delivery).is_ok();
-            session.unacked.insert(tag, Unacked { message: message.clone(), consumer, replaced: None });
+            session.unacked.insert(tag, Unacked { message: message.clone(), consumer, replaced: None, held: false });
             self.note(|| {
                 format!(
                     "broker: #{tag} to worker {life}: job-{}, attempt {}, replay {}, delivered {} times before",

@@ -38,6 +38,7 @@ async fn what_expires_in_the_job_queue_ends_as_expired() {
     let counted = daemon.metric("antispoofd_dropped_by_broker_total{reason=\"expired\"}").await;
     assert_eq!(counted, Some(f64::from(u32::try_from(expired).expect("a few"))));
     assert!(daemon.logs_contain("its time there was over"));
+    assert_eq!(world.broker.parked().await.len(), expired, "each is parked once");
     world.assert_drained().await;
 }
 
@@ -52,6 +53,7 @@ async fn what_does_not_fit_into_the_job_queue_ends_as_dropped() {
     let judged = ends.values().filter(|end| end.is_none()).count();
     assert_eq!(dropped + judged, JOBS_OF_A_POLICY);
     assert!(dropped > 0 && judged > 0, "{dropped} dropped, {judged} judged");
+    assert_eq!(world.broker.parked().await.len(), dropped, "each is parked once");
     let of_one = world.events_for(ends.iter().find(|(_, end)| end.is_some()).expect("one was dropped").0).await;
     let said = of_one[0].json["data"]["failure"].clone();
     assert_eq!((said["stage"].as_str(), said["class"].as_str()), (Some("crash"), Some("permanent")));
