@@ -33,6 +33,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const GOOD_LIFE: Duration = Duration::from_secs(30);
 const NOT_FOUND: u16 = 404;
 
+/// A session that was cut is followed by another within this.
+const NEXT_SESSION: Duration = Duration::from_secs(2);
+
 /// Bounds the polite closing of a connection that may be dead.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -140,8 +143,10 @@ async fn read(
     if timeout(CLOSE_LIMIT, link.close(200, "bye".into())).await.is_err() {
         debug!("the connection that reads {queue} did not close politely");
     }
-    // A value of its own: the guard of the channel must not live across an await.
-    let session = shared.session.borrow().clone();
+    // What ended this connection may have ended the session just before: the next is there at once, unless the broker is away.
+    let mut sessions = shared.session.subscribe();
+    let session = timeout(NEXT_SESSION, sessions.wait_for(Option::is_some)).await;
+    let session = session.ok().and_then(Result::ok).and_then(|session| session.clone());
     if cut
         && !forced
         && !stop.is_cancelled()
