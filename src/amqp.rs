@@ -319,6 +319,14 @@ impl Broker for Amqp {
     }
 }
 
+/// The code with which the broker has refused something, where it has: 404 for what is not there.
+fn reply_code(error: &lapin::Error) -> Option<u16> {
+    match error.kind() {
+        lapin::ErrorKind::ProtocolError(said) => Some(said.get_id()),
+        _ => None,
+    }
+}
+
 fn not_connected() -> PublishError {
     PublishError::Unavailable("not connected to the broker".to_owned())
 }

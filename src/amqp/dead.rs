@@ -9,13 +9,13 @@ use super::life::is_forced;
 use super::session::Trouble;
 use super::subscription::Subscription;
 use super::watchdog::{Pulse, Waiting, watch};
-use super::{Consumed, Observer, Shared};
+use super::{Consumed, Observer, Shared, reply_code};
 use crate::settings::TopologyMode;
 use antispoof_core::ports::Lease as _;
 use antispoof_core::retry::Backoff;
 use futures_util::future;
 use futures_util::stream::StreamExt as _;
-use lapin::{Channel, ErrorKind, Event};
+use lapin::{Channel, Event};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,7 +132,7 @@ async fn read(
         }
         Ok(Err(source)) => {
             forced = is_forced(&source);
-            if is_not_found(&source) {
+            if reply_code(&source) == Some(NOT_FOUND) {
                 gone(shared);
             }
             Err(OpenError::Consume { queue: queue.clone(), source })
@@ -143,16 +143,8 @@ async fn read(
     if timeout(CLOSE_LIMIT, link.close(200, "bye".into())).await.is_err() {
         debug!("the connection that reads {queue} did not close politely");
     }
-    // What ended this connection may have ended the session just before: the next is there at once, unless the broker is away.
-    let mut sessions = shared.session.subscribe();
-    let session = timeout(NEXT_SESSION, sessions.wait_for(Option::is_some)).await;
-    let session = session.ok().and_then(Result::ok).and_then(|session| session.clone());
-    if cut
-        && !forced
-        && !stop.is_cancelled()
-        && let Some(session) = session
-        && session.outbox.answers_soon().await
-    {
+    let stopping = stop.is_cancelled() || shared.read_no_more.is_cancelled();
+    if cut && !forced && !stopping && broker_answers(shared).await {
         observer.cut(Consumed::Dead);
         error!(
             "the connection that reads {queue} ended, and the broker is there: a message in {queue} may not be deliverable. After its fourth delivery the \
@@ -161,6 +153,19 @@ async fn read(
         );
     }
     read
+}
+
+/// Whether the broker is there. What ended the reader's connection may have ended the session just before: the next one is waited for.
+async fn broker_answers(shared: &Shared) -> bool {
+    let mut sessions = shared.session.subscribe();
+    let session = match timeout(NEXT_SESSION, sessions.wait_for(Option::is_some)).await {
+        Ok(Ok(session)) => session.clone(),
+        Ok(Err(_)) | Err(_) => None,
+    };
+    match session {
+        Some(session) => session.outbox.answers_soon().await,
+        None => false,
+    }
 }
 
 /// Passes on what is delivered, until that ends.
@@ -179,6 +184,13 @@ async fn pass_on(
     let interval = shared.settings.watchdog_interval;
     let mut bark = pin!(watch(&reader.probe, reader.link, &names.dead, interval, &pulse, &waiting));
     let mut events = reader.link.events_listener();
+    let lease_of = |delivery| {
+        let lease = JobLease::dead_letter(delivery, &names.jobs, trouble.clone(), pulse.in_hand());
+        if let Some(dropped) = lease.dropped() {
+            observer.dead_letter(dropped);
+        }
+        lease
+    };
     let reason = loop {
         tokio::select! {
             biased;
@@ -197,8 +209,7 @@ async fn pass_on(
                 pulse.expect(0);
                 match timeout(CLOSE_LIMIT, reader.subscription.meet(0)).await {
                     Ok(Ok(left_over)) => for delivery in left_over {
-                        let lease = JobLease::dead_letter(delivery, &names.jobs, trouble.clone(), pulse.in_hand());
-                        if let Some(leases) = leases { leases.send(lease).await.ok(); }
+                        if let Some(leases) = leases { leases.send(lease_of(delivery)).await.ok(); }
                     },
                     Ok(Err(error)) => break format!("cancel: {error}"),
                     Err(_) => break "cancel: no answer from the broker".to_owned(),
@@ -209,10 +220,7 @@ async fn pass_on(
             delivery = reader.subscription.next() => match delivery {
                 Some(Ok(delivery)) => {
                     pulse.beat();
-                    let lease = JobLease::dead_letter(delivery, &names.jobs, trouble.clone(), pulse.in_hand());
-                    if let Some(dropped) = lease.dropped() {
-                        observer.dead_letter(dropped);
-                    }
+                    let lease = lease_of(delivery);
                     let Some(leases) = leases else { break "the worker is gone".to_owned() };
                     if leases.send(lease).await.is_err() { break "the worker is gone".to_owned() }
                 }
@@ -240,8 +248,4 @@ fn gone(shared: &Shared) {
     {
         session.trouble.report(format!("queue {} is gone, or its consumer was cancelled", shared.names.dead));
     }
-}
-
-fn is_not_found(error: &lapin::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(said) if said.get_id() == NOT_FOUND)
 }

@@ -7,11 +7,11 @@ use super::session::{Met, Session, Trouble};
 use super::slow_start::{Loss, SOON, SlowStart};
 use super::subscription::Subscription;
 use super::watchdog::{Pulse, watch};
-use super::{Consumed, Observer, Shared};
+use super::{Consumed, Observer, Shared, reply_code};
 use futures_util::Stream;
 use futures_util::stream::{self, StreamExt as _};
 use lapin::message::Delivery;
-use lapin::{Channel, ErrorKind, Event};
+use lapin::{Channel, Event};
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -295,7 +295,7 @@ impl<'a> Life<'a> {
 }
 
 pub(super) fn is_forced(error: &lapin::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(said) if said.get_id() == CONNECTION_FORCED)
+    reply_code(error) == Some(CONNECTION_FORCED)
 }
 
 fn events(parts: &Parts) -> impl Stream<Item = (Side, Event)> + Unpin + use<> {

@@ -1,6 +1,7 @@
 //! What commands of the command line do with the broker, off the worker's path.
 
 use super::connect::Link;
+use super::reply_code;
 use super::topology::Names;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -10,7 +11,7 @@ use lapin::options::{
     QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Consumer, ErrorKind, Event, ExchangeKind};
+use lapin::{Channel, Consumer, Event, ExchangeKind};
 use std::time::Duration;
 
 /// Bounds the polite closing of a connection that may be dead.
@@ -61,9 +62,7 @@ impl ToolError {
     /// True when the broker has no such exchange or queue.
     pub fn is_missing(&self) -> bool {
         match self {
-            Self::Refused { source, .. } => {
-                matches!(source.kind(), ErrorKind::ProtocolError(error) if error.get_id() == NOT_FOUND)
-            }
+            Self::Refused { source, .. } => reply_code(source) == Some(NOT_FOUND),
             Self::Lost(_) => false,
         }
     }

@@ -7,11 +7,12 @@
 //! - Nothing else is declared: any later change of an argument would be refused. The rest belongs into policies.
 
 use super::connect::Link;
+use super::reply_code;
 use crate::settings::{Delay, TopologyMode};
 use futures_util::future::try_join_all;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, ErrorKind, ExchangeKind};
+use lapin::{Channel, ExchangeKind};
 use std::time::Duration;
 
 /// Deliveries after which the broker itself takes a job off the queue. Explicit, because the default differs between versions.
@@ -53,17 +54,16 @@ impl TopologyError {
     fn hint(&self) -> &'static str {
         const PRECONDITION_FAILED: u16 = 406;
 
-        match self.source.kind() {
-            ErrorKind::ProtocolError(said) if said.get_id() == PRECONDITION_FAILED => {
-                " (`antispoofd topology check` names what differs, and what to do)"
-            }
-            _ => "",
+        if reply_code(&self.source) == Some(PRECONDITION_FAILED) {
+            " (`antispoofd topology check` names what differs, and what to do)"
+        } else {
+            ""
         }
     }
 
     /// True when the broker has it and the user may not do this, or it is another than ours: no waiting helps.
     pub fn is_refusal(&self) -> bool {
-        matches!(self.source.kind(), ErrorKind::ProtocolError(_))
+        reply_code(&self.source).is_some()
     }
 }
 

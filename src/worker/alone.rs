@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How the wait for empty hands ended.
 enum Hush {
-    /// Nothing else is in hand, and as long as this is held nothing will be.
+    /// Nothing else is in hand but what a queue holds up, and as long as this is held nothing will be.
     Alone(OwnedSemaphorePermit),
     /// Not now.
     Busy,
