@@ -3,8 +3,8 @@
 
 #![expect(clippy::print_stdout, reason = "it is a report")]
 
-use antispoof_core::event::{Check, Conclusion, Ending, ImageReport};
-use antispoof_core::ports::{Intent, Known, Ledger};
+use antispoof_core::event::{Check, ImageReport, JobResult, Report, VerdictResult};
+use antispoof_core::ports::{ClaimOutcome, Intent, Ledger};
 use antispoof_core::verdict::{Outcome, Verdict};
 use antispoofd::ledger::{AnyLedger, Clock, File, Memory, Redis, RedisOptions};
 use std::fs;
@@ -100,20 +100,16 @@ async fn jobs(ledger: &Arc<AnyLedger>, round: usize) {
 }
 
 async fn job(ledger: &AnyLedger, key: &str) {
-    assert_eq!(ledger.begin(key).await, Ok(Known::Fresh));
+    assert_eq!(ledger.begin(key).await, Ok(ClaimOutcome::Fresh));
     tokio::time::sleep(FETCH).await;
     assert_eq!(ledger.intent(key).await, Ok(Intent::Recorded));
     tokio::time::sleep(CALL).await;
     ledger.conclude(key, None, &verdict(), None).await.expect("recorded");
-    ledger.announced(key, true).await.expect("noted");
+    ledger.published(key, true).await.expect("noted");
 }
 
-fn verdict() -> Conclusion {
-    Conclusion {
-        ending: Ending::Verdict {
-            outcome: Outcome::Live,
-            verdict: Verdict { spoof_detected: false, accuracy: 0.989_906_817_674_636_8 },
-        },
+fn verdict() -> JobResult {
+    let report = Report {
         image: Some(ImageReport {
             bucket: "kyc-uploads".to_owned(),
             key: "2026/11/7f3a/selfie.jpg".to_owned(),
@@ -129,7 +125,9 @@ fn verdict() -> Conclusion {
         at_ms: 1_795_384_799_123,
         replay: 0,
         after_ms: None,
-    }
+    };
+    let verdict = Verdict { spoof_detected: false, accuracy: 0.989_906_817_674_636_8 };
+    JobResult::Verdict(VerdictResult { outcome: Outcome::Live, verdict, report })
 }
 
 /// Seconds that all threads have run for; they all live as long as this program.

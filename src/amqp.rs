@@ -237,7 +237,7 @@ impl Broker for Amqp {
     type Lease = JobLease;
     type Receipt = Receipt;
 
-    async fn announce(&self, event: &Event) -> Result<Receipt, PublishError> {
+    async fn publish_event(&self, event: &Event) -> Result<Receipt, PublishError> {
         let session = self.session().await?;
         let properties = headers::announced(event, session.outbox.frame_max());
         session.outbox.publish(&self.shared.names.results, &event.routing_key, &event.body, properties).await
@@ -264,35 +264,35 @@ impl Broker for Amqp {
         self.publish_internal(lease, &self.shared.names.parked, notes).await
     }
 
-    async fn divide(&self, lease: &JobLease, body: &[u8]) -> Result<Receipt, PublishError> {
+    async fn fan_out(&self, lease: &JobLease, body: &[u8]) -> Result<Receipt, PublishError> {
         let properties = |frame_max| headers::divided(lease, frame_max);
         let names = &self.shared.names;
         let queue = if lease.dropped().is_some() { &names.dead } else { &names.jobs };
         self.publish_to_queue(queue, body, properties).await
     }
 
-    async fn complete(&self, lease: JobLease, receipt: Receipt) -> Result<(), LeaseLost> {
-        lease.complete(receipt, self.shared.settings.ack_timeout).await
+    async fn ack(&self, lease: JobLease, receipt: Receipt) -> Result<(), LeaseLost> {
+        lease.ack(receipt, self.shared.settings.ack_timeout).await
     }
 
-    async fn dismiss(&self, lease: JobLease, nothing: NothingAsked) -> Result<(), LeaseLost> {
-        lease.dismiss(nothing, self.shared.settings.ack_timeout).await
+    async fn discard(&self, lease: JobLease, nothing: NothingAsked) -> Result<(), LeaseLost> {
+        lease.discard(nothing, self.shared.settings.ack_timeout).await
     }
 
-    async fn give_back(&self, lease: JobLease) {
+    async fn requeue(&self, lease: JobLease) {
         let limit = self.shared.settings.ack_timeout;
         // Up to RabbitMQ 4.2 a message that is handed back has been delivered once more, and a job must not come to its limit by orderly restarts:
         // from the second time on a copy goes to the shortest delay queue, with the count as it is; or, of what was dropped, to where that lies.
         if lease.deliveries() > 0 {
             let spent = Spent { attempts: lease.attempt(), in_doubt: lease.in_doubt(), deliveries: lease.deliveries() };
             if let Ok(Ok(receipt)) = tokio::time::timeout(limit, self.defer(&lease, 0, spent, None)).await {
-                if lease.complete(receipt, limit).await.is_err() {
+                if lease.ack(receipt, limit).await.is_err() {
                     tracing::debug!("a message that goes back could not be acked; the broker delivers it again");
                 }
                 return;
             }
         }
-        lease.give_back(limit).await;
+        lease.requeue(limit).await;
     }
 
     fn can_publish(&self) -> bool {

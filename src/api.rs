@@ -16,7 +16,7 @@ pub use token::{Minted, TokenError, mint};
 use crate::{http_client, settings};
 use antispoof_core::encode;
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::ports::{Answer, CallFailure, Detector, Inspected};
+use antispoof_core::ports::{Answer, Inspected, SpoofDetector};
 use antispoof_core::tap::{DigestKind, Tap};
 use antispoof_core::verdict::Verdict;
 use body::{Broken, DetectBody, Report};
@@ -96,7 +96,7 @@ impl Vendor {
         token: HeaderValue,
         identity: &str,
         report: &Arc<Report>,
-    ) -> Result<Answer, CallFailure>
+    ) -> Result<Answer, Failure>
     where
         S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
     {
@@ -119,11 +119,11 @@ impl Vendor {
             let refused = self.refused(head.status, &head.headers, sent, request_id);
             return Err(if status == 400 { self.wrong_protocol(refused).await } else { refused });
         }
-        let bad = |message: String| CallFailure {
-            failure: Failure::new(Code::ApiBadResponse, message).with_status(status),
-            repeat_at_once: false,
-            sent: true,
-            request_id: request_id.clone(),
+        let bad = |message: String| {
+            Failure::new(Code::ApiBadResponse, message)
+                .with_status(status)
+                .with_request_sent(true)
+                .with_request_id(request_id.clone())
         };
         if !self.statuses.brings_verdict(status) {
             return Err(bad(format!("the API answered {status}, with which no verdict comes")));
@@ -144,7 +144,7 @@ impl Vendor {
         token: HeaderValue,
         identity: &str,
         report: &Arc<Report>,
-    ) -> Result<Request<RequestBody>, CallFailure>
+    ) -> Result<Request<RequestBody>, Failure>
     where
         S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
     {
@@ -161,20 +161,17 @@ impl Vendor {
             request = request.header(name, identity);
         }
         // The settings have checked what goes into it.
-        request.body(DetectBody::new(image, tap, report.clone()).boxed_unsync()).map_err(|error| CallFailure {
-            failure: Failure::new(Code::ApiUnreachable, format!("the request cannot be made: {error}")),
-            repeat_at_once: false,
-            sent: false,
-            request_id: None,
-        })
+        request
+            .body(DetectBody::new(image, tap, report.clone()).boxed_unsync())
+            .map_err(|error| Failure::new(Code::ApiUnreachable, format!("the request cannot be made: {error}")))
     }
 
     /// A failure over plain HTTP that a port which speaks TLS would bring about: is it one? (nginx and Go answer 400, others hang up.)
-    async fn wrong_protocol(&self, failed: CallFailure) -> CallFailure {
+    async fn wrong_protocol(&self, failed: Failure) -> Failure {
         if self.endpoint.scheme_str() != Some("http") || !self.port_speaks_tls().await {
             return failed;
         }
-        CallFailure { failure: Failure::new(Code::ApiUnreachable, SPEAKS_TLS), sent: false, ..failed }
+        Failure::new(Code::ApiUnreachable, SPEAKS_TLS)
     }
 
     /// Found out once, and again after a while: many calls may fail at the same time.
@@ -190,7 +187,7 @@ impl Vendor {
         }
     }
 
-    fn refused(&self, status: StatusCode, headers: &HeaderMap, sent: bool, request_id: Option<String>) -> CallFailure {
+    fn refused(&self, status: StatusCode, headers: &HeaderMap, sent: bool, request_id: Option<String>) -> Failure {
         let now = SystemTime::now();
         let code = self.statuses.code(status.as_u16());
         let wait = classify::wait(status, headers, now).map(|wait| wait.min(self.settings.max_retry_after));
@@ -209,15 +206,11 @@ impl Vendor {
             Some(remedy) => format!("the API answered {}: {remedy}", status.as_u16()),
             None => format!("the API answered {}", status.as_u16()),
         };
-        CallFailure {
-            failure: Failure::new(code, message)
-                .with_status(status.as_u16())
-                .with_request_sent(sent)
-                .with_retry_after(wait),
-            repeat_at_once: false,
-            sent,
-            request_id,
-        }
+        Failure::new(code, message)
+            .with_status(status.as_u16())
+            .with_request_sent(sent)
+            .with_request_id(request_id)
+            .with_retry_after(wait)
     }
 }
 
@@ -230,33 +223,30 @@ fn client<B: http_client::RequestBody>(settings: &settings::Api) -> std::io::Res
     })
 }
 
-impl Detector for Vendor {
-    async fn turn(&self) {
+impl SpoofDetector for Vendor {
+    async fn acquire(&self) {
         self.pace.turn().await;
     }
 
-    async fn detect<S>(&self, image: Inspected<S>, identity: &str) -> Result<Answer, CallFailure>
+    async fn detect<S>(&self, image: Inspected<S>, identity: &str) -> Result<Answer, Failure>
     where
         S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
     {
         let report = Arc::new(Report::default());
-        let token = self.tokens.current(SystemTime::now()).map_err(|error| CallFailure {
-            failure: Failure::new(Code::ApiUnauthorized, error.to_string()),
-            repeat_at_once: false,
-            sent: false,
-            request_id: None,
-        })?;
-        let mut outcome = self.call(image, token.clone(), identity, &report).await;
-        if let Err(call) = &mut outcome {
+        let token = self
+            .tokens
+            .current(SystemTime::now())
+            .map_err(|error| Failure::new(Code::ApiUnauthorized, error.to_string()))?;
+        let called = self.call(image, token.clone(), identity, &report).await;
+        called.map_err(|failed| match report.failure() {
             // The image's own failure is the cause of whatever the connection said afterwards.
-            if let Some(failure) = report.failure() {
-                call.failure = failure;
-                call.sent = false;
-            } else if call.failure.code() == Code::ApiUnauthorized {
-                call.repeat_at_once = self.tokens.replace(&token, SystemTime::now());
+            Some(failure) => failure,
+            None if failed.code() == Code::ApiUnauthorized => {
+                let replaced = self.tokens.replace(&token, SystemTime::now());
+                failed.repeatable_at_once(replaced)
             }
-        }
-        outcome
+            None => failed,
+        })
     }
 }
 

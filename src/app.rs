@@ -6,17 +6,18 @@ use crate::api::{Vendor, VendorError};
 use crate::gate::{self, Gate};
 use crate::ledger::{self, AnyLedger, Clock, File, Memory, Redis, RedisOptions};
 use crate::lifecycle::{Signals, Stop};
-use crate::pipeline::{Ambient, Books, OnLedgerError, Pipeline, Reuse, Rules, Stuck};
+use crate::pipeline::{ClockAndRng, LedgerClient, OnLedgerError, Pipeline, Reuse, Rules, Stuck};
 use crate::s3::{Store, StoreError};
 use crate::settings::{
     ApiAuth, DigestKind, InDoubtPolicy, LedgerBackend, LedgerErrorPolicy, LedgerReuse, ObjectKeys, OrientationPolicy,
     Settings, follow,
 };
-use crate::telemetry::{Journal, KeyNames, Metrics};
+use crate::telemetry::{JobLog, KeyNames, Metrics};
 use crate::worker::{self, Drained};
 use antispoof_core::dropped::Dropped;
 use antispoof_core::image::Limits;
 use antispoof_core::job::Admission;
+use antispoof_core::ports::Ports;
 use antispoof_core::retry::{Backoff, InDoubt, InvalidBackoff, RetryPolicy};
 use antispoof_core::tap;
 use secrecy::ExposeSecret as _;
@@ -93,6 +94,16 @@ impl StartError {
     }
 }
 
+/// The real edges.
+struct Edges;
+
+impl Ports for Edges {
+    type Store = Store;
+    type Detector = Vendor;
+    type Ledger = AnyLedger;
+    type Broker = Amqp;
+}
+
 /// Runs the worker until a signal ends it.
 pub async fn run(settings: Settings) -> Result<Drained, StartError> {
     let stop = Stop::new();
@@ -115,23 +126,23 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
     );
     let supervisor = tokio::spawn(running);
     let rules = rules(&settings)?;
-    let journal = Journal::new(metrics.clone(), key_names(&settings));
-    let pipeline = Arc::new(Pipeline {
+    let log = JobLog::new(metrics.clone(), key_names(&settings));
+    let pipeline = Arc::new(Pipeline::<Edges> {
         store: Store::new(settings.s3.clone()).await?,
         detector: Vendor::new(settings.api.clone(), digest(settings.image.digest))?,
-        books: Books::new(ledger, on_ledger_error(&settings), metrics.clone()),
+        ledger: LedgerClient::new(ledger, on_ledger_error(&settings), metrics.clone()),
         broker,
         rules,
-        ambient: Ambient { now: OffsetDateTime::now_utc, roll: fastrand::f64 },
+        ambient: ClockAndRng { now: OffsetDateTime::now_utc, random: fastrand::f64 },
         gate: gate.clone(),
         stuck: Stuck::default(),
-        journal,
+        log,
         stop: stop.clone(),
     });
 
     let asking = pipeline.clone();
     tokio::spawn(async move {
-        match asking.books.ledger().look().await {
+        match asking.ledger.inner().look().await {
             Ok(keeping) => {
                 if let Some(warning) = keeping.warning() {
                     tracing::warn!("{warning}");
@@ -153,7 +164,7 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
     let working = worker::run(pipeline.clone(), jobs, dead, worker.concurrency, worker.drain_timeout);
     let drained = Box::pin(working).await;
 
-    pipeline.books.ledger().close().await;
+    pipeline.ledger.inner().close().await;
     // Last: the connections, so that the acks of the last jobs are out.
     stop.closing().cancel();
     let ended = supervisor.await;
@@ -200,7 +211,7 @@ fn rules(settings: &Settings) -> Result<Rules, StartError> {
         fetch_limit: settings.s3.timeout + settings.s3.read_timeout,
         review_below: settings.api.review_below,
         source: format!("antispoofd/{}", settings.worker.instance),
-        judge: settings.api.url.clone(),
+        endpoint: settings.api.url.clone(),
         reuse: match settings.ledger.reuse {
             LedgerReuse::Off => Reuse::Off,
             LedgerReuse::Job => Reuse::Job,

@@ -15,8 +15,8 @@ pub use file::{File, OpenError};
 pub use memory::Memory;
 pub use redis::{Keeping, Redis, RedisOptions, Refused, UrlError};
 
-use antispoof_core::event::Conclusion;
-use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
+use antispoof_core::event::JobResult;
+use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
 
 /// The ledger of the settings.
 pub enum AnyLedger {
@@ -69,8 +69,8 @@ impl AnyLedger {
 }
 
 impl Ledger for AnyLedger {
-    async fn begin(&self, key: &str) -> Result<Known, LedgerError> {
-        backend!(self, Known::Fresh, begin(key))
+    async fn begin(&self, key: &str) -> Result<ClaimOutcome, LedgerError> {
+        backend!(self, ClaimOutcome::Fresh, begin(key))
     }
 
     async fn intent(&self, key: &str) -> Result<Intent, LedgerError> {
@@ -81,14 +81,14 @@ impl Ledger for AnyLedger {
         &self,
         key: &str,
         object: Option<&str>,
-        conclusion: &Conclusion,
-        over: Option<&Conclusion>,
-    ) -> Result<Option<Box<Conclusion>>, LedgerError> {
-        backend!(self, None, conclude(key, object, conclusion, over))
+        result: &JobResult,
+        superseded: Option<&JobResult>,
+    ) -> Result<Option<Box<JobResult>>, LedgerError> {
+        backend!(self, None, conclude(key, object, result, superseded))
     }
 
-    async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
-        backend!(self, (), announced(key, keep))
+    async fn published(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
+        backend!(self, (), published(key, keep))
     }
 
     fn remembers(&self) -> bool {
@@ -99,7 +99,7 @@ impl Ledger for AnyLedger {
         backend!(self, (), release(key, paid))
     }
 
-    async fn recall(&self, object: &str) -> Result<Option<Conclusion>, LedgerError> {
+    async fn recall(&self, object: &str) -> Result<Option<JobResult>, LedgerError> {
         backend!(self, None, recall(object))
     }
 }

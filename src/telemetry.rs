@@ -1,10 +1,10 @@
-//! What the process says about itself: log lines, metrics, and the journal that writes one of each for every job.
+//! What the process says about itself: log lines, metrics, and the job log that writes one of each for every delivery.
 
 pub mod copied;
-pub mod journal;
+pub mod job_log;
 pub mod logs;
 pub mod metrics;
 
 pub use copied::{Copied, Counted};
-pub use journal::{End, Entry, Journal, KeyNames};
+pub use job_log::{JobLog, JobRecord, KeyNames, Settlement};
 pub use metrics::Metrics;

@@ -1,14 +1,14 @@
 //! A permit, a lease, a task; and how it all stops.
 
 mod alone;
-mod appetite;
+mod flow_control;
 mod reminder;
 
 use crate::amqp::{Amqp, Demand, Inbox, JobLease};
 use crate::lifecycle::Stop;
 use crate::pipeline::Pipeline;
-use antispoof_core::ports::{Broker, Detector, ImageStore, Ledger};
-use appetite::{Caution, follow};
+use antispoof_core::ports::{Broker, Ports};
+use flow_control::{Caution, follow};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
@@ -41,6 +41,13 @@ pub trait Consuming: Broker<Lease: 'static> + Clone + 'static {
     /// Nothing more is to be delivered of what the broker has dropped. What has been delivered still arrives, and after it `None`.
     fn read_no_more(&self);
 }
+
+/// Ports over a broker that is told how much to deliver.
+pub trait ConsumingPorts: Ports<Broker: Consuming> {}
+
+impl<P: Ports<Broker: Consuming>> ConsumingPorts for P {}
+
+type Lease<P> = <<P as Ports>::Broker as Broker>::Lease;
 
 /// Where the leases of a broker arrive.
 pub trait Arrivals<L>: Send {
@@ -79,8 +86,8 @@ impl Arrivals<JobLease> for Inbox {
 }
 
 /// What it takes to have jobs in hand.
-struct Hands<S, D, L, B> {
-    pipeline: Arc<Pipeline<S, D, L, B>>,
+struct JobSlots<P: Ports> {
+    pipeline: Arc<Pipeline<P>>,
     tasks: TaskTracker,
     permits: Arc<Semaphore>,
     concurrency: u16,
@@ -89,20 +96,14 @@ struct Hands<S, D, L, B> {
 
 /// Consumes until the soft stop, then drains for at most `drain`. From `dead` comes what the broker took off the job queue by itself: whatever the gate says, and
 /// beside the jobs.
-pub async fn run<S, D, L, B>(
-    pipeline: Arc<Pipeline<S, D, L, B>>,
-    mut inbox: impl Arrivals<B::Lease>,
-    dead: impl Arrivals<B::Lease> + 'static,
+pub async fn run<P: ConsumingPorts>(
+    pipeline: Arc<Pipeline<P>>,
+    mut inbox: impl Arrivals<Lease<P>>,
+    dead: impl Arrivals<Lease<P>> + 'static,
     concurrency: u16,
     drain: Duration,
-) -> Drained
-where
-    S: ImageStore + 'static,
-    D: Detector + 'static,
-    L: Ledger + 'static,
-    B: Consuming,
-{
-    let hands = Hands {
+) -> Drained {
+    let slots = JobSlots {
         pipeline: pipeline.clone(),
         tasks: TaskTracker::new(),
         permits: Arc::new(Semaphore::new(usize::from(concurrency))),
@@ -110,19 +111,19 @@ where
         caution: watch::Sender::new(Caution::None),
     };
     let stop = &pipeline.stop;
-    let following = tokio::spawn(follow(pipeline.clone(), hands.caution.clone()));
+    let following = tokio::spawn(follow(pipeline.clone(), slots.caution.clone()));
     let reminded = pipeline.clone();
     let reminding = tokio::spawn(async move {
         reminder::remind(&reminded.gate, |closed| reminder::say(&reminded, closed)).await;
     });
-    let burying = tokio::spawn(bury(pipeline.clone(), dead, hands.tasks.clone()));
-    while let Some(Ok(permit)) = hands.permit().await {
+    let burying = tokio::spawn(bury(pipeline.clone(), dead, slots.tasks.clone()));
+    while let Some(Ok(permit)) = slots.permit().await {
         let Some(Some(lease)) = stop.soft().run_until_cancelled(inbox.next()).await else { break };
-        if Hands::<S, D, L, B>::suspects(&lease) {
+        if JobSlots::<P>::suspects(&lease) {
             drop(permit);
-            stop.hard().run_until_cancelled(hands.run_alone(lease, &mut inbox)).await;
+            stop.hard().run_until_cancelled(slots.run_alone(lease, &mut inbox)).await;
         } else {
-            hands.start(lease, permit);
+            slots.start(lease, permit);
         }
     }
     reminding.abort();
@@ -132,22 +133,16 @@ where
     pipeline.broker.demand(Demand::Paused);
     // It takes up nothing more; what it has in hand is among the tasks.
     drop(burying.await);
-    drained(&hands.tasks, &mut inbox, &pipeline.broker, stop, drain).await
+    drained(&slots.tasks, &mut inbox, &pipeline.broker, stop, drain).await
 }
 
-impl<S, D, L, B> Hands<S, D, L, B>
-where
-    S: ImageStore + 'static,
-    D: Detector + 'static,
-    L: Ledger + 'static,
-    B: Consuming,
-{
+impl<P: ConsumingPorts> JobSlots<P> {
     /// `None` when the process stops.
     async fn permit(&self) -> Option<Result<OwnedSemaphorePermit, AcquireError>> {
         self.pipeline.stop.soft().run_until_cancelled(self.permits.clone().acquire_owned()).await
     }
 
-    fn start(&self, lease: B::Lease, permit: OwnedSemaphorePermit) -> JoinHandle<()> {
+    fn start(&self, lease: Lease<P>, permit: OwnedSemaphorePermit) -> JoinHandle<()> {
         let pipeline = self.pipeline.clone();
         self.tasks.spawn(async move {
             pipeline.handle(lease).await;
@@ -158,13 +153,7 @@ where
 
 /// Gives what the broker has dropped its end, one after the other, until the soft stop. What arrives after it is handed back: a lease that is dropped would be
 /// rejected, which the broker counts, and it counts up to three.
-async fn bury<S, D, L, B>(pipeline: Arc<Pipeline<S, D, L, B>>, mut dead: impl Arrivals<B::Lease>, tasks: TaskTracker)
-where
-    S: ImageStore + 'static,
-    D: Detector + 'static,
-    L: Ledger + 'static,
-    B: Consuming,
-{
+async fn bury<P: ConsumingPorts>(pipeline: Arc<Pipeline<P>>, mut dead: impl Arrivals<Lease<P>>, tasks: TaskTracker) {
     let soft = pipeline.stop.soft().clone();
     while let Some(Some(lease)) = soft.run_until_cancelled(dead.next()).await {
         let handled = pipeline.clone();
@@ -176,7 +165,7 @@ where
     pipeline.broker.read_no_more();
     let handing_back = async {
         while let Some(lease) = dead.next().await {
-            pipeline.broker.give_back(lease).await;
+            pipeline.broker.requeue(lease).await;
         }
     };
     pipeline.stop.hard().run_until_cancelled(handing_back).await;
@@ -199,11 +188,11 @@ async fn drained<B: Consuming>(
                 biased;
                 () = tasks.wait() => break,
                 // Arrived before the consumer was cancelled, not started.
-                Some(lease) = inbox.next() => broker.give_back(lease).await,
+                Some(lease) = inbox.next() => broker.requeue(lease).await,
             }
         }
         while let Some(lease) = inbox.waiting() {
-            broker.give_back(lease).await;
+            broker.requeue(lease).await;
         }
     };
     let finished = stop.hard().run_until_cancelled(timeout(limit, finish)).await;
@@ -226,18 +215,18 @@ async fn drained<B: Consuming>(
     Drained::Cut
 }
 
-/// Hands back what the broker had sent before it heard that nothing more is wanted. Left to the end of the connection it would count as delivered, and
+/// JobSlots back what the broker had sent before it heard that nothing more is wanted. Left to the end of the connection it would count as delivered, and
 /// after some restarts make suspects of jobs that nobody has tried. (A quorum queue may send a few more after its answer. Those lapin drops unseen, and
 /// they do count.)
 async fn until_quiet<B: Consuming>(inbox: &mut impl Arrivals<B::Lease>, broker: &B) {
     loop {
         tokio::select! {
             biased;
-            Some(lease) = inbox.next() => broker.give_back(lease).await,
+            Some(lease) = inbox.next() => broker.requeue(lease).await,
             () = broker.until_met(Demand::Paused) => break,
         }
     }
     while let Some(lease) = inbox.waiting() {
-        broker.give_back(lease).await;
+        broker.requeue(lease).await;
     }
 }

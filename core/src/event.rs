@@ -1,10 +1,11 @@
 //! Terminal events: what came of a job, as a CloudEvents 1.0 JSON event with an id that every repetition shares.
 
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Failure, quoted};
 use crate::image::{Facts, ImageRef, NULL_VERSION};
 use crate::job::{Origin, short_hash};
 use crate::retry::Attempt;
 use crate::verdict::{Outcome, Verdict};
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -16,7 +17,7 @@ pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 const VERDICT_TYPE: &str = "antispoofd.verdict.v1";
 const FAILURE_TYPE: &str = "antispoofd.failure.v1";
 
-/// What is known of the image that was meant; grows while the job goes on.
+/// What is known of the image of a job; grows while the job goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageReport {
     /// As in the job.
@@ -66,7 +67,7 @@ impl ImageReport {
     }
 }
 
-/// How the answer was come by.
+/// How the result came about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// Attempts spent on the job, this one included.
@@ -80,7 +81,7 @@ pub struct Check {
     /// The vendor's own id of the call, where it gives one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// True when no call was made because the answer was known.
+    /// True when no call was made because the verdict was known.
     pub reused: bool,
     /// Calls for this job that may have been paid for without a verdict.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -92,33 +93,43 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// A verdict or a terminal failure.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// The vendor judged.
-    Verdict {
-        /// What is to be done with it.
-        outcome: Outcome,
-        /// What it said.
-        verdict: Verdict,
-    },
-    /// It will not be judged.
-    Failure {
-        /// The code's name.
-        code: String,
-        /// The explanation.
-        message: String,
-        /// Status of the answer that was the failure.
-        http_status: Option<u16>,
-    },
+/// What came of a job: all that is needed to publish it again, word for word. A ledger keeps it; it holds no image byte.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Stored")]
+pub enum JobResult {
+    /// The vendor gave a verdict.
+    Verdict(VerdictResult),
+    /// The job ended without one.
+    Failure(FailureResult),
 }
 
-/// What came of a job: all that is needed to say it again, word for word. This is what a ledger keeps; it holds no image byte.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Conclusion {
-    /// The end.
-    pub ending: Ending,
+/// The vendor's verdict on a job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerdictResult {
+    /// What is to be done with it.
+    pub outcome: Outcome,
+    /// What the vendor said.
+    pub verdict: Verdict,
+    /// Image, check, time.
+    pub report: Report,
+}
+
+/// The terminal failure of a job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailureResult {
+    /// Why there is no verdict.
+    pub code: Code,
+    /// The explanation.
+    pub message: String,
+    /// Status of the answer that was the failure.
+    pub http_status: Option<u16>,
+    /// Image, check, time.
+    pub report: Report,
+}
+
+/// What a verdict and a failure both tell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
     /// The image; `None` when the message was no job.
     pub image: Option<ImageReport>,
     /// How.
@@ -128,36 +139,142 @@ pub struct Conclusion {
     /// How often the job had been replayed from the parked queue.
     pub replay: u32,
     /// When the job had ended in a failure before it was sent once more, in milliseconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_ms: Option<i64>,
 }
 
-impl Conclusion {
-    /// A terminal failure.
-    pub fn failed(
-        failure: &Failure,
-        image: Option<ImageReport>,
-        spent: Attempt,
-        at: OffsetDateTime,
-        replay: u32,
-    ) -> Self {
-        Self {
-            ending: Ending::Failure {
-                code: failure.code().name().to_owned(),
-                message: failure.message().to_owned(),
-                http_status: failure.http_status(),
-            },
-            image,
-            check: Check { attempts: spent.count(), http_status: failure.http_status(), ..Check::default() },
-            at_ms: millis(at),
-            replay,
-            after_ms: None,
+/// The form in which a ledger keeps a result. Records of earlier versions have it, too.
+#[derive(Deserialize)]
+struct Stored {
+    ending: StoredEnding,
+    image: Option<ImageReport>,
+    check: Check,
+    at_ms: i64,
+    replay: u32,
+    #[serde(default)]
+    after_ms: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredEnding {
+    Verdict { outcome: Outcome, verdict: Verdict },
+    Failure { code: String, message: String, http_status: Option<u16> },
+}
+
+/// [`Stored`] without a copy.
+#[derive(Serialize)]
+struct StoredRef<'a> {
+    ending: StoredEndingRef<'a>,
+    image: Option<&'a ImageReport>,
+    check: &'a Check,
+    at_ms: i64,
+    replay: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after_ms: Option<i64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredEndingRef<'a> {
+    Verdict { outcome: Outcome, verdict: &'a Verdict },
+    Failure { code: &'static str, message: &'a str, http_status: Option<u16> },
+}
+
+/// A stored failure has a code that this version does not know: a newer one wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is no failure code of this version", quoted(.0))]
+struct UnknownCode(String);
+
+// === impl Report ===
+
+impl Report {
+    /// Of a job that has spent so many attempts; nothing is known of its check beyond that.
+    pub fn new(image: Option<ImageReport>, attempts: Attempt, at: OffsetDateTime, replay: u32) -> Self {
+        let check = Check { attempts: attempts.count(), ..Check::default() };
+        Self { image, check, at_ms: millis(at), replay, after_ms: None }
+    }
+}
+
+// === impl JobResult ===
+
+impl JobResult {
+    /// What a verdict and a failure both tell.
+    pub fn report(&self) -> &Report {
+        match self {
+            Self::Verdict(verdict) => &verdict.report,
+            Self::Failure(failure) => &failure.report,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn report_mut(&mut self) -> &mut Report {
+        match self {
+            Self::Verdict(verdict) => &mut verdict.report,
+            Self::Failure(failure) => &mut failure.report,
         }
     }
 
     /// True for a verdict.
     pub fn is_verdict(&self) -> bool {
-        matches!(self.ending, Ending::Verdict { .. })
+        matches!(self, Self::Verdict(_))
+    }
+}
+
+impl Serialize for JobResult {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Report { image, check, at_ms, replay, after_ms } = self.report();
+        let ending = match self {
+            Self::Verdict(VerdictResult { outcome, verdict, .. }) => {
+                StoredEndingRef::Verdict { outcome: *outcome, verdict }
+            }
+            Self::Failure(FailureResult { code, message, http_status, .. }) => {
+                StoredEndingRef::Failure { code: code.name(), message, http_status: *http_status }
+            }
+        };
+        let (image, (at_ms, replay, after_ms)) = (image.as_ref(), (*at_ms, *replay, *after_ms));
+        StoredRef { ending, image, check, at_ms, replay, after_ms }.serialize(serializer)
+    }
+}
+
+impl TryFrom<Stored> for JobResult {
+    type Error = UnknownCode;
+
+    fn try_from(stored: Stored) -> Result<Self, UnknownCode> {
+        let Stored { ending, image, check, at_ms, replay, after_ms } = stored;
+        let report = Report { image, check, at_ms, replay, after_ms };
+        Ok(match ending {
+            StoredEnding::Verdict { outcome, verdict } => Self::Verdict(VerdictResult { outcome, verdict, report }),
+            StoredEnding::Failure { code, message, http_status } => {
+                let code = Code::from_name(&code).ok_or(UnknownCode(code))?;
+                Self::Failure(FailureResult { code, message, http_status, report })
+            }
+        })
+    }
+}
+
+// === impl FailureResult ===
+
+impl FailureResult {
+    /// A terminal failure. Status and request id of the failure are those of the check.
+    pub fn new(failure: &Failure, report: Report) -> Self {
+        let mut result = Self {
+            code: failure.code(),
+            message: failure.message().to_owned(),
+            http_status: failure.http_status(),
+            report,
+        };
+        result.report.check.http_status = failure.http_status();
+        result.report.check.request_id = failure.request_id().map(str::to_owned);
+        result
+    }
+
+    /// The failure that it was.
+    pub fn failure(&self) -> Failure {
+        let failure = Failure::new(self.code, self.message.clone());
+        match self.http_status {
+            Some(status) => failure.with_status(status),
+            None => failure,
+        }
     }
 }
 
@@ -240,16 +357,52 @@ struct FailureData<'a> {
 }
 
 impl Event {
-    /// Puts a conclusion into words.
-    pub fn new(source: &str, origin: &Origin, conclusion: &Conclusion) -> Result<Self, serde_json::Error> {
-        let id = event_id(origin, conclusion);
-        let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(conclusion.at_ms) * 1_000_000)
+    /// The event of a result.
+    pub fn new(source: &str, origin: &Origin, result: &JobResult) -> Result<Self, serde_json::Error> {
+        match result {
+            JobResult::Verdict(verdict) => Self::verdict(source, origin, verdict),
+            JobResult::Failure(failure) => Self::failure(source, origin, failure),
+        }
+    }
+
+    /// The event of a verdict.
+    pub fn verdict(source: &str, origin: &Origin, result: &VerdictResult) -> Result<Self, serde_json::Error> {
+        let data = Data {
+            outcome: Some(result.outcome),
+            spoof_detected: Some(result.verdict.spoof_detected),
+            accuracy: Some(result.verdict.accuracy),
+            ..Data::of(origin, &result.report)
+        };
+        let routing_key = format!("verdict.{}", result.outcome.name());
+        Self::of(source, origin, &result.report, VERDICT_TYPE, routing_key, data)
+    }
+
+    /// The event of a terminal failure.
+    pub fn failure(source: &str, origin: &Origin, result: &FailureResult) -> Result<Self, serde_json::Error> {
+        let failure = FailureData {
+            code: result.code.name(),
+            stage: result.code.stage().name(),
+            class: result.code.class().name(),
+            message: &result.message,
+            http_status: result.http_status,
+        };
+        let data = Data { failure: Some(failure), ..Data::of(origin, &result.report) };
+        let routing_key = format!("failure.{}", result.code);
+        Self::of(source, origin, &result.report, FAILURE_TYPE, routing_key, data)
+    }
+
+    fn of(
+        source: &str,
+        origin: &Origin,
+        report: &Report,
+        kind: &'static str,
+        routing_key: String,
+        data: Data<'_>,
+    ) -> Result<Self, serde_json::Error> {
+        let id = event_id(origin, report);
+        let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(report.at_ms) * 1_000_000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let time = at.format(&Rfc3339).unwrap_or_default();
-        let (kind, routing_key) = match &conclusion.ending {
-            Ending::Verdict { outcome, .. } => (VERDICT_TYPE, format!("verdict.{}", outcome.name())),
-            Ending::Failure { code, .. } => (FAILURE_TYPE, format!("failure.{code}")),
-        };
         let body = serde_json::to_vec(&Envelope {
             specversion: "1.0",
             id: &id,
@@ -261,7 +414,7 @@ impl Event {
             correlationid: origin.correlation_id.as_deref(),
             traceparent: origin.traceparent.as_deref(),
             tracestate: origin.tracestate.as_deref(),
-            data: data(origin, conclusion),
+            data,
         })?;
         Ok(Self {
             id,
@@ -279,46 +432,30 @@ impl Event {
     }
 }
 
-fn data<'a>(origin: &'a Origin, conclusion: &'a Conclusion) -> Data<'a> {
-    let mut data = Data {
-        job_id: &origin.job_id,
-        outcome: None,
-        spoof_detected: None,
-        accuracy: None,
-        failure: None,
-        image: conclusion.image.as_ref(),
-        check: &conclusion.check,
-        metadata: origin.metadata.as_deref(),
-    };
-    match &conclusion.ending {
-        Ending::Verdict { outcome, verdict } => {
-            data.outcome = Some(*outcome);
-            data.spoof_detected = Some(verdict.spoof_detected);
-            data.accuracy = Some(verdict.accuracy);
-        }
-        Ending::Failure { code, message, http_status } => {
-            // A ledger may hold a code of another version; its name still says what happened.
-            let known = Code::from_name(code);
-            data.failure = Some(FailureData {
-                code,
-                stage: known.map_or("", |code| code.stage().name()),
-                class: known.map_or("", |code| code.class().name()),
-                message,
-                http_status: *http_status,
-            });
+impl<'a> Data<'a> {
+    /// What every event has.
+    fn of(origin: &'a Origin, report: &'a Report) -> Self {
+        Self {
+            job_id: &origin.job_id,
+            outcome: None,
+            spoof_detected: None,
+            accuracy: None,
+            failure: None,
+            image: report.image.as_ref(),
+            check: &report.check,
+            metadata: origin.metadata.as_deref(),
         }
     }
-    data
 }
 
-/// Attempt-independent: the job, what was judged (by version or `ETag`), and which round it is. A repetition shares it; the same job id with
+/// Attempt-independent: the job, what was judged (by version or `ETag`), and which generation it is. A repetition shares it; the same job id with
 /// other content, a replay, and a job that is sent once more after a failure do not, nor do two messages that are no jobs.
-fn event_id(origin: &Origin, conclusion: &Conclusion) -> String {
+fn event_id(origin: &Origin, report: &Report) -> String {
     let empty = ImageReport::default();
-    let image = conclusion.image.as_ref().unwrap_or(&empty);
+    let image = report.image.as_ref().unwrap_or(&empty);
     let version = image.version_id.as_deref().filter(|version| *version != NULL_VERSION);
     let content = version.or(image.etag.as_deref()).unwrap_or_default();
-    let (replay, after) = (conclusion.replay.to_be_bytes(), conclusion.after_ms.unwrap_or_default().to_be_bytes());
+    let (replay, after) = (report.replay.to_be_bytes(), report.after_ms.unwrap_or_default().to_be_bytes());
     let mut parts: Vec<&[u8]> = vec![
         b"event.v1",
         origin.job_id.as_bytes(),

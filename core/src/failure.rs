@@ -1,4 +1,4 @@
-//! The closed table of failure codes: the one place that says where a failure happens and whose fault it is.
+//! The closed table of failure codes: the one place that says where a failure happens, whose fault it is, and where its job waits for the next try.
 //!
 //! Metric labels, message headers, events and the documentation all come from [`Code`].
 
@@ -42,14 +42,28 @@ impl Stage {
     }
 }
 
+/// Where a job that failed waits for its next try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// It is parked.
+    Never,
+    /// In hand first, for `retry.quick_attempts`, then in the delay queues. Only for what cannot have been paid for, unless [`Failure::may_be_paid`] says
+    /// otherwise.
+    Quick,
+    /// In the delay queues: an unanswered request and an unreadable success may both have been billed, so they wait for `retry.max_attempts`.
+    Delayed,
+    /// At the closed gate: one job probes, the others wait.
+    Probe,
+}
+
 /// Whose fault a failure is, and so what may be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// The job's own fault: trying again cannot help. Parked at once.
     Permanent,
-    /// May pass: tried again, at first in memory, then through the delay queues, then parked as exhausted.
+    /// May pass: tried again, at first in hand, then through the delay queues, then parked.
     Transient,
-    /// Nobody's fault but the account's, the settings' or the broker's: the job goes back without spending an attempt.
+    /// The account's, the settings' or the broker's fault: the job is requeued without spending an attempt.
     Systemic,
 }
 
@@ -65,7 +79,7 @@ impl Class {
 }
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident $name:literal $stage:ident $class:ident,)+) => {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $stage:ident $class:ident $retry:ident,)+) => {
         /// Why a job did not get a verdict. The list is closed: consumers route on it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code {
@@ -90,110 +104,79 @@ macro_rules! codes {
             pub const fn class(self) -> Class {
                 match self { $(Self::$variant => Class::$class,)+ }
             }
+
+            /// Where a job that failed with it waits for its next try.
+            pub const fn retry(self) -> Retry {
+                match self { $(Self::$variant => Retry::$retry,)+ }
+            }
         }
     };
 }
 
+// Variant, name, stage, class, retry.
 codes! {
     /// The message body is not a job, or names an object whose name the store refuses.
-    MalformedJob "malformed_job" Decode Permanent,
+    MalformedJob "malformed_job" Decode Permanent Never,
     /// The message is not one of the accepted kinds of body.
-    UnsupportedMessage "unsupported_message" Decode Permanent,
+    UnsupportedMessage "unsupported_message" Decode Permanent Never,
     /// `expires_at` has passed.
-    JobExpired "job_expired" Admit Permanent,
+    JobExpired "job_expired" Admit Permanent Never,
     /// The bucket is not in `s3.buckets`.
-    BucketNotAllowed "bucket_not_allowed" Admit Permanent,
+    BucketNotAllowed "bucket_not_allowed" Admit Permanent Never,
     /// S3 says there is no such object. Transient, because an upload can lag behind its message.
-    ObjectNotFound "object_not_found" Fetch Transient,
+    ObjectNotFound "object_not_found" Fetch Transient Quick,
     /// S3 refuses the read. Transient, because without the right to list a bucket a missing key looks like this too.
-    ObjectForbidden "object_forbidden" Fetch Transient,
+    ObjectForbidden "object_forbidden" Fetch Transient Quick,
     /// The pinned version or `ETag` is gone.
-    ObjectChanged "object_changed" Fetch Permanent,
+    ObjectChanged "object_changed" Fetch Permanent Never,
     /// The object has no bytes.
-    ObjectEmpty "object_empty" Fetch Permanent,
+    ObjectEmpty "object_empty" Fetch Permanent Never,
     /// The object has more bytes than `s3.max_object_bytes`.
-    ObjectTooLarge "object_too_large" Fetch Permanent,
+    ObjectTooLarge "object_too_large" Fetch Permanent Never,
     /// The store cannot be reached, refuses work, or broke off.
-    StoreUnavailable "store_unavailable" Fetch Transient,
+    StoreUnavailable "store_unavailable" Fetch Transient Quick,
     /// The store did not answer, or stopped sending, in time.
-    StoreTimeout "store_timeout" Fetch Transient,
+    StoreTimeout "store_timeout" Fetch Transient Quick,
     /// The store does not take the credentials, or there are none: unknown or expired key, wrong signature, clock skew.
-    StoreUnauthorized "store_unauthorized" Fetch Systemic,
+    StoreUnauthorized "store_unauthorized" Fetch Systemic Probe,
     /// The bytes are no image that is known.
-    NotAnImage "not_an_image" Inspect Permanent,
+    NotAnImage "not_an_image" Inspect Permanent Never,
     /// The bytes are an image of a format that is not accepted.
-    UnsupportedFormat "unsupported_format" Inspect Permanent,
+    UnsupportedFormat "unsupported_format" Inspect Permanent Never,
     /// The bytes begin like an image and then break its rules.
-    ImageCorrupt "image_corrupt" Inspect Permanent,
+    ImageCorrupt "image_corrupt" Inspect Permanent Never,
     /// Too few or too many pixels, or an orientation the settings refuse.
-    ImageDimensions "image_dimensions" Inspect Permanent,
+    ImageDimensions "image_dimensions" Inspect Permanent Never,
     /// The API refuses this image (400, 413, 415, 422).
-    ApiRejected "api_rejected" Call Permanent,
+    ApiRejected "api_rejected" Call Permanent Never,
     /// The API refuses the token, also a fresh one.
-    ApiUnauthorized "api_unauthorized" Call Systemic,
+    ApiUnauthorized "api_unauthorized" Call Systemic Probe,
     /// The API refuses the account or does not know the address: 402, 403, 404 and every other 4xx that has no meaning of its own.
-    ApiForbidden "api_forbidden" Call Systemic,
+    ApiForbidden "api_forbidden" Call Systemic Probe,
     /// The server of `api.url` cannot be talked to: name, certificate, protocol, redirect, proxy.
-    ApiUnreachable "api_unreachable" Call Systemic,
+    ApiUnreachable "api_unreachable" Call Systemic Probe,
     /// The API asks to slow down (429).
-    ApiRateLimited "api_rate_limited" Call Transient,
+    ApiRateLimited "api_rate_limited" Call Transient Quick,
     /// The API cannot be reached or says it cannot work (406, 408, 425, 5xx).
-    ApiUnavailable "api_unavailable" Call Transient,
+    ApiUnavailable "api_unavailable" Call Transient Quick,
     /// The whole request was sent and no answer came: the call may have been paid for.
-    ApiInDoubt "api_in_doubt" Call Transient,
+    ApiInDoubt "api_in_doubt" Call Transient Delayed,
     /// The API says success with a body that is not a verdict.
-    ApiBadResponse "api_bad_response" Call Transient,
+    ApiBadResponse "api_bad_response" Call Transient Delayed,
     /// The verdict is known, but no queue is bound to take it.
-    ResultsUnroutable "results_unroutable" Publish Systemic,
+    ResultsUnroutable "results_unroutable" Publish Systemic Probe,
     /// The verdict is known, but the broker does not take it.
-    BrokerUnavailable "broker_unavailable" Publish Systemic,
+    BrokerUnavailable "broker_unavailable" Publish Systemic Probe,
     /// The job was delivered so often without an end that it is set aside.
-    DeliveryLimit "delivery_limit" Crash Permanent,
+    DeliveryLimit "delivery_limit" Crash Permanent Never,
     /// The broker took the job off the queue for a reason that the message names: the queue's length, a rejection.
-    DroppedByBroker "dropped_by_broker" Crash Permanent,
+    DroppedByBroker "dropped_by_broker" Crash Permanent Never,
 }
 
 impl Code {
     /// The code of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.name() == name)
-    }
-
-    /// True where a second try within the same delivery cannot be a second payment, unless [`Failure::may_be_paid`] says otherwise.
-    ///
-    /// An unanswered request and an unreadable success may both have been billed, so they wait for the delay queues and for
-    /// `retry.max_attempts`, not for the tight loop.
-    pub const fn quick(self) -> bool {
-        match self {
-            Self::ObjectNotFound
-            | Self::ObjectForbidden
-            | Self::StoreUnavailable
-            | Self::StoreTimeout
-            | Self::ApiRateLimited
-            | Self::ApiUnavailable => true,
-            Self::MalformedJob
-            | Self::UnsupportedMessage
-            | Self::JobExpired
-            | Self::BucketNotAllowed
-            | Self::ObjectChanged
-            | Self::ObjectEmpty
-            | Self::ObjectTooLarge
-            | Self::StoreUnauthorized
-            | Self::NotAnImage
-            | Self::UnsupportedFormat
-            | Self::ImageCorrupt
-            | Self::ImageDimensions
-            | Self::ApiRejected
-            | Self::ApiUnauthorized
-            | Self::ApiForbidden
-            | Self::ApiUnreachable
-            | Self::ApiInDoubt
-            | Self::ApiBadResponse
-            | Self::ResultsUnroutable
-            | Self::BrokerUnavailable
-            | Self::DeliveryLimit
-            | Self::DroppedByBroker => false,
-        }
     }
 }
 
@@ -211,12 +194,22 @@ pub struct Failure {
     http_status: Option<u16>,
     retry_after: Option<Duration>,
     request_sent: bool,
+    request_id: Option<String>,
+    repeatable_at_once: bool,
 }
 
 impl Failure {
     /// A failure with its explanation: a lowercase fragment, cut at [`MAX_MESSAGE_BYTES`], control characters blanked.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: presentable(message.into()), http_status: None, retry_after: None, request_sent: false }
+        Self {
+            code,
+            message: presentable(message.into()),
+            http_status: None,
+            retry_after: None,
+            request_sent: false,
+            request_id: None,
+            repeatable_at_once: false,
+        }
     }
 
     /// Adds the status of the answer that was the failure.
@@ -233,10 +226,25 @@ impl Failure {
         self
     }
 
-    /// Adds whether the other side had the whole request before it answered.
+    /// Adds whether the whole request was handed over before the failure: the other side may have done the work.
     #[must_use]
     pub fn with_request_sent(mut self, sent: bool) -> Self {
         self.request_sent = sent;
+        self
+    }
+
+    /// Adds the other side's own id of the request.
+    #[must_use]
+    pub fn with_request_id(mut self, id: Option<String>) -> Self {
+        self.request_id = id;
+        self
+    }
+
+    /// Adds whether one repetition, at once, may help and costs nothing: the token was refused and has been replaced, or the server has proved that it
+    /// processed nothing, and its connection has been left.
+    #[must_use]
+    pub fn repeatable_at_once(mut self, repeatable: bool) -> Self {
+        self.repeatable_at_once = repeatable;
         self
     }
 
@@ -270,6 +278,21 @@ impl Failure {
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
+
+    /// Whether the whole request was handed over before the failure.
+    pub fn request_sent(&self) -> bool {
+        self.request_sent
+    }
+
+    /// The other side's own id of the request, where it gave one.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// Whether one repetition, at once, may help and costs nothing.
+    pub fn is_repeatable_at_once(&self) -> bool {
+        self.repeatable_at_once
+    }
 }
 
 impl fmt::Display for Failure {
@@ -280,7 +303,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// What somebody else wrote, for a message about it: at most 64 characters, without control characters.
+/// A text from outside, for a message about it: at most 64 characters, without control characters.
 pub fn quoted(text: &str) -> String {
     const MOST: usize = 64;
 
@@ -320,10 +343,15 @@ mod tests {
     #[test]
     fn only_transient_codes_are_tried_again_at_once() {
         for &code in Code::ALL {
-            assert!(!code.quick() || code.class() == Class::Transient, "{code}");
+            let expected: &[Retry] = match code.class() {
+                Class::Permanent => &[Retry::Never],
+                Class::Transient => &[Retry::Quick, Retry::Delayed],
+                Class::Systemic => &[Retry::Probe],
+            };
+            assert!(expected.contains(&code.retry()), "{code}");
         }
-        assert!(!Code::ApiInDoubt.quick(), "it may have been paid for");
-        assert!(!Code::ApiBadResponse.quick(), "it may have been paid for");
+        assert_eq!(Code::ApiInDoubt.retry(), Retry::Delayed, "it may have been paid for");
+        assert_eq!(Code::ApiBadResponse.retry(), Retry::Delayed, "it may have been paid for");
     }
 
     #[test]

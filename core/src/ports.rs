@@ -1,7 +1,7 @@
-//! What the core asks of the world. Each trait says what its implementation owes.
+//! The four edges of a job as traits: store, spoof-detection API, ledger, broker. Each says what its implementation owes.
 
 use crate::dropped::Dropped;
-use crate::event::{Conclusion, Event};
+use crate::event::{Event, JobResult};
 use crate::failure::Failure;
 use crate::image::{Facts, ImageRef};
 use crate::job::{NothingAsked, Properties};
@@ -64,49 +64,32 @@ pub struct Answer {
     pub digest: Option<String>,
 }
 
-/// Why there is no answer.
-#[derive(Clone, Debug)]
-pub struct CallFailure {
-    /// What went wrong.
-    pub failure: Failure,
-    /// True when one repetition, at once, may help and costs nothing: the token was refused and has been replaced, or the server has proved that it
-    /// processed nothing, and its connection has been left.
-    pub repeat_at_once: bool,
-    /// True when the whole body was handed over before the failure: the vendor may have done the work.
-    pub sent: bool,
-    /// The vendor's own id of the call.
-    pub request_id: Option<String>,
-}
-
-/// Who judges.
-pub trait Detector: Send + Sync {
-    /// Waits for this process's turn under the rate limit, and while the vendor has asked everybody to slow down. Cancel safe.
-    fn turn(&self) -> impl Future<Output = ()> + Send;
+/// The spoof-detection API.
+pub trait SpoofDetector: Send + Sync {
+    /// Waits for a permit of this process's rate limit, and while the vendor has asked to slow down. Cancel safe.
+    fn acquire(&self) -> impl Future<Output = ()> + Send;
     /// Streams the image into one call. Completes the request only after the image has ended cleanly; otherwise the call is broken off,
-    /// the failure is the image's and nothing was paid for. Does not retry. Bounded by its own timeout.
+    /// the failure is the image's and nothing was paid for. Does not retry. Bounded by its own timeout. The failure says whether the whole request was
+    /// sent, and under which request id.
     ///
-    /// `identity` is the same for every call that this job makes for this content; a vendor that takes one is told.
-    fn detect<S>(
-        &self,
-        image: Inspected<S>,
-        identity: &str,
-    ) -> impl Future<Output = Result<Answer, CallFailure>> + Send
+    /// `identity` is the same for every call that this job makes for this content: the value of the idempotency header, where the vendor takes one.
+    fn detect<S>(&self, image: Inspected<S>, identity: &str) -> impl Future<Output = Result<Answer, Failure>> + Send
     where
         S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static;
 }
 
-/// What the ledger knows of a job.
+/// What came of claiming a job.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Known {
-    /// Nothing: it is now claimed by the caller.
+pub enum ClaimOutcome {
+    /// Nothing was known of it. Claimed by the caller.
     Fresh,
-    /// Calls were meant to be made and their end is unknown. Claimed by the caller.
+    /// Calls were about to be made and their end is unknown, or the record cannot be read (another version wrote it). Claimed by the caller.
     InDoubt {
         /// How many calls may have been paid for without a verdict; at least 1.
         calls: u32,
     },
     /// It has ended before. Not claimed.
-    Concluded(Box<Conclusion>),
+    Concluded(Box<JobResult>),
     /// Another delivery of the same job is being worked on.
     Busy,
 }
@@ -117,40 +100,41 @@ pub enum Known {
 pub enum Intent {
     /// It is on record that a call is about to be made.
     Recorded,
-    /// Somebody else took the job over, or ended it, after the caller's claim had run out: the caller must not call.
+    /// Another worker took the job over, or ended it, after the caller's claim had run out: the caller must not call.
     ClaimLost,
 }
 
-/// The ledger could not be asked or told. Whether it has taken the step is not known.
+/// The ledger did not answer. Whether it has taken the step is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct LedgerError(pub String);
 
-/// Remembers what was called for and what came of it, so that nothing is paid for twice. Holds no image byte.
+/// Keeps which calls were made and what came of them, so that none is paid for twice. Holds no image byte.
 ///
-/// A job goes claimed → intent → verdict or failure → announced. Every method can be repeated without harm, and every wait is bounded. Keys are
+/// A job goes claimed → intent → verdict or failure → published. Every method can be repeated without harm, and every wait is bounded. Keys are
 /// texts of a fixed length from [`stable_key`](crate::job::stable_key).
 pub trait Ledger: Send + Sync {
-    /// Claims the job, or says why not. Of all who ask at the same time one at most is told [`Known::Fresh`] or [`Known::InDoubt`].
-    fn begin(&self, key: &str) -> impl Future<Output = Result<Known, LedgerError>> + Send;
+    /// Claims the job, or says why not. Of all who ask at the same time at most one gets [`ClaimOutcome::Fresh`] or [`ClaimOutcome::InDoubt`].
+    fn begin(&self, key: &str) -> impl Future<Output = Result<ClaimOutcome, LedgerError>> + Send;
     /// Notes that a call is about to be made and makes the claim last longer. Durable, as far as the backend is, when this returns.
     fn intent(&self, key: &str) -> impl Future<Output = Result<Intent, LedgerError>> + Send;
-    /// Keeps the end of a job and gives up the claim; after an error the claim is still held. Durable, as far as the backend is, when this returns. A verdict is also kept under
-    /// `object`, where given, for [`Ledger::recall`]. `over` is the end that was on record when the job was begun, which this one replaces.
+    /// Keeps the result of a job and gives up the claim; after an error the claim is still held. Durable, as far as the backend is, when this returns.
+    /// A verdict is also kept under `object`, where given, for [`Ledger::recall`]. `superseded` is the result that was on record when the job was claimed,
+    /// which this one replaces.
     ///
-    /// The first end stands: when another one than `over` has been put on record meanwhile (the claim was lost), that one is returned and nothing
-    /// is written. Where others have called meanwhile and not ended, the caller's end is kept and returned with their calls in doubt. `None`: kept
+    /// The first result stands: when another one than `superseded` has been put on record meanwhile (the claim was lost), that one is returned and
+    /// nothing is written. Where others have called meanwhile without a result, the caller's is kept and returned with their calls in doubt. `None`: kept
     /// as it is.
     fn conclude(
         &self,
         key: &str,
         object: Option<&str>,
-        conclusion: &Conclusion,
-        over: Option<&Conclusion>,
-    ) -> impl Future<Output = Result<Option<Box<Conclusion>>, LedgerError>> + Send;
-    /// Notes that the broker has confirmed the event of the end. With `keep` it stays on record for those who come later; without, the job is
+        result: &JobResult,
+        superseded: Option<&JobResult>,
+    ) -> impl Future<Output = Result<Option<Box<JobResult>>, LedgerError>> + Send;
+    /// Notes that the broker has confirmed the event of the result. With `keep` the result stays on record for later deliveries; without, the job is
     /// forgotten. Need not be durable when this returns.
-    fn announced(&self, key: &str, keep: bool) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    fn published(&self, key: &str, keep: bool) -> impl Future<Output = Result<(), LedgerError>> + Send;
     /// False for a backend that forgets at once: then what is known of a job lives and dies with its lease.
     fn remembers(&self) -> bool {
         true
@@ -158,8 +142,8 @@ pub trait Ledger: Send + Sync {
     /// Gives up the claim without an end. `paid` keeps the intent: its call may have been paid for. Otherwise what was known before the claim is
     /// known again.
     fn release(&self, key: &str, paid: bool) -> impl Future<Output = Result<(), LedgerError>> + Send;
-    /// The verdict on an object that another job brought.
-    fn recall(&self, object: &str) -> impl Future<Output = Result<Option<Conclusion>, LedgerError>> + Send;
+    /// The verdict of another job on the same object.
+    fn recall(&self, object: &str) -> impl Future<Output = Result<Option<JobResult>, LedgerError>> + Send;
 }
 
 /// A message in hand, not yet settled.
@@ -182,9 +166,9 @@ pub trait Lease: Send + Sync {
     /// Why the broker took the message off the job queue by itself; `None` for one that comes from the job queue. Its job is not run any more: all that is
     /// left is its end.
     fn dropped(&self) -> Option<&Dropped>;
-    /// It stays in hand because a queue takes no copy of it, and the broker may deliver others meanwhile as if it had ended.
+    /// Says that the message stays in hand because a queue takes no copy of it: the broker may deliver others meanwhile as if it had been acked.
     fn held(&self);
-    /// False once the broker may have given the message to somebody else.
+    /// False once the broker may have redelivered the message to another worker.
     fn usable(&self) -> bool;
 }
 
@@ -199,7 +183,7 @@ pub struct Spent {
     pub deliveries: u32,
 }
 
-/// Why a message could not be put where it should go.
+/// Why a message was not published.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PublishError {
     /// No queue is bound for it.
@@ -227,10 +211,10 @@ pub enum PublishError {
         exchange: String,
         /// With which key.
         routing_key: String,
-        /// For how long it was waited for.
+        /// How long the confirm was waited for.
         limit: Duration,
     },
-    /// The broker is not there, does not answer, or takes nothing from anybody.
+    /// The broker is not there, does not answer, or blocks publishers.
     #[error("the broker did not take the message: {0}")]
     Unavailable(String),
 }
@@ -240,7 +224,7 @@ pub enum PublishError {
 #[error("the broker has taken the message back")]
 pub struct LeaseLost;
 
-/// The message broker. Nothing that asks for anything leaves the job queue without a [`Broker::Receipt`] for what replaces it.
+/// The message broker. No message that asks for a check leaves the job queue without a [`Broker::Receipt`] for what replaces it.
 pub trait Broker: Send + Sync {
     /// A message in hand.
     type Lease: Lease;
@@ -248,7 +232,7 @@ pub trait Broker: Send + Sync {
     type Receipt: Send;
 
     /// Publishes a terminal event.
-    fn announce(&self, event: &Event) -> impl Future<Output = Result<Self::Receipt, PublishError>> + Send;
+    fn publish_event(&self, event: &Event) -> impl Future<Output = Result<Self::Receipt, PublishError>> + Send;
     /// Puts a copy into the delay queue with index `tier`, with `spent` written on it. `why` is absent when nothing went wrong. A copy of what the broker
     /// has dropped goes back to where that lies.
     fn defer(
@@ -268,23 +252,31 @@ pub trait Broker: Send + Sync {
     /// Puts a message with this body into the queue that the message in hand comes from: one of the jobs that it asks for. The new one has the properties of that message
     /// but its id, its CloudEvents attributes and what has been spent on it. When the message in hand may have been delivered before, so may the
     /// new one, as far as [`Lease::seen_before`] says.
-    fn divide(
+    fn fan_out(
         &self,
         lease: &Self::Lease,
         body: &[u8],
     ) -> impl Future<Output = Result<Self::Receipt, PublishError>> + Send;
     /// Acks. The receipt is for what replaces the message; of several replacements, for the last one.
-    fn complete(
-        &self,
-        lease: Self::Lease,
-        receipt: Self::Receipt,
-    ) -> impl Future<Output = Result<(), LeaseLost>> + Send;
+    fn ack(&self, lease: Self::Lease, receipt: Self::Receipt) -> impl Future<Output = Result<(), LeaseLost>> + Send;
     /// Acks a message that asks for nothing, which is all that can be acked without a receipt.
-    fn dismiss(&self, lease: Self::Lease, nothing: NothingAsked) -> impl Future<Output = Result<(), LeaseLost>> + Send;
+    fn discard(&self, lease: Self::Lease, nothing: NothingAsked) -> impl Future<Output = Result<(), LeaseLost>> + Send;
     /// Hands back a message that was never started. For drain only: on most versions it adds to the delivery count.
-    fn give_back(&self, lease: Self::Lease) -> impl Future<Output = ()> + Send;
+    fn requeue(&self, lease: Self::Lease) -> impl Future<Output = ()> + Send;
     /// True while a publish may be expected to go through: connected, and not blocked by an alarm.
     fn can_publish(&self) -> bool;
     /// Ends when that is so. Cancel safe.
     fn until_publishable(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// The four edges that a pipeline runs over, as one type parameter.
+pub trait Ports: 'static {
+    /// Where the images are.
+    type Store: ImageStore + 'static;
+    /// The spoof-detection API.
+    type Detector: SpoofDetector + 'static;
+    /// What was called for already.
+    type Ledger: Ledger + 'static;
+    /// Where jobs come from and results go to.
+    type Broker: Broker<Lease: 'static> + 'static;
 }

@@ -1,5 +1,6 @@
-//! When to try again: arithmetic only. The clock and the dice come from outside.
+//! When to try again: arithmetic only. The clock and the random numbers come from outside.
 
+use crate::failure::{Failure, Retry};
 use std::time::Duration;
 
 /// How many attempts of a job have been spent, by any worker. Comes from the `as-attempt` header; 0 on a job's first delivery.
@@ -89,17 +90,17 @@ pub struct RetryPolicy {
 pub enum InDoubt {
     /// Call again, through the delay queues. Costs money in the worst case.
     Retry,
-    /// Set the job aside at once. Costs a person's time.
+    /// Park the job at once. Costs an operator's time.
     Park,
 }
 
 impl RetryPolicy {
     /// The wait before the next quick try, or `None` when the job should leave memory.
     ///
-    /// `done` tries have been made. A wait the other side asked for is honoured where it is no longer than the longest quick wait;
-    /// anything longer belongs into a delay queue, where it holds no connection and no permit.
-    pub fn quick_wait(&self, failure: &crate::failure::Failure, done: u32, roll: f64) -> Option<Duration> {
-        if failure.may_be_paid() || !failure.code().quick() || done >= self.quick_attempts {
+    /// `done` tries have been made. A wait that the other side requested is honoured where it is no longer than the longest quick wait;
+    /// a longer one belongs into a delay queue, where it holds no connection and no slot.
+    pub fn quick_wait(&self, failure: &Failure, done: u32, roll: f64) -> Option<Duration> {
+        if failure.may_be_paid() || failure.code().retry() != Retry::Quick || done >= self.quick_attempts {
             return None;
         }
         let wait = self.quick.wait(done.saturating_sub(1), roll);
@@ -127,7 +128,7 @@ impl RetryPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::{Code, Failure};
+    use crate::failure::Code;
 
     fn policy() -> RetryPolicy {
         RetryPolicy {

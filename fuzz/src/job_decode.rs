@@ -1,6 +1,6 @@
 //! A message becomes a job or a presentable failure.
 
-use antispoof_core::event::{Conclusion, Event, ImageReport};
+use antispoof_core::event::{Event, FailureResult, ImageReport, Report};
 use antispoof_core::failure::{Class, Code, Failure, Stage};
 use antispoof_core::image::ImageRef;
 use antispoof_core::job::{
@@ -55,7 +55,7 @@ fn sound(job: &Job, admission: &Admission) {
         }
     }
     let nothing_wrong = Failure::new(Code::JobExpired, "an end");
-    told_as(&nothing_wrong, job.origin(), Some(job.image()));
+    published_as(&nothing_wrong, job.origin(), Some(job.image()));
 }
 
 fn told(refused: Refused, body: &[u8]) {
@@ -67,16 +67,17 @@ fn told(refused: Refused, body: &[u8]) {
     if let Some(image) = &image {
         assert!(is_bucket(&image.bucket) && is_key(&image.key));
     }
-    told_as(&failure, &origin, image.as_ref());
+    published_as(&failure, &origin, image.as_ref());
 }
 
-/// Its event can be read by anybody.
-fn told_as(failure: &Failure, origin: &Origin, image: Option<&ImageRef>) {
+/// Its event can be read.
+fn published_as(failure: &Failure, origin: &Origin, image: Option<&ImageRef>) {
     let at = OffsetDateTime::UNIX_EPOCH;
-    let conclusion = Conclusion::failed(failure, image.map(ImageReport::of), Attempt::spent(1), at, 0);
-    let event = Event::new("antispoofd/fuzz", origin, &conclusion).expect("an event of any failure");
-    let told: Value = serde_json::from_slice(&event.body).expect("an event is JSON to everybody");
-    assert_eq!(told["data"]["failure"]["message"], failure.message());
+    let report = Report::new(image.map(ImageReport::of), Attempt::spent(1), at, 0);
+    let event = Event::failure("antispoofd/fuzz", origin, &FailureResult::new(failure, report))
+        .expect("an event of any failure");
+    let event: Value = serde_json::from_slice(&event.body).expect("an event is JSON");
+    assert_eq!(event["data"]["failure"]["message"], failure.message());
     assert!(origin.traceparent.as_ref().is_none_or(|trace| trace.len() <= 512));
 }
 

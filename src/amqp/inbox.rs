@@ -130,18 +130,18 @@ impl JobLease {
         if self.seen_before(i64::MIN) { 0 } else { self.first_seen_ms() }
     }
 
-    pub(super) async fn complete(self, receipt: Receipt, limit: Duration) -> Result<(), LeaseLost> {
+    pub(super) async fn ack(self, receipt: Receipt, limit: Duration) -> Result<(), LeaseLost> {
         // The proof is used up: it stands for one message and no other.
         drop(receipt);
-        self.ack(limit).await
+        self.settle(limit).await
     }
 
-    pub(super) async fn dismiss(self, nothing: NothingAsked, limit: Duration) -> Result<(), LeaseLost> {
+    pub(super) async fn discard(self, nothing: NothingAsked, limit: Duration) -> Result<(), LeaseLost> {
         drop(nothing);
-        self.ack(limit).await
+        self.settle(limit).await
     }
 
-    async fn ack(mut self, limit: Duration) -> Result<(), LeaseLost> {
+    async fn settle(mut self, limit: Duration) -> Result<(), LeaseLost> {
         let Some(acker) = self.acker.take() else {
             return Err(LeaseLost);
         };
@@ -160,7 +160,7 @@ impl JobLease {
         }
     }
 
-    pub(super) async fn give_back(mut self, limit: Duration) {
+    pub(super) async fn requeue(mut self, limit: Duration) {
         let Some(acker) = self.acker.take() else { return };
         let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
         if !matches!(tokio::time::timeout(limit, acker.nack(options)).await, Ok(Ok(true))) {

@@ -3,7 +3,6 @@
 use super::body::Report;
 use crate::http_client::{ConnectError, SendError};
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::ports::CallFailure;
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,14 +55,13 @@ impl Statuses {
 }
 
 /// No answer came. What is proved not to have reached the vendor is not in doubt.
-pub(super) fn no_answer(error: &SendError, report: &Report, limit: Duration) -> CallFailure {
+pub(super) fn no_answer(error: &SendError, report: &Report, limit: Duration) -> Failure {
     if let Some(error) = error.connecting() {
-        return failed(unconnected(error), false);
+        return unconnected(error);
     }
     let sent = report.sent() && !error.request_incomplete();
     if error.is_unprocessed() {
-        let failure = Failure::new(Code::ApiUnavailable, format!("{error}: nothing was done"));
-        return CallFailure { repeat_at_once: true, ..failed(failure, false) };
+        return Failure::new(Code::ApiUnavailable, format!("{error}: nothing was done")).repeatable_at_once(true);
     }
     let (code, message) = match (error.is_timeout(), sent) {
         (true, true) => (Code::ApiInDoubt, format!("no answer within {limit:?}, after the whole image was sent")),
@@ -72,7 +70,7 @@ pub(super) fn no_answer(error: &SendError, report: &Report, limit: Duration) -> 
         (false, true) => (Code::ApiInDoubt, format!("{error}, after the whole image was sent and before the answer")),
         (false, false) => (Code::ApiUnavailable, format!("{error}, while the image was being sent")),
     };
-    failed(Failure::new(code, message), sent)
+    Failure::new(code, message).with_request_sent(sent)
 }
 
 /// What it means that there is no connection: for a call, and for `check --connect`.
@@ -81,10 +79,6 @@ pub(super) fn unconnected(error: &ConnectError) -> Failure {
         Some(remedy) => Failure::new(Code::ApiUnreachable, format!("{error}: {remedy}")),
         None => Failure::new(Code::ApiUnavailable, format!("the API cannot be reached: {error}")),
     }
-}
-
-fn failed(failure: Failure, sent: bool) -> CallFailure {
-    CallFailure { failure, repeat_at_once: false, sent, request_id: None }
 }
 
 /// How long a server that refuses for being busy (429, 503) asks to be left alone: `Retry-After`, else, with a 429, when it says that its limit is renewed.

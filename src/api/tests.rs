@@ -29,7 +29,7 @@ fn vendor(listener: &TcpListener) -> Vendor {
     Vendor::new(loaded.settings.api, DigestKind::Off).expect("a client")
 }
 
-async fn detect(vendor: &Vendor) -> Result<Answer, CallFailure> {
+async fn detect(vendor: &Vendor) -> Result<Answer, Failure> {
     let image = Inspected {
         head: Bytes::from_static(&[0xFF, 0xD8, 0xFF, 0xD9]),
         rest: stream::iter(Vec::<Result<Bytes, Failure>>::new()),
@@ -68,10 +68,10 @@ async fn a_verdict_comes_with_the_statuses_that_the_settings_name_and_with_nothi
                 assert_eq!(answer.http_status, status);
             }
             Err(call) => {
-                assert_eq!(call.failure.code(), Code::ApiBadResponse, "{status}: {}", call.failure);
-                assert_eq!(call.failure.http_status(), Some(status));
+                assert_eq!(call.code(), Code::ApiBadResponse, "{status}: {}", call);
+                assert_eq!(call.http_status(), Some(status));
                 assert!(![200, 201, 207].contains(&status), "{status} is no verdict");
-                assert!(call.sent, "{status}: it may have been paid for");
+                assert!(call.request_sent(), "{status}: it may have been paid for");
             }
         }
     }
@@ -103,7 +103,7 @@ async fn interim_answers_without_end_last_no_longer_than_a_call_may() {
     let started = Instant::now();
     let Err(call) = detect(&vendor).await else { panic!("there was no answer") };
     let took = started.elapsed();
-    assert_eq!(call.failure.code(), Code::ApiInDoubt, "{}", call.failure);
+    assert_eq!(call.code(), Code::ApiInDoubt, "{}", call);
     assert!(took >= TIMEOUT && took < LATE, "{took:?}");
     drop(vendor);
     // The connection is closed with the call: the flood has nowhere to go.

@@ -137,14 +137,14 @@ impl Closed {
         let tenure = Tenure { failed: tenure.failed + 1, ..tenure };
         let too_long = now.saturating_duration_since(tenure.since) > LONGEST_TENURE;
         if self.keeps_its_probe(met) && tenure.failed < tenure.most && !too_long {
-            return Failed { blame: Blame::Nobody, tenure: Some(tenure), retired: false };
+            return Failed { blame: Blame::Shared, tenure: Some(tenure), retired: false };
         }
         self.probing = false;
         self.retired = self.retired.saturating_add(1);
         // What is found out while nothing else runs is nobody's fault, but for three things: the call may have been paid for; the vendor asks to slow down,
         // which costs one job an attempt in each pause; and what fails for so long may after all be the job's fault, which has to end some day.
         let hold = matches!(met.finding, Finding::Hold(_));
-        let blame = if met.may_be_paid || hold || too_long { Blame::Job } else { Blame::Nobody };
+        let blame = if met.may_be_paid || hold || too_long { Blame::Job } else { Blame::Shared };
         Failed { blame, tenure: None, retired: !hold }
     }
 

@@ -1,6 +1,6 @@
 //! Why the gate is closed, and what proves that it is over.
 
-use antispoof_core::failure::{Class, Code, Failure, Stage};
+use antispoof_core::failure::{Code, Failure, Stage};
 use std::fmt;
 use std::time::Duration;
 
@@ -174,8 +174,28 @@ impl Finding {
             Code::ApiUnavailable if asked.is_some() && !failure.may_be_paid() => Self::Hold(asked),
             Code::ApiUnavailable | Code::ApiInDoubt | Code::ApiBadResponse => Self::Transient(Stage::Call),
             Code::StoreUnavailable | Code::StoreTimeout => Self::Transient(Stage::Fetch),
-            code if code.class() == Class::Systemic => Self::Systemic(code),
-            _ => Self::Own,
+            code @ (Code::StoreUnauthorized
+            | Code::ApiUnauthorized
+            | Code::ApiForbidden
+            | Code::ApiUnreachable
+            | Code::ResultsUnroutable
+            | Code::BrokerUnavailable) => Self::Systemic(code),
+            // Each code is named, so that a new one cannot be forgotten here.
+            Code::MalformedJob
+            | Code::UnsupportedMessage
+            | Code::JobExpired
+            | Code::BucketNotAllowed
+            | Code::ObjectNotFound
+            | Code::ObjectForbidden
+            | Code::ObjectChanged
+            | Code::ObjectEmpty
+            | Code::ObjectTooLarge
+            | Code::NotAnImage
+            | Code::UnsupportedFormat
+            | Code::ImageCorrupt
+            | Code::ImageDimensions
+            | Code::DeliveryLimit
+            | Code::DroppedByBroker => Self::Own,
         }
     }
 

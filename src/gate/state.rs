@@ -229,7 +229,7 @@ impl State {
             // The job's own affair. A probe is kept until the job has found its place.
             return Failed { blame: Blame::Job, tenure, retired: false };
         };
-        let blame = if met.may_be_paid { Blame::Job } else { Blame::Nobody };
+        let blame = if met.may_be_paid { Blame::Job } else { Blame::Shared };
         match (&mut self.phase, tenure) {
             // A probe that fails for something else than the gate is closed for, and fails alone with it.
             (Phase::Closed(closed), Some(tenure)) if !in_a_row && !met.may_be_paid && closed.reason != reason => {

@@ -49,7 +49,7 @@ fn meet(gate: &Gate, failure: &Failure, jobs: std::ops::Range<usize>) -> Vec<Bla
 async fn one_probes_and_the_right_proof_opens() {
     let gate = gate();
     let (mut probe, blame) = met(&gate, "a", &failure(Code::ApiUnauthorized));
-    assert_eq!((reason(&gate), blame), (Some(Code::ApiUnauthorized.into()), Blame::Nobody));
+    assert_eq!((reason(&gate), blame), (Some(Code::ApiUnauthorized.into()), Blame::Shared));
     assert_eq!(flow(&gate), Flow::Nothing(None), "a job in hand probes");
     assert!(!gate.pass("b").enter(), "the others wait");
     assert!(!probe.enter(), "so does the probe, until it is due");
@@ -125,7 +125,7 @@ async fn several_jobs_in_a_row_are_an_outage_and_one_of_them_is_not() {
         let from = if stage == Stage::Fetch { 30..34 } else { 30..30 };
         meet(&gate, &away, from);
         let (mut probe, blame) = met(&gate, "the fifth", &away);
-        assert_eq!((reason(&gate), blame), (Some(Reason::Outage(stage)), Blame::Nobody));
+        assert_eq!((reason(&gate), blame), (Some(Reason::Outage(stage)), Blame::Shared));
         let began = Instant::now();
         assert!(probe.again().await);
         assert!(began.elapsed() < Duration::from_secs(2), "jobs are consumed again soon after its end");
@@ -169,7 +169,7 @@ async fn an_outage_takes_few_jobs_out_of_their_place() {
     while began.elapsed() < Duration::from_mins(5) {
         if probe.again().await {
             assert!(probe.enter());
-            assert_eq!(probe.failed(&away), Blame::Nobody);
+            assert_eq!(probe.failed(&away), Blame::Shared);
             probe.leave();
         } else {
             probers += 1;
@@ -223,7 +223,7 @@ async fn who_is_asked_to_slow_down_stops_everybody_until_then() {
     assert!(early.enter() && late.enter());
     let (mut first, blame) = met(&gate, "first", &asked(30));
     assert_eq!((reason(&gate), blame), (Some(Reason::Hold), Blame::Job), "who finds out spends an attempt");
-    assert_eq!(late.failed(&asked(31)), Blame::Nobody, "who meets it besides does not");
+    assert_eq!(late.failed(&asked(31)), Blame::Shared, "who meets it besides does not");
     assert_eq!(gate.held_for(), Duration::from_secs(31), "the longer of the two");
     early.proof(Proof::Verdict);
     assert_eq!(reason(&gate), Some(Reason::Hold), "a call that began before is no proof");
@@ -255,7 +255,7 @@ async fn a_probe_that_fails_alone_with_something_else_is_judged_as_if_the_gate_w
     assert_eq!(reason(&gate), None, "not well, but it does not ask to slow down any more");
     meet(&gate, &away, 1..4);
     let (mut fifth, blame) = met(&gate, "fifth", &away);
-    assert_eq!((reason(&gate), blame), (Some(Reason::Outage(Stage::Call)), Blame::Nobody));
+    assert_eq!((reason(&gate), blame), (Some(Reason::Outage(Stage::Call)), Blame::Shared));
     assert!(fifth.again().await && fifth.enter());
     assert_eq!(fifth.failed(&failure(Code::StoreTimeout)), Blame::Job);
     assert_eq!(reason(&gate), Some(Reason::Outage(Stage::Call)), "nobody knows about the vendor yet");
@@ -320,14 +320,14 @@ async fn a_streak_of_rejections_is_not_told_to_its_end() {
     let mut before = gate.pass("in hand");
     assert!(before.enter());
     let (mut fourth, blame) = met(&gate, "fourth", &rejected);
-    assert_eq!((reason(&gate), blame), (Some(Reason::Rejections), Blame::Nobody), "it is not told");
-    assert_eq!(before.failed(&rejected), Blame::Nobody, "nor is who was on its way");
+    assert_eq!((reason(&gate), blame), (Some(Reason::Rejections), Blame::Shared), "it is not told");
+    assert_eq!(before.failed(&rejected), Blame::Shared, "nor is who was on its way");
     before.leave();
     assert!(!fourth.again().await, "another image tells more");
     for job in 0..5 {
         advance(Duration::from_secs(5)).await;
         assert_eq!(flow(&gate), Flow::AtMost(1), "another job each time, and the wait does not grow");
-        assert_eq!(meet(&gate, &rejected, job..job + 1), [Blame::Nobody]);
+        assert_eq!(meet(&gate, &rejected, job..job + 1), [Blame::Shared]);
     }
     gate.proof(Stage::Call);
     assert_eq!(reason(&gate), Some(Reason::Rejections));
@@ -347,11 +347,11 @@ async fn a_streak_outlasts_what_else_closes_the_gate() {
     advance(Duration::from_secs(5)).await;
     let mut probe = gate.pass("a");
     assert!(probe.enter());
-    assert_eq!(probe.failed(&failure(Code::ApiUnauthorized)), Blame::Nobody);
+    assert_eq!(probe.failed(&failure(Code::ApiUnauthorized)), Blame::Shared);
     assert_eq!(reason(&gate), Some(Code::ApiUnauthorized.into()), "what a person has to mend");
     advance(Duration::from_mins(1)).await;
     drop(probe);
-    assert_eq!(meet(&gate, &rejected, 7..8), [Blame::Nobody], "the account is well, the images are still rejected");
+    assert_eq!(meet(&gate, &rejected, 7..8), [Blame::Shared], "the account is well, the images are still rejected");
     assert_eq!(reason(&gate), Some(Reason::Rejections));
 }
 
@@ -399,7 +399,7 @@ async fn half_of_the_hands_wait_for_the_end_of_an_outage() {
         let mut pass = gate.pass(&job.to_string());
         while !pass.retired {
             assert!(pass.again().await && pass.enter());
-            assert_eq!(pass.failed(&away), Blame::Nobody);
+            assert_eq!(pass.failed(&away), Blame::Shared);
             pass.leave();
         }
         if job == 6 {

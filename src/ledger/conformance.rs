@@ -1,9 +1,9 @@
 //! What every backend owes. The suite is one list of checks; each backend brings a place where its ledgers meet.
 
 use super::Clock;
-use antispoof_core::event::{Check, Conclusion, Ending, ImageReport};
+use antispoof_core::event::{Check, FailureResult, ImageReport, JobResult, Report, VerdictResult};
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::ports::{Intent, Known, Ledger};
+use antispoof_core::ports::{ClaimOutcome, Intent, Ledger};
 use antispoof_core::retry::Attempt;
 use antispoof_core::verdict::{Outcome, Verdict};
 use std::sync::Arc;
@@ -58,9 +58,8 @@ impl Hand {
     }
 }
 
-pub(super) fn verdict(accuracy: f64) -> Conclusion {
-    Conclusion {
-        ending: Ending::Verdict { outcome: Outcome::Live, verdict: Verdict { spoof_detected: false, accuracy } },
+pub(super) fn verdict(accuracy: f64) -> JobResult {
+    let report = Report {
         image: Some(ImageReport {
             bucket: "kyc-uploads".to_owned(),
             key: "2026/é \"{}\" \\ 人.jpg".to_owned(),
@@ -74,16 +73,19 @@ pub(super) fn verdict(accuracy: f64) -> Conclusion {
         at_ms: 1_795_384_799_123,
         replay: 0,
         after_ms: None,
-    }
+    };
+    let verdict = Verdict { spoof_detected: false, accuracy };
+    JobResult::Verdict(VerdictResult { outcome: Outcome::Live, verdict, report })
 }
 
-pub(super) fn failure(replay: u32) -> Conclusion {
+pub(super) fn failure(replay: u32) -> JobResult {
     let failure = Failure::new(Code::ApiRejected, "the API answered 422").with_status(422);
-    Conclusion::failed(&failure, None, Attempt::spent(1), OffsetDateTime::UNIX_EPOCH, replay)
+    let report = Report::new(None, Attempt::spent(1), OffsetDateTime::UNIX_EPOCH, replay);
+    JobResult::Failure(FailureResult::new(&failure, report))
 }
 
-fn concluded(conclusion: &Conclusion) -> Known {
-    Known::Concluded(Box::new(conclusion.clone()))
+fn concluded(result: &JobResult) -> ClaimOutcome {
+    ClaimOutcome::Concluded(Box::new(result.clone()))
 }
 
 async fn place<P: Place>() -> P {
@@ -104,7 +106,7 @@ async fn eventually<T: PartialEq + std::fmt::Debug>(expected: T, mut ask: impl A
 }
 
 /// What 64 tasks, of two processes where there can be two, are told who begin the same job at the same time.
-async fn rush<P: Place>(place: &P, key: &str) -> Vec<Known> {
+async fn rush<P: Place>(place: &P, key: &str) -> Vec<ClaimOutcome> {
     let (worker, stranger) = (place.worker(), place.stranger().await);
     let barrier = Arc::new(tokio::sync::Barrier::new(64));
     let tasks: Vec<_> = (0..64)
@@ -127,51 +129,51 @@ async fn rush<P: Place>(place: &P, key: &str) -> Vec<Known> {
 pub(super) async fn one_of_many_gets_the_job<P: Place>() {
     let place = place::<P>().await;
     let told = rush(&place, "a").await;
-    assert_eq!(told.iter().filter(|known| **known == Known::Fresh).count(), 1, "{told:?}");
-    assert_eq!(told.iter().filter(|known| **known == Known::Busy).count(), 63, "{told:?}");
+    assert_eq!(told.iter().filter(|known| **known == ClaimOutcome::Fresh).count(), 1, "{told:?}");
+    assert_eq!(told.iter().filter(|known| **known == ClaimOutcome::Busy).count(), 63, "{told:?}");
 
     let ledger = place.worker();
     ledger.begin("b").await.expect("begin");
     assert_eq!(ledger.intent("b").await, Ok(Intent::Recorded));
     ledger.release("b", true).await.expect("release");
     let told = rush(&place, "b").await;
-    assert_eq!(told.iter().filter(|known| **known == Known::InDoubt { calls: 1 }).count(), 1, "{told:?}");
-    assert_eq!(told.iter().filter(|known| **known == Known::Busy).count(), 63, "{told:?}");
+    assert_eq!(told.iter().filter(|known| **known == ClaimOutcome::InDoubt { calls: 1 }).count(), 1, "{told:?}");
+    assert_eq!(told.iter().filter(|known| **known == ClaimOutcome::Busy).count(), 63, "{told:?}");
 }
 
 pub(super) async fn a_job_goes_from_claimed_to_announced<P: Place>() {
     let ledger = place::<P>().await.worker();
-    assert_eq!(ledger.begin("a").await, Ok(Known::Fresh));
-    assert_eq!(ledger.begin("a").await, Ok(Known::Busy));
+    assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
+    assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Busy));
     ledger.release("a", false).await.expect("release");
-    assert_eq!(ledger.begin("a").await, Ok(Known::Fresh));
+    assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
     assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
-    assert_eq!(ledger.begin("a").await, Ok(Known::Busy));
+    assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Busy));
     ledger.conclude("a", None, &verdict(0.989_906_817_674_636_8), None).await.expect("conclude");
     let end = concluded(&verdict(0.989_906_817_674_636_8));
     assert_eq!(ledger.begin("a").await, Ok(end.clone()));
-    ledger.announced("a", true).await.expect("announced");
+    ledger.published("a", true).await.expect("announced");
     assert_eq!(ledger.begin("a").await, Ok(end.clone()));
     assert_eq!(ledger.begin("a").await, Ok(end), "an end is not claimed");
-    assert_eq!(ledger.begin("b").await, Ok(Known::Fresh), "another job");
+    assert_eq!(ledger.begin("b").await, Ok(ClaimOutcome::Fresh), "another job");
 }
 
 pub(super) async fn calls_in_doubt_are_counted_and_given_back<P: Place>() {
     let ledger = place::<P>().await.worker();
     let claim = async |expected| assert_eq!(ledger.begin("a").await, Ok(expected));
-    claim(Known::Fresh).await;
+    claim(ClaimOutcome::Fresh).await;
     assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
     assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded), "a quick try after one that was not sent");
     ledger.release("a", true).await.expect("release");
-    claim(Known::InDoubt { calls: 1 }).await;
+    claim(ClaimOutcome::InDoubt { calls: 1 }).await;
     ledger.release("a", true).await.expect("release");
-    claim(Known::InDoubt { calls: 1 }).await;
+    claim(ClaimOutcome::InDoubt { calls: 1 }).await;
     assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
     ledger.release("a", false).await.expect("release");
-    claim(Known::InDoubt { calls: 1 }).await;
+    claim(ClaimOutcome::InDoubt { calls: 1 }).await;
     assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
     ledger.release("a", true).await.expect("release");
-    claim(Known::InDoubt { calls: 2 }).await;
+    claim(ClaimOutcome::InDoubt { calls: 2 }).await;
     ledger.conclude("a", None, &verdict(0.5), None).await.expect("conclude");
     claim(concluded(&verdict(0.5))).await;
 }
@@ -181,17 +183,17 @@ pub(super) async fn an_unpaid_intent_leaves_nothing<P: Place>() {
     ledger.begin("a").await.expect("begin");
     assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
     ledger.release("a", false).await.expect("release");
-    assert_eq!(ledger.begin("a").await, Ok(Known::Fresh));
+    assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
 }
 
 pub(super) async fn every_step_can_be_repeated<P: Place>() {
     let ledger = place::<P>().await.worker();
     ledger.release("a", false).await.expect("nothing to release");
     ledger.release("a", true).await.expect("nothing to release");
-    ledger.announced("a", true).await.expect("nothing to announce");
-    assert_eq!(ledger.begin("a").await, Ok(Known::Fresh));
-    ledger.announced("a", false).await.expect("not ended");
-    assert_eq!(ledger.begin("a").await, Ok(Known::Busy), "a claim is not announced away");
+    ledger.published("a", true).await.expect("nothing to announce");
+    assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
+    ledger.published("a", false).await.expect("not ended");
+    assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Busy), "a claim is not announced away");
     for _ in 0..2 {
         assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
     }
@@ -202,28 +204,28 @@ pub(super) async fn every_step_can_be_repeated<P: Place>() {
         ledger.release("a", paid).await.expect("conclude has released");
     }
     for _ in 0..2 {
-        ledger.announced("a", true).await.expect("announced");
+        ledger.published("a", true).await.expect("announced");
     }
     assert_eq!(ledger.begin("a").await, Ok(concluded(&verdict(0.25))));
     for _ in 0..2 {
-        ledger.announced("a", false).await.expect("forgotten");
+        ledger.published("a", false).await.expect("forgotten");
     }
-    assert_eq!(ledger.begin("a").await, Ok(Known::Fresh));
+    assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
 }
 
 pub(super) async fn a_later_end_replaces_the_one_it_knows_of_and_no_other<P: Place>() {
     let ledger = place::<P>().await.worker();
-    let mut over = None;
+    let mut superseded = None;
     for end in [failure(0), verdict(0.25), verdict(0.75), failure(3), verdict(0.5)] {
-        assert_eq!(ledger.conclude("a", None, &end, over.as_ref()).await, Ok(None));
-        ledger.announced("a", true).await.expect("announced");
+        assert_eq!(ledger.conclude("a", None, &end, superseded.as_ref()).await, Ok(None));
+        ledger.published("a", true).await.expect("announced");
         assert_eq!(ledger.begin("a").await, Ok(concluded(&end)));
-        over = Some(end);
+        superseded = Some(end);
     }
     // The first end stands: whoever did not know of it is told.
     let first = Ok(Some(Box::new(verdict(0.5))));
-    for (end, over) in [(verdict(0.25), None), (failure(0), None), (verdict(0.25), Some(verdict(0.75)))] {
-        assert_eq!(ledger.conclude("a", None, &end, over.as_ref()).await, first);
+    for (end, superseded) in [(verdict(0.25), None), (failure(0), None), (verdict(0.25), Some(verdict(0.75)))] {
+        assert_eq!(ledger.conclude("a", None, &end, superseded.as_ref()).await, first);
         assert_eq!(ledger.begin("a").await, Ok(concluded(&verdict(0.5))));
     }
     assert_eq!(ledger.conclude("a", None, &verdict(0.5), None).await, Ok(None), "the same again");
@@ -236,7 +238,7 @@ pub(super) async fn an_end_after_a_release_counts<P: Place>() {
     ledger.release("a", true).await.expect("release");
     // What was released as paid for is in doubt, and its end says so.
     let mut end = failure(0);
-    end.check.in_doubt = 1;
+    end.report_mut().check.in_doubt = 1;
     assert_eq!(ledger.conclude("a", None, &end, None).await, Ok(None));
     assert_eq!(ledger.begin("a").await, Ok(concluded(&end)));
 }
@@ -244,7 +246,7 @@ pub(super) async fn an_end_after_a_release_counts<P: Place>() {
 pub(super) async fn nobody_pays_for_what_is_not_theirs<P: Place>() {
     let ledger = place::<P>().await.worker();
     assert_eq!(ledger.intent("nobody's").await, Ok(Intent::Recorded), "the ledger was away at the beginning");
-    assert_eq!(ledger.begin("nobody's").await, Ok(Known::Busy), "it is claimed by that");
+    assert_eq!(ledger.begin("nobody's").await, Ok(ClaimOutcome::Busy), "it is claimed by that");
     ledger.conclude("ended", None, &verdict(0.5), None).await.expect("conclude");
     assert_eq!(ledger.intent("ended").await, Ok(Intent::ClaimLost));
     ledger.begin("in doubt").await.expect("begin");
@@ -261,10 +263,10 @@ pub(super) async fn a_verdict_is_found_by_its_object<P: Place>() {
     ledger.conclude("a", Some("o"), &verdict(0.5), None).await.expect("conclude");
     assert_eq!(ledger.recall("o").await, Ok(Some(verdict(0.5))));
     ledger.conclude("b", None, &verdict(0.75), None).await.expect("conclude");
-    ledger.announced("a", true).await.expect("announced");
+    ledger.published("a", true).await.expect("announced");
     assert_eq!(ledger.recall("o").await, Ok(Some(verdict(0.5))));
     assert_eq!(ledger.recall("a").await, Ok(None), "a job is no object");
-    assert_eq!(ledger.begin("o").await, Ok(Known::Fresh), "an object is no job");
+    assert_eq!(ledger.begin("o").await, Ok(ClaimOutcome::Fresh), "an object is no job");
 }
 
 pub(super) async fn what_is_too_old_is_forgotten<P: Place>() {
@@ -275,12 +277,12 @@ pub(super) async fn what_is_too_old_is_forgotten<P: Place>() {
     assert_eq!(ledger.intent("in doubt").await, Ok(Intent::Recorded));
     ledger.release("in doubt", true).await.expect("release");
     place.pass(SHORT);
-    eventually(Ok(Known::Fresh), async || ledger.begin("ended").await).await;
+    eventually(Ok(ClaimOutcome::Fresh), async || ledger.begin("ended").await).await;
     eventually(Ok(None), async || ledger.recall("o").await).await;
     eventually(true, async || {
         let known = ledger.begin("in doubt").await;
         ledger.release("in doubt", false).await.expect("release");
-        known == Ok(Known::Fresh)
+        known == Ok(ClaimOutcome::Fresh)
     })
     .await;
 }
@@ -293,8 +295,8 @@ pub(super) async fn a_dead_worker_s_claim_runs_out<P: Place>() {
     dead.begin("b").await.expect("begin");
     assert_eq!(dead.intent("b").await, Ok(Intent::Recorded));
     place.pass(LONG);
-    eventually(Ok(Known::Fresh), async || alive.begin("a").await).await;
-    eventually(Ok(Known::InDoubt { calls: 1 }), async || alive.begin("b").await).await;
+    eventually(Ok(ClaimOutcome::Fresh), async || alive.begin("a").await).await;
+    eventually(Ok(ClaimOutcome::InDoubt { calls: 1 }), async || alive.begin("b").await).await;
 }
 
 /// Only where processes share a ledger.
@@ -305,8 +307,8 @@ pub(super) async fn a_claim_that_was_taken_over_is_lost<P: Place>() {
         slow.begin(key).await.expect("begin");
     }
     assert_eq!(slow.intent("b").await, Ok(Intent::Recorded));
-    eventually(Ok(Known::Fresh), async || quick.begin("a").await).await;
-    eventually(Ok(Known::InDoubt { calls: 1 }), async || quick.begin("b").await).await;
+    eventually(Ok(ClaimOutcome::Fresh), async || quick.begin("a").await).await;
+    eventually(Ok(ClaimOutcome::InDoubt { calls: 1 }), async || quick.begin("b").await).await;
     for key in ["a", "b"] {
         assert_eq!(slow.intent(key).await, Ok(Intent::ClaimLost), "{key}");
         slow.release(key, false).await.expect("release");
@@ -316,7 +318,7 @@ pub(super) async fn a_claim_that_was_taken_over_is_lost<P: Place>() {
     assert_eq!(slow.intent("a").await, Ok(Intent::ClaimLost), "somebody may have paid since");
     // The first end stands, and whoever had lost the job is told.
     slow.begin("c").await.expect("begin");
-    eventually(Ok(Known::Fresh), async || quick.begin("c").await).await;
+    eventually(Ok(ClaimOutcome::Fresh), async || quick.begin("c").await).await;
     quick.conclude("c", None, &verdict(0.5), None).await.expect("conclude");
     let standing = Ok(Some(Box::new(verdict(0.5))));
     assert_eq!(slow.conclude("c", None, &failure(0), None).await, standing);
@@ -325,13 +327,13 @@ pub(super) async fn a_claim_that_was_taken_over_is_lost<P: Place>() {
     // A verdict that was paid for is kept, with the three calls of the other on it.
     for _ in 0..2 {
         quick.release("b", true).await.expect("release");
-        assert!(matches!(quick.begin("b").await, Ok(Known::InDoubt { .. })));
+        assert!(matches!(quick.begin("b").await, Ok(ClaimOutcome::InDoubt { .. })));
         assert_eq!(quick.intent("b").await, Ok(Intent::Recorded));
     }
     let mut end = verdict(0.5);
-    end.check.in_doubt = 0;
+    end.report_mut().check.in_doubt = 0;
     let kept = slow.conclude("b", None, &end, None).await.expect("conclude").expect("the calls of others");
-    assert_eq!(kept.check.in_doubt, 3);
+    assert_eq!(kept.report().check.in_doubt, 3);
     assert_eq!(quick.conclude("b", None, &verdict(0.25), None).await, Ok(Some(kept)));
     assert_eq!(quick.intent("b").await, Ok(Intent::ClaimLost));
 }
@@ -350,8 +352,8 @@ pub(super) async fn what_was_recorded_outlives_the_worker<P: Place>() {
     assert_eq!(ledger.begin("ended").await, Ok(concluded(&verdict(0.5))));
     assert_eq!(ledger.recall("o").await, Ok(Some(verdict(0.5))));
     place.pass(LONG / 2);
-    eventually(Ok(Known::InDoubt { calls: 1 }), async || ledger.begin("intended").await).await;
-    eventually(Ok(Known::Fresh), async || ledger.begin("claimed").await).await;
+    eventually(Ok(ClaimOutcome::InDoubt { calls: 1 }), async || ledger.begin("intended").await).await;
+    eventually(Ok(ClaimOutcome::Fresh), async || ledger.begin("claimed").await).await;
 }
 
 /// The checks that hold for every backend, as tests of this one.

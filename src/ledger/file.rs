@@ -16,8 +16,8 @@ pub use open::OpenError;
 
 use super::claims::Claims;
 use super::clock::Clock;
-use antispoof_core::event::Conclusion;
-use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
+use antispoof_core::event::JobResult;
+use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::{Said, Step};
@@ -48,15 +48,15 @@ impl File {
         }
     }
 
-    async fn begun(&self, key: &str) -> Result<Known, LedgerError> {
-        let Some(taken) = self.claims.take(key, String::new()) else { return Ok(Known::Busy) };
-        let Said::Known(known) = self.ask(Step::Begin { key: key.to_owned() }).await? else {
+    async fn begun(&self, key: &str) -> Result<ClaimOutcome, LedgerError> {
+        let Some(taken) = self.claims.take(key, String::new()) else { return Ok(ClaimOutcome::Busy) };
+        let Said::Claim(known) = self.ask(Step::Begin { key: key.to_owned() }).await? else {
             return Err(self.confused());
         };
         match &known {
-            Known::Fresh => taken.keep(0),
-            Known::InDoubt { calls } => taken.keep(*calls),
-            Known::Concluded(_) | Known::Busy => {}
+            ClaimOutcome::Fresh => taken.keep(0),
+            ClaimOutcome::InDoubt { calls } => taken.keep(*calls),
+            ClaimOutcome::Concluded(_) | ClaimOutcome::Busy => {}
         }
         Ok(known)
     }
@@ -78,7 +78,7 @@ impl File {
 }
 
 impl Ledger for File {
-    async fn begin(&self, key: &str) -> Result<Known, LedgerError> {
+    async fn begin(&self, key: &str) -> Result<ClaimOutcome, LedgerError> {
         self.begun(key).await
     }
 
@@ -101,25 +101,25 @@ impl Ledger for File {
         &self,
         key: &str,
         object: Option<&str>,
-        conclusion: &Conclusion,
-        over: Option<&Conclusion>,
-    ) -> Result<Option<Box<Conclusion>>, LedgerError> {
+        result: &JobResult,
+        superseded: Option<&JobResult>,
+    ) -> Result<Option<Box<JobResult>>, LedgerError> {
         let step = Step::Conclude {
             key: key.to_owned(),
-            object: object.filter(|_| conclusion.is_verdict()).map(str::to_owned),
-            end: Box::new(conclusion.clone()),
-            over: over.map(|over| Box::new(over.clone())),
+            object: object.filter(|_| result.is_verdict()).map(str::to_owned),
+            end: Box::new(result.clone()),
+            superseded: superseded.map(|end| Box::new(end.clone())),
         };
         let answer = self.ask(step).await?;
         // Not after an error: whoever tries again is still the one who has the job.
         drop(self.claims.give(key));
         match answer {
             Said::Standing(end) => Ok(end),
-            Said::Known(_) | Said::Intent(_) | Said::Verdict(_) | Said::Done => Err(self.confused()),
+            Said::Claim(_) | Said::Intent(_) | Said::Verdict(_) | Said::Done => Err(self.confused()),
         }
     }
 
-    async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
+    async fn published(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
         self.writer.tell(Step::Announced { key: key.to_owned(), keep })
     }
 
@@ -135,10 +135,10 @@ impl Ledger for File {
         told
     }
 
-    async fn recall(&self, object: &str) -> Result<Option<Conclusion>, LedgerError> {
+    async fn recall(&self, object: &str) -> Result<Option<JobResult>, LedgerError> {
         match self.ask(Step::Recall { object: object.to_owned() }).await? {
             Said::Verdict(verdict) => Ok(verdict.map(|verdict| *verdict)),
-            Said::Known(_) | Said::Intent(_) | Said::Standing(_) | Said::Done => Err(self.confused()),
+            Said::Claim(_) | Said::Intent(_) | Said::Standing(_) | Said::Done => Err(self.confused()),
         }
     }
 }

@@ -5,8 +5,8 @@ mod shelf;
 use super::claims::Claims;
 use super::clock::Clock;
 use super::record::{self, Change, Record};
-use antispoof_core::event::Conclusion;
-use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
+use antispoof_core::event::JobResult;
+use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
 use shelf::Shelf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Memory {
     clock: Clock,
     claims: Claims,
     jobs: Mutex<Shelf<Record>>,
-    objects: Mutex<Shelf<Conclusion>>,
+    objects: Mutex<Shelf<JobResult>>,
 }
 
 impl Memory {
@@ -42,14 +42,14 @@ impl Memory {
         self.len() == 0
     }
 
-    fn begun(&self, key: &str) -> Known {
-        let Some(taken) = self.claims.take(key, String::new()) else { return Known::Busy };
+    fn begun(&self, key: &str) -> ClaimOutcome {
+        let Some(taken) = self.claims.take(key, String::new()) else { return ClaimOutcome::Busy };
         let now = self.clock.now_ms();
         let known = record::begin(locked(&self.jobs).get(key, now).cloned());
         match &known {
-            Known::Fresh => taken.keep(0),
-            Known::InDoubt { calls } => taken.keep(*calls),
-            Known::Concluded(_) | Known::Busy => {}
+            ClaimOutcome::Fresh => taken.keep(0),
+            ClaimOutcome::InDoubt { calls } => taken.keep(*calls),
+            ClaimOutcome::Concluded(_) | ClaimOutcome::Busy => {}
         }
         known
     }
@@ -67,7 +67,7 @@ impl Memory {
 }
 
 impl Ledger for Memory {
-    async fn begin(&self, key: &str) -> Result<Known, LedgerError> {
+    async fn begin(&self, key: &str) -> Result<ClaimOutcome, LedgerError> {
         Ok(self.begun(key))
     }
 
@@ -87,27 +87,27 @@ impl Ledger for Memory {
         &self,
         key: &str,
         object: Option<&str>,
-        conclusion: &Conclusion,
-        over: Option<&Conclusion>,
-    ) -> Result<Option<Box<Conclusion>>, LedgerError> {
+        result: &JobResult,
+        superseded: Option<&JobResult>,
+    ) -> Result<Option<Box<JobResult>>, LedgerError> {
         let now = self.clock.now_ms();
         let standing = {
             let mut jobs = locked(&self.jobs);
-            let (change, standing) = record::conclude(jobs.get(key, now), conclusion, over);
+            let (change, standing) = record::conclude(jobs.get(key, now), result, superseded);
             self.apply(&mut jobs, key, change, now);
             standing
         };
-        if let Some(object) = object.filter(|_| conclusion.is_verdict()) {
-            locked(&self.objects).put(object, conclusion.clone(), true, now, |_| false);
+        if let Some(object) = object.filter(|_| result.is_verdict()) {
+            locked(&self.objects).put(object, result.clone(), true, now, |_| false);
         }
         drop(self.claims.give(key));
         Ok(standing)
     }
 
-    async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
+    async fn published(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
         let now = self.clock.now_ms();
         let mut jobs = locked(&self.jobs);
-        let change = record::announced(jobs.get(key, now).cloned(), keep);
+        let change = record::published(jobs.get(key, now).cloned(), keep);
         self.apply(&mut jobs, key, change, now);
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Ledger for Memory {
         Ok(())
     }
 
-    async fn recall(&self, object: &str) -> Result<Option<Conclusion>, LedgerError> {
+    async fn recall(&self, object: &str) -> Result<Option<JobResult>, LedgerError> {
         Ok(locked(&self.objects).get(object, self.clock.now_ms()).cloned())
     }
 }
@@ -185,20 +185,20 @@ mod tests {
         for n in 0..500 {
             let key = n.to_string();
             ledger.conclude(&key, Some(&key), &verdict(0.5), None).await.expect("memory");
-            ledger.announced(&key, true).await.expect("memory");
+            ledger.published(&key, true).await.expect("memory");
         }
-        assert_eq!(ledger.begin("claimed").await, Ok(Known::Busy));
-        assert_eq!(ledger.begin("in doubt").await, Ok(Known::InDoubt { calls: 1 }));
-        assert!(matches!(ledger.begin("untold").await, Ok(Known::Concluded(_))));
-        assert_eq!(ledger.begin("0").await, Ok(Known::Fresh));
-        assert!(matches!(ledger.begin("499").await, Ok(Known::Concluded(_))));
+        assert_eq!(ledger.begin("claimed").await, Ok(ClaimOutcome::Busy));
+        assert_eq!(ledger.begin("in doubt").await, Ok(ClaimOutcome::InDoubt { calls: 1 }));
+        assert!(matches!(ledger.begin("untold").await, Ok(ClaimOutcome::Concluded(_))));
+        assert_eq!(ledger.begin("0").await, Ok(ClaimOutcome::Fresh));
+        assert!(matches!(ledger.begin("499").await, Ok(ClaimOutcome::Concluded(_))));
         assert!(ledger.len() <= 21, "{} entries", ledger.len());
         assert!(locked(&ledger.jobs).void() < 100, "ages are forgotten with their values");
         // What is untold goes, too, when there is nothing else.
         for n in 1000..1020 {
             ledger.conclude(&n.to_string(), None, &verdict(0.5), None).await.expect("memory");
         }
-        assert_eq!(ledger.begin("untold").await, Ok(Known::Fresh));
-        assert_eq!(ledger.begin("claimed").await, Ok(Known::Busy));
+        assert_eq!(ledger.begin("untold").await, Ok(ClaimOutcome::Fresh));
+        assert_eq!(ledger.begin("claimed").await, Ok(ClaimOutcome::Busy));
     }
 }

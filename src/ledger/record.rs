@@ -1,8 +1,8 @@
 //! What is kept of a job, and what a step makes of it. The memory and the file backend share these rules; the scripts of the Redis backend are
 //! the same rules again, held to them by the conformance suite.
 
-use antispoof_core::event::{Conclusion, Ending};
-use antispoof_core::ports::{Intent, Known, LedgerError};
+use antispoof_core::event::{JobResult, VerdictResult};
+use antispoof_core::ports::{ClaimOutcome, Intent, LedgerError};
 use serde::Deserialize;
 
 /// A job that is not forgotten. (Who is at work on it is known by [`Claims`](super::claims::Claims).)
@@ -11,7 +11,7 @@ pub(super) enum Record {
     /// Calls may have been paid for.
     Intent { calls: u32 },
     /// It has ended.
-    Ended { announced: bool, end: Box<Conclusion> },
+    Ended { announced: bool, end: Box<JobResult> },
 }
 
 /// What becomes of a record.
@@ -30,12 +30,12 @@ struct Written {
     calls: u32,
     #[serde(default)]
     announced: bool,
-    end: Option<Box<Conclusion>>,
+    end: Option<Box<JobResult>>,
 }
 
 impl Record {
-    pub(super) fn ended(conclusion: &Conclusion) -> Self {
-        Self::Ended { announced: false, end: Box::new(conclusion.clone()) }
+    pub(super) fn ended(result: &JobResult) -> Self {
+        Self::Ended { announced: false, end: Box::new(result.clone()) }
     }
 
     /// Compact JSON, the state first, so that it is known by its first bytes.
@@ -60,27 +60,27 @@ impl Record {
     }
 }
 
-/// What the vendor can have said: a record may have been written by anybody who reaches the ledger.
-fn is_sound(end: &Conclusion) -> bool {
-    match &end.ending {
-        Ending::Verdict { verdict, .. } => (0.0..=1.0).contains(&verdict.accuracy),
-        Ending::Failure { .. } => true,
+/// What the vendor can have said: any client of the ledger may have written the record.
+fn is_sound(end: &JobResult) -> bool {
+    match end {
+        JobResult::Verdict(VerdictResult { verdict, .. }) => (0.0..=1.0).contains(&verdict.accuracy),
+        JobResult::Failure(_) => true,
     }
 }
 
 /// The record of an end.
-pub(super) fn write_end(end: &Conclusion, announced: bool) -> Result<String, LedgerError> {
+pub(super) fn write_end(end: &JobResult, announced: bool) -> Result<String, LedgerError> {
     let state = if end.is_verdict() { "verdict" } else { "failure" };
     let end = serde_json::to_string(end).map_err(|error| LedgerError(format!("write the end of a job: {error}")))?;
     Ok(format!(r#"{{"state":"{state}","announced":{announced},"end":{end}}}"#))
 }
 
 /// What a job is known as when it is claimed.
-pub(super) fn begin(record: Option<Record>) -> Known {
+pub(super) fn begin(record: Option<Record>) -> ClaimOutcome {
     match record {
-        None => Known::Fresh,
-        Some(Record::Intent { calls }) => Known::InDoubt { calls },
-        Some(Record::Ended { end, .. }) => Known::Concluded(end),
+        None => ClaimOutcome::Fresh,
+        Some(Record::Intent { calls }) => ClaimOutcome::InDoubt { calls },
+        Some(Record::Ended { end, .. }) => ClaimOutcome::Concluded(end),
     }
 }
 
@@ -94,21 +94,20 @@ pub(super) fn intent(record: Option<&Record>, prior: Option<u32>) -> (Intent, Ch
     }
 }
 
-/// An end that is found by whoever claimed the job, and that is not the one to be replaced, is that of somebody who took it over: it stands, and is
-/// returned.
+/// A result that the claimant finds, and that is not the superseded one, is that of a worker that took the job over: it stands, and is returned.
 pub(super) fn conclude(
     record: Option<&Record>,
-    conclusion: &Conclusion,
-    over: Option<&Conclusion>,
-) -> (Change, Option<Box<Conclusion>>) {
+    result: &JobResult,
+    superseded: Option<&JobResult>,
+) -> (Change, Option<Box<JobResult>>) {
     match record {
-        Some(Record::Ended { end, .. }) if **end == *conclusion => (Change::Keep, None),
-        Some(Record::Ended { end, .. }) if over != Some(&**end) => (Change::Keep, Some(end.clone())),
-        _ => (Change::Put(Record::ended(conclusion)), None),
+        Some(Record::Ended { end, .. }) if **end == *result => (Change::Keep, None),
+        Some(Record::Ended { end, .. }) if superseded != Some(&**end) => (Change::Keep, Some(end.clone())),
+        _ => (Change::Put(Record::ended(result)), None),
     }
 }
 
-pub(super) fn announced(record: Option<Record>, keep: bool) -> Change {
+pub(super) fn published(record: Option<Record>, keep: bool) -> Change {
     match record {
         Some(Record::Ended { .. }) if !keep => Change::Remove,
         Some(Record::Ended { announced: false, end }) => Change::Put(Record::Ended { announced: true, end }),

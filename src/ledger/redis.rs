@@ -12,8 +12,8 @@ use super::claims::Claims;
 use super::clock::Clock;
 use super::record::{Record, write_end};
 use crate::settings::RedisUrl;
-use antispoof_core::event::Conclusion;
-use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
+use antispoof_core::event::JobResult;
+use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
 use fault::Fault;
 use link::Link;
 use redis::{FromRedisValue, ScriptInvocation};
@@ -80,7 +80,7 @@ pub struct Refused {
 /// A step that can be told later.
 #[derive(Debug)]
 enum Step {
-    Conclude { job: String, object: Option<String>, record: String, token: String, over: String, force: u8 },
+    Conclude { job: String, object: Option<String>, record: String, token: String, superseded: String, force: u8 },
     Release { job: String, token: String, paid: bool },
 }
 
@@ -152,10 +152,10 @@ impl Redis {
         LedgerError(format!("the ledger at {}: {fault}", self.link.server()))
     }
 
-    async fn begun(&self, key: &str) -> Result<Known, LedgerError> {
+    async fn begun(&self, key: &str) -> Result<ClaimOutcome, LedgerError> {
         self.settle().await?;
         let token = self.token();
-        let Some(claim) = self.claims.take(key, token.clone()) else { return Ok(Known::Busy) };
+        let Some(claim) = self.claims.take(key, token.clone()) else { return Ok(ClaimOutcome::Busy) };
         let mut answer = self.ask_for(key, &token, false).await?;
         if !matches!(answer.as_slice(), b"fresh" | b"busy" | UNREADABLE) && Record::read(&answer).is_err() {
             answer = self.ask_for(key, &token, true).await?;
@@ -163,21 +163,21 @@ impl Redis {
         match answer.as_slice() {
             b"fresh" => {
                 claim.keep(0);
-                Ok(Known::Fresh)
+                Ok(ClaimOutcome::Fresh)
             }
-            b"busy" => Ok(Known::Busy),
+            b"busy" => Ok(ClaimOutcome::Busy),
             UNREADABLE => {
-                // Its own job's trouble, and nobody else's.
+                // Only this job is concerned.
                 tracing::error!("the ledger held a record of a job that cannot be read: taken as a call in doubt");
                 claim.keep(1);
-                Ok(Known::InDoubt { calls: 1 })
+                Ok(ClaimOutcome::InDoubt { calls: 1 })
             }
             record => match Record::read(record)? {
                 Record::Intent { calls } => {
                     claim.keep(calls);
-                    Ok(Known::InDoubt { calls })
+                    Ok(ClaimOutcome::InDoubt { calls })
                 }
-                Record::Ended { end, .. } => Ok(Known::Concluded(end)),
+                Record::Ended { end, .. } => Ok(ClaimOutcome::Concluded(end)),
             },
         }
     }
@@ -219,12 +219,12 @@ impl Redis {
 
     async fn say(&self, step: &Step) -> Result<Vec<u8>, Fault> {
         let script = match step {
-            Step::Conclude { job, object, record, token, over, force } => {
+            Step::Conclude { job, object, record, token, superseded, force } => {
                 let mut script = self.scripts.conclude.key(job);
                 if let Some(object) = object {
                     script.key(object);
                 }
-                script.arg(record).arg(self.ttl_ms).arg(token).arg(over).arg(force);
+                script.arg(record).arg(self.ttl_ms).arg(token).arg(superseded).arg(force);
                 script
             }
             Step::Release { job, token, paid } => {
@@ -251,32 +251,33 @@ impl Redis {
         &self,
         key: &str,
         object: Option<&str>,
-        conclusion: &Conclusion,
-        over: Option<&Conclusion>,
+        result: &JobResult,
+        superseded: Option<&JobResult>,
         token: String,
-    ) -> Result<Option<Box<Conclusion>>, LedgerError> {
-        let over = over.map(|over| write_end(over, false)).transpose()?;
+    ) -> Result<Option<Box<JobResult>>, LedgerError> {
+        let over = superseded.map(|end| write_end(end, false)).transpose()?;
         let over = over.as_deref().and_then(|over| over.find(",\"end\":").map(|at| &over[at..])).unwrap_or_default();
-        let mut mine = conclusion.clone();
+        let mut mine = result.clone();
         for force in [TOGETHER, DESPITE_CALLS, DESPITE_ALL] {
             let step = Step::Conclude {
                 job: self.job(key),
                 object: object.map(|object| self.object(object)),
                 record: write_end(&mine, false)?,
                 token: token.clone(),
-                over: over.to_owned(),
+                superseded: over.to_owned(),
                 force,
             };
             let answer = self.tell(step).await?;
             if answer.is_empty() {
-                return Ok((mine != *conclusion).then(|| Box::new(mine)));
+                return Ok((mine != *result).then(|| Box::new(mine)));
             }
             match Record::read(&answer) {
                 Ok(Record::Ended { end, .. }) => return Ok(Some(end)),
-                // Somebody has taken the job over and called. Their calls are in doubt; ours is one of them, unless it was answered.
+                // Another worker has taken the job over and called. Their calls are in doubt; ours is one of them, unless it was answered.
                 Ok(Record::Intent { calls }) => {
                     let others = if mine.is_verdict() { calls.saturating_sub(1) } else { calls };
-                    mine.check.in_doubt = mine.check.in_doubt.max(others);
+                    let check = &mut mine.report_mut().check;
+                    check.in_doubt = check.in_doubt.max(others);
                 }
                 Err(error) => tracing::error!(%error, "a record in the way of an end is overwritten: {error}"),
             }
@@ -290,7 +291,7 @@ impl Redis {
 }
 
 impl Ledger for Redis {
-    async fn begin(&self, key: &str) -> Result<Known, LedgerError> {
+    async fn begin(&self, key: &str) -> Result<ClaimOutcome, LedgerError> {
         self.begun(key).await
     }
 
@@ -310,18 +311,18 @@ impl Ledger for Redis {
         &self,
         key: &str,
         object: Option<&str>,
-        conclusion: &Conclusion,
-        over: Option<&Conclusion>,
-    ) -> Result<Option<Box<Conclusion>>, LedgerError> {
+        result: &JobResult,
+        superseded: Option<&JobResult>,
+    ) -> Result<Option<Box<JobResult>>, LedgerError> {
         let token = self.claims.of(key).map_or_else(|| self.token(), |claim| claim.token);
-        let object = object.filter(|_| conclusion.is_verdict());
-        let standing = self.concluded(key, object, conclusion, over, token).await?;
+        let object = object.filter(|_| result.is_verdict());
+        let standing = self.concluded(key, object, result, superseded, token).await?;
         // Not after an error: whoever tries again is still the one who has the job.
         drop(self.claims.give(key));
         Ok(standing)
     }
 
-    async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
+    async fn published(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
         let mut script = self.scripts.announced.key(self.job(key));
         script.arg(i32::from(keep));
         self.ask(&script).await.map(|_: i64| ())
@@ -335,7 +336,7 @@ impl Ledger for Redis {
         answer
     }
 
-    async fn recall(&self, object: &str) -> Result<Option<Conclusion>, LedgerError> {
+    async fn recall(&self, object: &str) -> Result<Option<JobResult>, LedgerError> {
         let script = self.scripts.recall.key(self.object(object));
         let answer: Option<Vec<u8>> = self.ask(&script).await?;
         // What cannot be read is no verdict.

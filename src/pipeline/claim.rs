@@ -1,80 +1,73 @@
-//! Who works on a job: what the ledger says of it, before anything else is looked at.
+//! Claiming a job: what the ledger says of it, before anything else is looked at.
 
-use super::Pipeline;
-use super::books::Away;
-use super::examine::{Examined, Progress};
-use super::past::{Past, stands};
-use crate::gate::Pass;
-use crate::telemetry::Entry;
+use super::job_run::{Interrupt, JobRun};
+use super::ledger_client::LedgerAway;
+use super::prior_result::Prior;
+use antispoof_core::event::JobResult;
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::job::{Job, stable_key};
-use antispoof_core::plan::Blame;
-use antispoof_core::ports::{Broker, Detector, ImageStore, Known, Lease as _, Ledger};
+use antispoof_core::job::stable_key;
+use antispoof_core::ports::{ClaimOutcome, Lease as _, Ports};
 use antispoof_core::retry::InDoubt;
 
-impl<S, D, L, B> Pipeline<S, D, L, B>
-where
-    S: ImageStore,
-    D: Detector,
-    L: Ledger,
-    B: Broker,
-{
-    /// Claims the job, or another round of it, and returns what is claimed; or says what has come of it already.
-    pub(super) async fn claim(
-        &self,
-        lease: &B::Lease,
-        job: &Job,
-        key: &str,
-        pass: &mut Pass,
-        progress: &mut Progress,
-        entry: &mut Entry,
-    ) -> Result<String, Examined> {
+impl<P: Ports> JobRun<'_, P> {
+    /// Claims the job, or another generation of it; or returns the result that it has already.
+    pub(super) async fn claim(&mut self) -> Result<Option<JobResult>, Interrupt> {
+        let pipeline = self.delivery.pipeline;
         // The ledger comes first: a job that has ended ended that way, whatever the clock or the settings say since.
-        let mut claim = key.to_owned();
-        let mut known = self.books.begin(&claim).await;
-        if let Ok(Known::Concluded(conclusion)) = known {
-            match self.past(lease, job, &conclusion, pass, progress).await {
-                Past::Stands => return Err(stands(conclusion, lease.in_doubt(), entry)),
-                Past::Stopped => return Err(Examined::Stopped),
-                Past::Unknown(failure, blame) => return Err(Examined::Failed(failure, blame)),
-                Past::Over { round } => {
-                    // Claimed under a name that follows from what is over, so that two of a kind do not both call.
-                    claim = stable_key(&[key, &round]);
-                    known = self.books.begin(&claim).await;
-                    // Whoever had that name before has left an end under the job's own.
-                    if matches!(known, Ok(Known::Fresh | Known::InDoubt { .. }))
-                        && !self.is_latest(key, &conclusion).await
+        let mut claim = self.key.clone();
+        let mut known = pipeline.ledger.begin(&claim).await;
+        if let Ok(ClaimOutcome::Concluded(prior)) = known {
+            match self.prior_result(&prior).await? {
+                Prior::Reuse => return Ok(Some(self.reused(*prior))),
+                Prior::Superseded { generation } => {
+                    // Claimed under a name that follows from what is superseded, so that two of a kind do not both call.
+                    claim = stable_key(&[&self.key, &generation]);
+                    known = pipeline.ledger.begin(&claim).await;
+                    // The worker that had that name before has left a result under the job's own.
+                    if matches!(known, Ok(ClaimOutcome::Fresh | ClaimOutcome::InDoubt { .. }))
+                        && !self.is_latest(&prior).await
                     {
-                        self.books.release(&claim, false).await;
-                        return Err(Examined::Held);
+                        pipeline.ledger.release(&claim, false).await;
+                        return Err(Interrupt::Busy);
                     }
-                    progress.in_doubt = progress.in_doubt.max(conclusion.check.in_doubt);
-                    progress.over = Some(conclusion);
+                    self.in_doubt = self.in_doubt.max(prior.report().check.in_doubt);
+                    self.superseded = Some(prior);
                 }
             }
         }
         match known {
-            Ok(Known::Fresh) => progress.claim = Some(claim.clone()),
-            // Its end has just been found by another: the next look sees it.
-            Ok(Known::Busy | Known::Concluded(_)) => {
-                entry.waits("another delivery of it is in hand, or was when its worker died");
-                return Err(Examined::Held);
+            Ok(ClaimOutcome::Fresh) => self.claim = Some(claim),
+            // In the second case another delivery of this job has just finished it: the next look sees its result.
+            Ok(ClaimOutcome::Busy | ClaimOutcome::Concluded(_)) => {
+                self.delivery.record.waits("another delivery of it is in hand, or was when its worker died");
+                return Err(Interrupt::Busy);
             }
-            Ok(Known::InDoubt { calls }) => {
-                progress.claim = Some(claim.clone());
+            Ok(ClaimOutcome::InDoubt { calls }) => {
+                self.claim = Some(claim);
                 // Those that the message knows of were counted when they were made.
-                if calls > progress.in_doubt {
-                    entry.in_doubt(calls - progress.in_doubt);
-                    progress.in_doubt = calls;
+                if calls > self.in_doubt {
+                    self.delivery.record.in_doubt(calls - self.in_doubt);
+                    self.in_doubt = calls;
                 }
-                if self.rules.policy.in_doubt == InDoubt::Park {
+                if pipeline.rules.policy.in_doubt == InDoubt::Park {
                     let message =
                         "an earlier call may have been paid for and its end is not known (api.in_doubt = \"park\")";
-                    return Err(Examined::Failed(Failure::new(Code::ApiInDoubt, message), Blame::Job));
+                    return Err(Failure::new(Code::ApiInDoubt, message).into());
                 }
             }
-            Err(Away) => return Err(Examined::LedgerAway),
+            Err(LedgerAway) => return Err(Interrupt::LedgerAway),
         }
-        Ok(claim)
+        Ok(None)
+    }
+
+    /// With the calls in doubt that the message knows of, and the ledger may not.
+    fn reused(&mut self, mut prior: JobResult) -> JobResult {
+        let check = &mut prior.report_mut().check;
+        check.in_doubt = check.in_doubt.max(self.delivery.lease.in_doubt());
+        if let JobResult::Verdict(verdict) = &mut prior {
+            verdict.report.check.reused = true;
+            self.delivery.record.reused();
+        }
+        prior
     }
 }

@@ -1,25 +1,15 @@
 //! Copies into queues of our own, and what happens while such a queue takes nothing.
 
-use super::Pipeline;
-use super::settle::{RESULT_HOLD, fault, status};
+use super::delivery::{Delivery, RESULT_HOLD, Unpublished, fault, status};
+use super::parts::Pipeline;
 use crate::gate::{Gate, Proof, Reason};
 use crate::telemetry::Copied;
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::job::{Intake, Origin};
-use antispoof_core::ports::{Broker, Detector, ImageStore, Lease, Ledger, PublishError, Spent};
+use antispoof_core::ports::{Broker, Lease as _, Ports, PublishError, Spent};
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
-
-/// Why there is no copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unkept {
-    /// The broker has given the message to somebody else.
-    Lost,
-    /// The queue takes nothing, and the message has been in hand for long enough.
-    Held,
-}
 
 /// How many jobs are in hand because a queue takes no copy of them.
 #[derive(Debug, Default)]
@@ -80,38 +70,32 @@ impl Drop for StuckJob<'_> {
     }
 }
 
-impl<S, D, L, B> Pipeline<S, D, L, B>
-where
-    S: ImageStore,
-    D: Detector,
-    L: Ledger,
-    B: Broker,
-{
+impl<P: Ports> Delivery<'_, P> {
     /// Into the delay queue with index `tier`; or into another, when that one takes nothing.
     pub(super) async fn delay(
         &self,
-        lease: &B::Lease,
         tier: usize,
         spent: Spent,
         why: Option<&Failure>,
-    ) -> Result<B::Receipt, Unkept> {
-        let queue = if lease.dropped().is_some() { Copied::Dead } else { Copied::Retry };
-        let tier = |refused| self.rules.policy.tier_instead(tier, refused);
-        self.persist(lease, queue, |refused| self.broker.defer(lease, tier(refused), spent, why)).await
+    ) -> Result<<P::Broker as Broker>::Receipt, Unpublished> {
+        let Pipeline { broker, rules, .. } = self.pipeline;
+        let queue = if self.lease.dropped().is_some() { Copied::Dead } else { Copied::Retry };
+        let tier = |refused| rules.policy.tier_instead(tier, refused);
+        self.persist(queue, |refused| broker.defer(&self.lease, tier(refused), spent, why)).await
     }
 
-    /// Publishes a replacement, for as long as the lease is ours. `publish` is told how often the fault was that of the queue it went to. Other jobs go on while
-    /// there are slots; when the last one is held like this, the gate closes.
+    /// Publishes a replacement, for as long as the lease is ours. `publish` gets the number of tries that failed by the fault of the queue. Other jobs go on
+    /// while there are slots; when the last one is held like this, the gate closes.
     pub(super) async fn persist<F>(
         &self,
-        lease: &B::Lease,
         queue: Copied,
         publish: impl Fn(usize) -> F,
-    ) -> Result<B::Receipt, Unkept>
+    ) -> Result<<P::Broker as Broker>::Receipt, Unpublished>
     where
-        F: Future<Output = Result<B::Receipt, PublishError>>,
+        F: Future<Output = Result<<P::Broker as Broker>::Receipt, PublishError>>,
     {
-        let metrics = self.journal.metrics();
+        let Pipeline { gate, ledger, rules, ambient, stuck: all_stuck, log, stop, .. } = self.pipeline;
+        let (lease, metrics) = (&self.lease, log.metrics());
         let since = Instant::now();
         let (mut probe, mut stuck, mut counted, mut refused) = (None, None, None, 0);
         for tries in 0.. {
@@ -126,42 +110,35 @@ where
                 Err(error) => error,
             };
             metrics.copied(queue, status(&error));
-            self.held(tries, lease, queue, &error);
+            self.log_held(tries, queue, &error);
             if let Some(code) = fault(&error) {
                 refused += usize::from(code == Code::BrokerUnavailable);
                 counted.get_or_insert_with(|| metrics.stuck(queue));
-                // What the broker has dropped holds no slot.
+                // A dead letter holds no slot.
                 if lease.dropped().is_none() {
                     if stuck.is_none() {
                         lease.held();
-                        stuck = Some(self.stuck.one_more(&self.gate));
+                        stuck = Some(all_stuck.one_more(gate));
                     }
-                    if self.stuck.count() >= self.gate.slots() {
-                        self.gate.keep_closed(&mut probe, Reason::Queue, &error.to_string());
+                    if all_stuck.count() >= gate.slots() {
+                        gate.keep_closed(&mut probe, Reason::Queue, &error.to_string());
                     }
                 }
             }
-            // Its end is on record, and found again by whoever gets it next.
-            let on_record = lease.dropped().is_some() || queue == Copied::Parked && self.books.remembers();
-            if on_record && (since.elapsed() > RESULT_HOLD || self.stop.soft().is_cancelled()) {
-                return Err(Unkept::Held);
+            // Its result is on record, and the next delivery finds it again.
+            let on_record = lease.dropped().is_some() || queue == Copied::Parked && ledger.remembers();
+            if on_record && (since.elapsed() > RESULT_HOLD || stop.soft().is_cancelled()) {
+                return Err(Unpublished::Held);
             }
-            sleep(self.rules.publish.wait(tries, (self.ambient.roll)())).await;
+            sleep(rules.publish.wait(tries, (ambient.random)())).await;
         }
-        Err(Unkept::Lost)
+        Err(Unpublished::LeaseLost)
     }
 
-    /// Says so at the first try and then ever more rarely.
-    fn held(&self, tries: u32, lease: &B::Lease, queue: Copied, error: &PublishError) {
+    /// Logs the first try and then ever fewer.
+    fn log_held(&self, tries: u32, queue: Copied, error: &PublishError) {
         if (tries + 1).is_power_of_two() {
-            let job = match Intake::read(lease.body(), lease.properties(), &self.rules.admission) {
-                Ok(Intake::Job(job)) => job.id().to_owned(),
-                Ok(Intake::Several(_) | Intake::Nothing(_)) => {
-                    Origin::of_message(lease.body(), lease.properties()).job_id
-                }
-                Err(refused) => refused.origin.job_id,
-            };
-            let (tries, queue) = (tries + 1, queue.label());
+            let (tries, queue, job) = (tries + 1, queue.label(), self.record.job());
             tracing::warn!(job.id = job, queue, %error, tries, "job {job}: its copy for the {queue} queue is held: {error}");
         }
     }

@@ -1,64 +1,53 @@
 //! What becomes of a message that is not exactly one job.
 
-use super::{Known, Pipeline};
-use crate::telemetry::{Copied, End, Entry};
-use antispoof_core::event::ImageReport;
-use antispoof_core::job::{NothingAsked, Origin, Refused};
-use antispoof_core::ports::{Broker, Detector, ImageStore, Lease, Ledger};
+use super::delivery::Delivery;
+use crate::telemetry::{Copied, Settlement};
+use antispoof_core::event::{FailureResult, ImageReport, Report};
+use antispoof_core::job::{NothingAsked, Refused};
+use antispoof_core::ports::{Broker as _, Lease as _, Ports};
 
-impl<S, D, L, B> Pipeline<S, D, L, B>
-where
-    S: ImageStore,
-    D: Detector,
-    L: Ledger,
-    B: Broker,
-{
-    /// No job: a failure event, then the parked queue. The ledger does not hear of it, because there is nothing to be paid for twice.
-    pub(super) async fn refuse(&self, lease: B::Lease, refused: Refused, entry: &mut Entry) -> End {
+impl<P: Ports> Delivery<'_, P> {
+    /// No job: a failure event, then the parked queue. The ledger has no record of it, because there is nothing to be paid for twice.
+    pub(super) async fn refuse(self, refused: Refused) -> Settlement {
         let Refused { failure, origin, image } = refused;
+        self.record.failed(&failure);
+        let attempts = if self.lease.dropped().is_some() { self.lease.attempt() } else { self.lease.attempt().next() };
+        let now = (self.pipeline.ambient.now)();
         let image = image.as_ref().map(ImageReport::of);
-        entry.names(&origin.job_id, image.as_ref());
-        entry.failed(&failure);
-        let known =
-            Known { origin, image, key: None, claim: None, after_ms: None, in_doubt: lease.in_doubt(), over: None };
-        self.park(lease, known, failure, entry).await
+        let mut report = Report::new(image, attempts, now, self.lease.replay());
+        report.check.in_doubt = self.lease.in_doubt();
+        self.publish_failure(&origin, None, FailureResult::new(&failure, report)).await
     }
 
-    /// Several jobs: a message for each, then acked. Delivered again before the ack, it is divided again into the same messages: their jobs have the
-    /// same ids, so they end the same way.
-    pub(super) async fn divide(&self, lease: B::Lease, bodies: &[Vec<u8>], entry: &mut Entry) -> End {
-        name(&lease, entry);
-        entry.is(format!("divided into {} jobs", bodies.len()));
-        let into = if lease.dropped().is_some() { Copied::Dead } else { Copied::Jobs };
+    /// Several jobs: a message for each, then the ack. Redelivered before the ack, it becomes the same messages again: their jobs have the same ids, so
+    /// they end the same way.
+    pub(super) async fn fan_out(self, bodies: &[Vec<u8>]) -> Settlement {
+        self.record.is(format!("divided into {} jobs", bodies.len()));
+        let broker = &self.pipeline.broker;
+        let into = if self.lease.dropped().is_some() { Copied::Dead } else { Copied::Jobs };
         let mut last = None;
         for body in bodies {
-            // Handed back, it is divided again from its beginning, into the same jobs.
-            if self.stop.soft().is_cancelled() {
-                return self.stopped(lease).await;
+            // Requeued, it is fanned out again from its beginning, into the same jobs.
+            if self.pipeline.stop.soft().is_cancelled() {
+                return self.requeue().await;
             }
-            match self.persist(&lease, into, |_| self.broker.divide(&lease, body)).await {
+            match self.persist(into, |_| broker.fan_out(&self.lease, body)).await {
                 Ok(receipt) => last = Some(receipt),
-                Err(_unkept) => return End::Lost,
+                Err(_unpublished) => return Settlement::Lost,
             }
         }
         match last {
-            Some(receipt) => self.complete(lease, receipt, End::Divided).await,
-            None => End::Lost,
+            Some(receipt) => self.ack(receipt, Settlement::Divided).await,
+            None => Settlement::Lost,
         }
     }
 
-    /// No job, and nobody waits for one: acked, and counted.
-    pub(super) async fn dismiss(&self, lease: B::Lease, nothing: NothingAsked, entry: &mut Entry) -> End {
-        name(&lease, entry);
-        entry.is(nothing.what());
-        match self.broker.dismiss(lease, nothing).await {
-            Ok(()) => End::Dismissed,
-            Err(_lost) => End::Lost,
+    /// No job is asked for: acked, and counted.
+    pub(super) async fn discard(self, nothing: NothingAsked) -> Settlement {
+        self.record.is(nothing.what());
+        match self.pipeline.broker.discard(self.lease, nothing).await {
+            Ok(()) => Settlement::Dismissed,
+            Err(_lost) => Settlement::Lost,
         }
     }
-}
-
-/// Under which name a message that is no single job stands in the log.
-pub(super) fn name(lease: &impl Lease, entry: &mut Entry) {
-    entry.names(&Origin::of_message(lease.body(), lease.properties()).job_id, None);
 }

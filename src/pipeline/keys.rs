@@ -5,18 +5,18 @@ use antispoof_core::image::NULL_VERSION;
 use antispoof_core::job::{Job, stable_key};
 
 /// What a verdict is remembered under: job, image, and who judged.
-pub fn ledger_key(job: &Job, judge: &str) -> String {
+pub fn ledger_key(job: &Job, endpoint: &str) -> String {
     let image = job.image();
-    stable_key(&[job.id(), &image.bucket, &image.key, image.asked(), judge])
+    stable_key(&[job.id(), &image.bucket, &image.key, image.asked(), endpoint])
 }
 
 /// What a verdict is remembered under for other jobs: the content and who judged. `None` where nothing tells one content from the next.
-pub fn object_key(image: &ImageReport, judge: &str) -> Option<String> {
+pub fn object_key(image: &ImageReport, endpoint: &str) -> Option<String> {
     // Where versioning is suspended, "null" is the version of whatever was written last.
     let version = image.version_id.as_deref().filter(|version| *version != NULL_VERSION).unwrap_or_default();
     let etag = image.etag.as_deref().unwrap_or_default();
     (!version.is_empty() || !etag.is_empty())
-        .then(|| stable_key(&["object", &image.bucket, &image.key, version, etag, judge]))
+        .then(|| stable_key(&["object", &image.bucket, &image.key, version, etag, endpoint]))
 }
 
 /// The same for every call of a job for the same content.
@@ -36,7 +36,7 @@ mod tests {
         let key = |pins: &str| {
             let body = format!(r#"{{"id":"j","bucket":"kyc","key":"k"{pins}}}"#);
             let job = Job::decode(body.as_bytes(), &Properties::default(), &Admission::default()).expect("a job");
-            (ledger_key(&job, "judge"), super::super::past::pinned(job.image()))
+            (ledger_key(&job, "judge"), super::super::prior_result::is_pinned(job.image()))
         };
         let (null, pinned) = key(r#","version_id":"null""#);
         assert!(!pinned);

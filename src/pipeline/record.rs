@@ -1,80 +1,69 @@
-//! Ends on record: the first one stands, and none is told before it is there.
+//! Results on record: the first one stands, and none is published before it is there.
 
-use super::Pipeline;
-use super::books::Away;
-use super::settle::RESULT_HOLD;
+use super::delivery::RESULT_HOLD;
+use super::job_run::{Interrupt, JobRun};
+use super::ledger_client::LedgerAway;
+use super::parts::Pipeline;
 use crate::gate::{Proof, Reason};
-use antispoof_core::event::Conclusion;
-use antispoof_core::ports::{Broker, Detector, ImageStore, Known, Lease as _, Ledger};
+use antispoof_core::event::JobResult;
+use antispoof_core::ports::{ClaimOutcome, Lease as _, Ports};
 use tokio::time::{Instant, sleep};
 
-/// What became of putting an end on record.
-pub(super) enum OnRecord {
-    /// It is there, or need not be.
-    Ours,
-    /// Another is there, which is told instead: somebody had taken the job over; or the same with more calls in doubt.
-    Another(Box<Conclusion>),
-    /// The ledger is away, and the broker has given the message to somebody else: the call is in doubt.
-    Nowhere,
-}
+impl<P: Ports> JobRun<'_, P> {
+    /// Puts the result on record and gives up the claim. Returns the result that stands: this one; or another, where a worker had taken the job over; or the
+    /// same with more calls in doubt. The lease is lost where the ledger is away and the broker has redelivered the message: the call is in doubt.
+    ///
+    /// Where nothing may be paid for without the ledger, nothing is published without it either: a result that is published, and forgotten with this
+    /// process, would be published again in other words by the next worker that pays for it. So it is held like one that the broker does not take.
+    pub(super) async fn put_on_record(&mut self, result: JobResult, may_be_paid: bool) -> Result<JobResult, Interrupt> {
+        let stands = self.recorded_result(result).await;
+        // The record under the job's own key gave up a claim of that name. The claim of another generation is left to be given up.
+        if self.claim.as_ref().is_some_and(|claim| *claim != self.key) {
+            self.release_claim(may_be_paid).await;
+        }
+        self.claim = None;
+        stands
+    }
 
-impl<S, D, L, B> Pipeline<S, D, L, B>
-where
-    S: ImageStore,
-    D: Detector,
-    L: Ledger,
-    B: Broker,
-{
-    /// Puts an end on record. Where nothing may be paid for without the ledger, nothing is told without it either: an end that is told, and forgotten
-    /// with this process, would be told again in other words by whoever pays for it next. So it is held like one that the broker does not take.
-    pub(super) async fn put_on_record(
-        &self,
-        lease: &B::Lease,
-        key: &str,
-        object: Option<&str>,
-        end: &Conclusion,
-        over: Option<&Conclusion>,
-    ) -> OnRecord {
+    async fn recorded_result(&self, result: JobResult) -> Result<JobResult, Interrupt> {
+        let Pipeline { ledger, gate, rules, ambient, .. } = self.delivery.pipeline;
+        let (key, object, superseded) = (&self.key, self.object.as_deref(), self.superseded.as_deref());
         let since = Instant::now();
         let mut probe = None;
         for tries in 0.. {
             // Asked before the try: the last one is made for a lease that is gone, too.
-            let last = !lease.usable();
-            if let Ok(standing) = self.books.conclude(key, object, end, over).await {
-                self.gate.proof(Proof::Ledger);
-                return standing.map_or(OnRecord::Ours, OnRecord::Another);
+            let last = !self.delivery.lease.usable();
+            if let Ok(other) = ledger.conclude(key, object, &result, superseded).await {
+                gate.proof(Proof::Ledger);
+                return Ok(other.map_or(result, |other| *other));
             }
             if last {
                 break;
             }
-            self.gate.keep_closed(&mut probe, Reason::Ledger, "it does not take the end of a job");
+            gate.keep_closed(&mut probe, Reason::Ledger, "it does not take the end of a job");
             if since.elapsed() > RESULT_HOLD {
-                tracing::error!("the ledger has not taken an end for {RESULT_HOLD:?}: it is told without");
-                return OnRecord::Ours;
+                tracing::error!(
+                    "the ledger has not taken a result for {RESULT_HOLD:?}: it is published without a ledger record"
+                );
+                return Ok(result);
             }
-            sleep(self.rules.publish.wait(tries, (self.ambient.roll)())).await;
+            sleep(rules.publish.wait(tries, (ambient.random)())).await;
         }
-        self.books.release(key, true).await;
-        OnRecord::Nowhere
+        ledger.release(key, true).await;
+        Err(Interrupt::LeaseLost)
     }
 
-    /// Whether an end is still the last word on its job.
-    pub(super) async fn is_latest(&self, key: &str, conclusion: &Conclusion) -> bool {
-        match self.books.begin(key).await {
-            Ok(Known::Concluded(now)) => *now == *conclusion,
-            Ok(Known::Fresh | Known::InDoubt { .. }) => {
+    /// Whether a result is still the last one of its job.
+    pub(super) async fn is_latest(&self, result: &JobResult) -> bool {
+        let ledger = &self.delivery.pipeline.ledger;
+        match ledger.begin(&self.key).await {
+            Ok(ClaimOutcome::Concluded(now)) => *now == *result,
+            Ok(ClaimOutcome::Fresh | ClaimOutcome::InDoubt { .. }) => {
                 // Forgotten in the meantime.
-                self.books.release(key, false).await;
+                ledger.release(&self.key, false).await;
                 true
             }
-            Ok(Known::Busy) | Err(Away) => false,
-        }
-    }
-
-    /// The end is on record under the job's own key, which gave up a claim of that name. The claim of another round is left to be given up.
-    pub(super) async fn end_round(&self, key: &str, claim: Option<&str>, paid: bool) {
-        if let Some(claim) = claim.filter(|claim| *claim != key) {
-            self.books.release(claim, paid).await;
+            Ok(ClaimOutcome::Busy) | Err(LedgerAway) => false,
         }
     }
 }

@@ -3,7 +3,7 @@
 mod text;
 
 use super::copied::{Copied, Counted};
-use antispoof_core::failure::{Class, Code};
+use antispoof_core::failure::{Class, Code, Retry};
 use antispoof_core::verdict::Outcome;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -221,7 +221,7 @@ impl Metrics {
         for &code in Code::ALL {
             drop(self.failures.get_or_create(&[("code", code.name())]));
             drop(self.dead_lettered.get_or_create(&[("reason", code.name())]));
-            if code.quick() {
+            if code.retry() == Retry::Quick {
                 drop(self.api_retries.get_or_create(&[("reason", code.name())]));
             }
         }

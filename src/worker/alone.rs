@@ -2,12 +2,12 @@
 //! in hand beside it would be counted as delivered once more, until the broker parks jobs that nobody ever tried. So a suspect runs with nothing
 //! beside it, and is alone when it fails.
 
-use super::Consuming;
-use super::appetite::Caution;
-use super::{Arrivals, Hands};
+use super::Consuming as _;
+use super::flow_control::Caution;
+use super::{Arrivals, ConsumingPorts, JobSlots, Lease};
 use crate::amqp::Demand;
 use crate::pipeline::SUSPECT;
-use antispoof_core::ports::{Detector, ImageStore, Lease as _, Ledger};
+use antispoof_core::ports::{Broker as _, Lease as _};
 use std::time::Duration;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tokio::time::{Instant, sleep_until};
@@ -18,8 +18,8 @@ const STRAGGLERS: Duration = Duration::from_secs(5);
 /// A suspect that cannot be alone for so long (a result is held, or the gate is closed) goes back and comes again.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How the wait for empty hands ended.
-enum Hush {
+/// How the wait for empty slots ended.
+enum Quiesced {
     /// Nothing else is in hand but what a queue holds up, and as long as this is held nothing will be.
     Alone(OwnedSemaphorePermit),
     /// Not now.
@@ -28,31 +28,25 @@ enum Hush {
     Stopped,
 }
 
-impl<S, D, L, B> Hands<S, D, L, B>
-where
-    S: ImageStore + 'static,
-    D: Detector + 'static,
-    L: Ledger + 'static,
-    B: Consuming,
-{
-    pub(super) fn suspects(lease: &B::Lease) -> bool {
+impl<P: ConsumingPorts> JobSlots<P> {
+    pub(super) fn suspects(lease: &Lease<P>) -> bool {
         lease.deliveries() >= SUSPECT
     }
 
     /// Sees a suspect to its end with nothing else in hand. What else was delivered is finished first; other suspects among it go back to the queue,
     /// one after the other gets its turn.
-    pub(super) async fn run_alone(&self, suspect: B::Lease, inbox: &mut impl Arrivals<B::Lease>) {
+    pub(super) async fn run_alone(&self, suspect: Lease<P>, inbox: &mut impl Arrivals<Lease<P>>) {
         let deliveries = suspect.deliveries();
         tracing::warn!(
             deliveries,
             "a job was delivered {deliveries} times without an end: it is run with nothing beside it"
         );
-        let metrics = self.pipeline.journal.metrics();
+        let metrics = self.pipeline.log.metrics();
         metrics.alone_now.set(1);
         let before = self.caution.send_replace(Caution::Nobody);
         let mut put_off = false;
-        match self.hush(inbox, &mut put_off).await {
-            Hush::Alone(all) => {
+        match self.quiesce(inbox, &mut put_off).await {
+            Quiesced::Alone(all) => {
                 metrics.alone.inc();
                 let mut all = all;
                 let rest = all.split(all.num_permits().saturating_sub(1));
@@ -67,8 +61,8 @@ where
                 self.pipeline.stop.soft().run_until_cancelled(alone).await;
                 drop(rest);
             }
-            Hush::Busy => self.postpone(suspect).await,
-            Hush::Stopped => self.pipeline.broker.give_back(suspect).await,
+            Quiesced::Busy => self.postpone(suspect).await,
+            Quiesced::Stopped => self.pipeline.broker.requeue(suspect).await,
         }
         metrics.alone_now.set(0);
         let shortest = self.pipeline.rules.policy.delays.first().copied().unwrap_or_default();
@@ -78,7 +72,7 @@ where
     }
 
     /// Waits until everything else has found its end and nothing more is delivered. Tells of other suspects that were put off meanwhile.
-    async fn hush(&self, inbox: &mut impl Arrivals<B::Lease>, put_off: &mut bool) -> Hush {
+    async fn quiesce(&self, inbox: &mut impl Arrivals<Lease<P>>, put_off: &mut bool) -> Quiesced {
         let limit = Instant::now() + PATIENCE;
         loop {
             let quiet = async {
@@ -87,22 +81,22 @@ where
             };
             let arrived = tokio::select! {
                 biased;
-                () = self.pipeline.stop.soft().cancelled() => return Hush::Stopped,
+                () = self.pipeline.stop.soft().cancelled() => return Quiesced::Stopped,
                 arrived = inbox.next() => arrived,
                 quiet = quiet => match (quiet, inbox.waiting()) {
-                    (Ok(all), None) => return Hush::Alone(all),
+                    (Ok(all), None) => return Quiesced::Alone(all),
                     (_, waiting) => waiting,
                 },
-                () = sleep_until(limit) => return Hush::Busy,
+                () = sleep_until(limit) => return Quiesced::Busy,
             };
-            let Some(lease) = arrived else { return Hush::Stopped };
+            let Some(lease) = arrived else { return Quiesced::Stopped };
             if Self::suspects(&lease) {
                 *put_off = true;
                 self.postpone(lease).await;
             } else if let Some(Ok(permit)) = self.permit().await {
                 self.start(lease, permit);
             } else {
-                self.pipeline.broker.give_back(lease).await;
+                self.pipeline.broker.requeue(lease).await;
             }
         }
     }
@@ -122,7 +116,7 @@ where
     }
 
     /// Back to the shortest delay queue, with its count.
-    async fn postpone(&self, lease: B::Lease) {
+    async fn postpone(&self, lease: Lease<P>) {
         if let Some(Ok(permit)) = self.permit().await {
             let pipeline = self.pipeline.clone();
             self.tasks.spawn(async move {
@@ -130,7 +124,7 @@ where
                 drop(permit);
             });
         } else {
-            self.pipeline.broker.give_back(lease).await;
+            self.pipeline.broker.requeue(lease).await;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! While nothing is consumed, the log says so once a minute: what is wrong, since when, and how many jobs wait.
 
-use super::Consuming;
+use super::{Consuming as _, ConsumingPorts};
 use crate::gate::{Closed, Gate};
 use crate::pipeline::Pipeline;
 use std::time::Duration;
@@ -37,9 +37,9 @@ pub(super) async fn remind(gate: &Gate, say: impl Fn(&Closed)) {
 }
 
 /// What is known without asking anybody.
-pub(super) fn say<S, D, L, B: Consuming>(pipeline: &Pipeline<S, D, L, B>, closed: &Closed) {
+pub(super) fn say<P: ConsumingPorts>(pipeline: &Pipeline<P>, closed: &Closed) {
     let (reason, message, seconds) = (closed.reason, &closed.message, closed.since.elapsed().as_secs());
-    let in_hand = pipeline.journal.metrics().in_flight.get();
+    let in_hand = pipeline.log.metrics().in_flight.get();
     let queued = pipeline.broker.waiting();
     let waiting = queued.map_or_else(|| "an unknown number".to_owned(), |queued| queued.to_string());
     tracing::warn!(

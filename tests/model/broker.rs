@@ -95,7 +95,7 @@ impl Broker for ModelBroker {
     type Lease = ModelLease;
     type Receipt = Receipt;
 
-    async fn announce(&self, event: &Event) -> Result<Receipt, PublishError> {
+    async fn publish_event(&self, event: &Event) -> Result<Receipt, PublishError> {
         let what = format!("announce {} of {}", event.routing_key, event.subject);
         let receipt = self.publish(what, |state| told(state, event)).await?;
         self.0.with(|state| {
@@ -175,7 +175,7 @@ impl Broker for ModelBroker {
         Ok(receipt)
     }
 
-    async fn divide(&self, lease: &ModelLease, body: &[u8]) -> Result<Receipt, PublishError> {
+    async fn fan_out(&self, lease: &ModelLease, body: &[u8]) -> Result<Receipt, PublishError> {
         let Delivery { session, tag, ref message, .. } = lease.delivery;
         let first_seen_ms =
             if lease.seen_before(i64::MIN) { 0 } else { message.first_seen_ms.unwrap_or(lease.arrived_ms) };
@@ -216,19 +216,19 @@ impl Broker for ModelBroker {
         Ok(receipt)
     }
 
-    async fn complete(&self, lease: ModelLease, receipt: Receipt) -> Result<(), LeaseLost> {
+    async fn ack(&self, lease: ModelLease, receipt: Receipt) -> Result<(), LeaseLost> {
         let Receipt(()) = receipt;
         self.ack(lease).await
     }
 
-    async fn dismiss(&self, lease: ModelLease, nothing: NothingAsked) -> Result<(), LeaseLost> {
+    async fn discard(&self, lease: ModelLease, nothing: NothingAsked) -> Result<(), LeaseLost> {
         drop(nothing);
         let Delivery { session, tag, .. } = lease.delivery;
         self.0.with(|state| state.queues.replaced(session, tag, Replaced::Dismissed));
         self.ack(lease).await
     }
 
-    async fn give_back(&self, mut lease: ModelLease) {
+    async fn requeue(&self, mut lease: ModelLease) {
         let Delivery { session, tag, .. } = lease.delivery;
         self.0.enter(|| format!("give #{tag} back")).await;
         lease.settled = true;

@@ -1,6 +1,6 @@
 //! What the pipeline relies on in a broker. The one in memory and RabbitMQ both go through it: that is what the model's word is worth.
 
-use antispoof_core::event::{Conclusion, Event};
+use antispoof_core::event::{Event, FailureResult, Report};
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::job::{Admission, Intake, Origin, Properties};
 use antispoof_core::ports::{Broker, Lease, LeaseLost, PublishError, Spent};
@@ -51,15 +51,15 @@ pub(crate) type LeaseOf<B> = <<B as Bench>::Broker as Broker>::Lease;
 pub(crate) async fn an_event_is_confirmed_or_comes_back(bench: &mut impl Bench) {
     ready(bench, Demand::Paused).await;
     let event = event();
-    assert!(bench.broker().announce(&event).await.is_ok());
+    assert!(bench.broker().publish_event(&event).await.is_ok());
     assert_eq!(bench.events().await, ["failure.api_rejected"]);
     bench.bind(false).await;
     for _ in 0..3 {
-        let returned = bench.broker().announce(&event).await.err().expect("nobody gets it");
+        let returned = bench.broker().publish_event(&event).await.err().expect("nobody gets it");
         assert!(matches!(returned, PublishError::Unroutable { .. }), "{returned}");
     }
     bench.bind(true).await;
-    assert!(bench.broker().announce(&event).await.is_ok(), "as before");
+    assert!(bench.broker().publish_event(&event).await.is_ok(), "as before");
 }
 
 /// A deferred copy is the same message with other attempts, after its delay. The original is gone with its ack.
@@ -79,7 +79,7 @@ pub(crate) async fn a_deferred_copy_comes_back(bench: &mut impl Bench) {
             .await
             .expect("it is taken");
         assert!(lease.usable());
-        bench.broker().complete(lease, receipt).await.expect("it is acked");
+        bench.broker().ack(lease, receipt).await.expect("it is acked");
     }
     let last = taken(bench).await;
     assert_eq!(last.attempt(), Attempt::spent(2));
@@ -97,7 +97,7 @@ pub(crate) async fn a_parked_copy_stays(bench: &mut impl Bench) {
         .park(&lease, Spent { attempts: Attempt::spent(3), in_doubt: 2, deliveries: 0 }, &failure)
         .await
         .expect("it is taken");
-    bench.broker().complete(lease, receipt).await.expect("it is acked");
+    bench.broker().ack(lease, receipt).await.expect("it is acked");
     assert_eq!(bench.parked().await, [(BODY.to_vec(), 3, "not_an_image".to_owned())]);
     nothing(bench).await;
 }
@@ -116,9 +116,9 @@ pub(crate) async fn a_message_is_divided_or_dismissed(bench: &mut impl Bench) {
     };
     let mut last = None;
     for body in &bodies {
-        last = Some(bench.broker().divide(&whole, body).await.expect("it is taken"));
+        last = Some(bench.broker().fan_out(&whole, body).await.expect("it is taken"));
     }
-    bench.broker().complete(whole, last.expect("a receipt")).await.expect("it is acked");
+    bench.broker().ack(whole, last.expect("a receipt")).await.expect("it is acked");
     let mut keys = Vec::new();
     for _ in 0..2 {
         let part = taken(bench).await;
@@ -128,8 +128,8 @@ pub(crate) async fn a_message_is_divided_or_dismissed(bench: &mut impl Bench) {
             panic!("a job")
         };
         keys.push(job.image().key.clone());
-        let receipt = bench.broker().announce(&event()).await.expect("it is taken");
-        bench.broker().complete(part, receipt).await.expect("it is acked");
+        let receipt = bench.broker().publish_event(&event()).await.expect("it is taken");
+        bench.broker().ack(part, receipt).await.expect("it is acked");
     }
     keys.sort();
     assert_eq!(keys, ["a", "b"]);
@@ -138,7 +138,7 @@ pub(crate) async fn a_message_is_divided_or_dismissed(bench: &mut impl Bench) {
     let Ok(Intake::Nothing(nothing)) = Intake::read(test.body(), test.properties(), &Admission::default()) else {
         panic!("nothing")
     };
-    bench.broker().dismiss(test, nothing).await.expect("it is acked");
+    bench.broker().discard(test, nothing).await.expect("it is acked");
     // As below: with this answer the ack has been read.
     bench.broker().demand(Demand::AtMost(1));
     bench.submit(BODY, &properties()).await;
@@ -155,8 +155,8 @@ pub(crate) async fn what_is_acked_is_gone(bench: &mut impl Bench) {
     ready(bench, Demand::Full).await;
     bench.submit(BODY, &properties()).await;
     let lease = taken(bench).await;
-    let receipt = bench.broker().announce(&event()).await.expect("it is taken");
-    bench.broker().complete(lease, receipt).await.expect("it is acked");
+    let receipt = bench.broker().publish_event(&event()).await.expect("it is taken");
+    bench.broker().ack(lease, receipt).await.expect("it is acked");
     // One answer later the ack has been read: it was written first, on the connection that is now to be cancelled on.
     bench.broker().demand(Demand::AtMost(1));
     bench.submit(b"after", &properties()).await;
@@ -173,17 +173,17 @@ pub(crate) async fn a_lease_ends_with_its_session(bench: &mut impl Bench) {
     ready(bench, Demand::Full).await;
     bench.submit(BODY, &properties()).await;
     let lease = taken(bench).await;
-    let receipt = bench.broker().announce(&event()).await.expect("it is taken");
+    let receipt = bench.broker().publish_event(&event()).await.expect("it is taken");
     bench.break_connections().await;
     let again = taken(bench).await;
     assert!(!lease.usable());
-    assert_eq!(bench.broker().complete(lease, receipt).await, Err(LeaseLost));
+    assert_eq!(bench.broker().ack(lease, receipt).await, Err(LeaseLost));
     assert_eq!((again.body(), again.properties(), again.deliveries()), (BODY, &properties(), 1));
     assert!(again.usable());
     timeout(SOON, bench.broker().until_publishable()).await.expect("it can publish again");
     assert!(bench.broker().can_publish());
-    let receipt = bench.broker().announce(&event()).await.expect("it is taken");
-    bench.broker().complete(again, receipt).await.expect("it is acked");
+    let receipt = bench.broker().publish_event(&event()).await.expect("it is taken");
+    bench.broker().ack(again, receipt).await.expect("it is acked");
     nothing(bench).await;
 }
 
@@ -192,7 +192,7 @@ pub(crate) async fn what_is_handed_back_comes_again(bench: &mut impl Bench) {
     ready(bench, Demand::Full).await;
     bench.submit(BODY, &properties()).await;
     let lease = taken(bench).await;
-    bench.broker().give_back(lease).await;
+    bench.broker().requeue(lease).await;
     let again = taken(bench).await;
     assert_eq!((again.body(), again.properties()), (BODY, &properties()));
     drop(again);
@@ -215,8 +215,8 @@ pub(crate) async fn no_more_is_delivered_than_is_wanted(bench: &mut impl Bench) 
     nothing(bench).await;
     bench.broker().demand(Demand::Paused);
     assert!(first.usable(), "what is in hand stays in hand");
-    let receipt = bench.broker().announce(&event()).await.expect("it is taken");
-    bench.broker().complete(first, receipt).await.expect("it is acked, without a consumer");
+    let receipt = bench.broker().publish_event(&event()).await.expect("it is taken");
+    bench.broker().ack(first, receipt).await.expect("it is acked, without a consumer");
     nothing(bench).await;
     bench.broker().demand(Demand::Full);
     let mut leases = Vec::new();
@@ -235,7 +235,7 @@ pub(crate) async fn publishing_outlives_its_session(bench: &mut impl Bench) {
     bench.break_connections().await;
     let event = event();
     let told = async {
-        while let Err(error) = bench.broker().announce(&event).await {
+        while let Err(error) = bench.broker().publish_event(&event).await {
             assert!(matches!(error, PublishError::Unavailable(_)), "{error}");
             tokio::task::yield_now().await;
             bench.broker().until_publishable().await;
@@ -280,8 +280,9 @@ fn properties() -> Properties {
 fn event() -> Event {
     let origin = Origin::of_message(BODY, &properties());
     let failure = Failure::new(Code::ApiRejected, "the API answered 422").with_status(422);
-    let conclusion = Conclusion::failed(&failure, None, Attempt::spent(1), OffsetDateTime::UNIX_EPOCH, 0);
-    Event::new("antispoofd/conformance", &origin, &conclusion).expect("an event")
+    let report = Report::new(None, Attempt::spent(1), OffsetDateTime::UNIX_EPOCH, 0);
+    let result = FailureResult::new(&failure, report);
+    Event::failure("antispoofd/conformance", &origin, &result).expect("an event")
 }
 
 /// A test for every behaviour, on the bench that the expression makes.

@@ -6,7 +6,7 @@ use crate::records::{Kind, answer};
 use crate::store::number_in;
 use crate::world::State;
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::ports::{Answer, CallFailure, Detector, Inspected};
+use antispoof_core::ports::{Answer, Inspected, SpoofDetector};
 use antispoof_core::tap::{DigestKind, Tap};
 use antispoof_core::verdict::Verdict;
 use bytes::Bytes;
@@ -35,12 +35,12 @@ enum Doing {
     Babbles(&'static str),
 }
 
-impl Detector for ModelDetector {
-    async fn turn(&self) {
-        self.0.enter(|| "turn".to_owned()).await;
+impl SpoofDetector for ModelDetector {
+    async fn acquire(&self) {
+        self.0.enter(|| "acquire".to_owned()).await;
     }
 
-    async fn detect<S>(&self, image: Inspected<S>, _identity: &str) -> Result<Answer, CallFailure>
+    async fn detect<S>(&self, image: Inspected<S>, _identity: &str) -> Result<Answer, Failure>
     where
         S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
     {
@@ -51,9 +51,9 @@ impl Detector for ModelDetector {
         life.with(|state| state.calls.of_vendor += u64::from(!state.calm));
         if life.with(|state| !state.services.vendor || state.fails(Fault::Weather) && state.dice.u8(0..4) == 0) {
             life.leave().await;
-            return Err(failed(Failure::new(Code::ApiUnavailable, "no connection"), false, false));
+            return Err(Failure::new(Code::ApiUnavailable, "no connection"));
         }
-        let bytes = received(image).await.map_err(|failure| failed(failure, false, false))?;
+        let bytes = received(image).await?;
         life.leave().await;
         if let Some(number) = number_in(&bytes) {
             life.with(|state| alone(state, life, number));
@@ -159,7 +159,7 @@ fn doing(state: &mut State, number: usize) -> Doing {
     Doing::Judges
 }
 
-fn said(state: &mut State, life: &Life, number: usize, doing: &Doing) -> Result<Answer, CallFailure> {
+fn said(state: &mut State, life: &Life, number: usize, doing: &Doing) -> Result<Answer, Failure> {
     match *doing {
         Doing::Judges => read(state, life, number, &answer(number)),
         Doing::Babbles(body) => read(state, life, number, body),
@@ -175,16 +175,20 @@ fn said(state: &mut State, life: &Life, number: usize, doing: &Doing) -> Result<
                 state.records.rejected.entry(life.number).or_default().entry(number).or_insert(false);
             }
             let failure = Failure::new(code, format!("the API answered {status}"));
-            Err(failed(failure.with_status(status).with_retry_after(wait), repeat_at_once, true))
+            Err(failure
+                .with_status(status)
+                .with_retry_after(wait)
+                .with_request_sent(true)
+                .repeatable_at_once(repeat_at_once))
         }
         Doing::Silent { .. } => {
             state.records.doubt(life.number, number);
-            Err(failed(Failure::new(Code::ApiInDoubt, "no answer"), false, true))
+            Err(Failure::new(Code::ApiInDoubt, "no answer").with_request_sent(true))
         }
     }
 }
 
-fn read(state: &mut State, life: &Life, number: usize, body: &str) -> Result<Answer, CallFailure> {
+fn read(state: &mut State, life: &Life, number: usize, body: &str) -> Result<Answer, Failure> {
     match Verdict::read(body.as_bytes()) {
         Ok(verdict) => {
             state.records.answered(number, verdict.outcome(REVIEW_BELOW));
@@ -194,7 +198,7 @@ fn read(state: &mut State, life: &Life, number: usize, body: &str) -> Result<Ans
         Err(error) => {
             state.records.doubt(life.number, number);
             let failure = Failure::new(Code::ApiBadResponse, error.to_string()).with_status(200);
-            Err(failed(failure, false, true))
+            Err(failure.with_request_sent(true))
         }
     }
 }
@@ -214,10 +218,6 @@ where
     }
     tap.finish(image.bytes)?;
     Ok(bytes)
-}
-
-fn failed(failure: Failure, repeat_at_once: bool, sent: bool) -> CallFailure {
-    CallFailure { failure, repeat_at_once, sent, request_id: None }
 }
 
 /// Counts the calls that are under way.

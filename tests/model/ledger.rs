@@ -3,8 +3,9 @@
 use crate::life::Life;
 use crate::plan::Fault;
 use crate::world::State;
-use antispoof_core::event::{Conclusion, Ending};
-use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
+use antispoof_core::event::JobResult;
+use antispoof_core::failure::Code;
+use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
 use antispoofd::ledger::Memory;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,19 +32,19 @@ enum Entry {
     Intent {
         calls: u32,
     },
-    Concluded(Box<Conclusion>),
+    Concluded(Box<JobResult>),
 }
 
 impl Durable {
-    fn begin(&mut self, key: &str, by: u64) -> Known {
+    fn begin(&mut self, key: &str, by: u64) -> ClaimOutcome {
         let calls = match self.entries.get(key) {
-            Some(Entry::Concluded(conclusion)) => return Known::Concluded(conclusion.clone()),
-            Some(Entry::Claimed { since, .. }) if since.elapsed() < CLAIM_LIFE => return Known::Busy,
+            Some(Entry::Concluded(result)) => return ClaimOutcome::Concluded(result.clone()),
+            Some(Entry::Claimed { since, .. }) if since.elapsed() < CLAIM_LIFE => return ClaimOutcome::Busy,
             Some(Entry::Claimed { calls, .. } | Entry::Intent { calls }) => *calls,
             None => 0,
         };
         self.entries.insert(key.to_owned(), Entry::Claimed { by, since: Instant::now(), prior: calls, calls });
-        if calls == 0 { Known::Fresh } else { Known::InDoubt { calls } }
+        if calls == 0 { ClaimOutcome::Fresh } else { ClaimOutcome::InDoubt { calls } }
     }
 
     fn intent(&mut self, key: &str, by: u64) -> Intent {
@@ -60,22 +61,23 @@ impl Durable {
     fn conclude(
         &mut self,
         key: &str,
-        conclusion: &Conclusion,
-        over: Option<&Conclusion>,
+        result: &JobResult,
+        superseded: Option<&JobResult>,
         by: u64,
-    ) -> Option<Box<Conclusion>> {
-        let mut end = conclusion.clone();
+    ) -> Option<Box<JobResult>> {
+        let mut end = result.clone();
         match self.entries.get(key) {
             Some(Entry::Concluded(known)) if **known == end => return None,
-            Some(Entry::Concluded(known)) if over != Some(&**known) => return Some(known.clone()),
+            Some(Entry::Concluded(known)) if superseded != Some(&**known) => return Some(known.clone()),
             Some(Entry::Claimed { by: other, calls, .. }) if *other != by => {
                 let others = calls.saturating_sub(u32::from(end.is_verdict()));
-                end.check.in_doubt = end.check.in_doubt.max(others);
+                let check = &mut end.report_mut().check;
+                check.in_doubt = check.in_doubt.max(others);
             }
             _ => {}
         }
         self.entries.insert(key.to_owned(), Entry::Concluded(Box::new(end.clone())));
-        (end != *conclusion).then(|| Box::new(end))
+        (end != *result).then(|| Box::new(end))
     }
 
     fn release(&mut self, key: &str, paid: bool, by: u64) {
@@ -128,7 +130,7 @@ fn error() -> LedgerError {
 }
 
 impl Ledger for ModelLedger {
-    async fn begin(&self, key: &str) -> Result<Known, LedgerError> {
+    async fn begin(&self, key: &str) -> Result<ClaimOutcome, LedgerError> {
         let away = self.away("begin", key).await;
         if away == Some(false) {
             return Err(error());
@@ -140,14 +142,14 @@ impl Ledger for ModelLedger {
         if let (Ok(known), Some(number)) = (&known, self.number(key)) {
             self.life.with(|state| {
                 state.note(|| format!("ledger: job-{number} is {}", name(known)));
-                if matches!(known, Known::InDoubt { .. }) {
+                if matches!(known, ClaimOutcome::InDoubt { .. }) {
                     // An answer that could not be put on record is gone with the lease that it was for.
                     state.records.doubt(self.life.number, number);
                 }
-                if matches!(known, Known::Concluded(_)) {
+                if matches!(known, ClaimOutcome::Concluded(_)) {
                     state.records.looked_after.insert(number);
                 }
-                if !matches!(known, Known::Busy) {
+                if !matches!(known, ClaimOutcome::Busy) {
                     state.records.seen.remove(&(self.life.number, number));
                 }
                 state.records.jobs[number].lives.insert(self.life.number);
@@ -181,30 +183,30 @@ impl Ledger for ModelLedger {
         &self,
         key: &str,
         object: Option<&str>,
-        conclusion: &Conclusion,
-        over: Option<&Conclusion>,
-    ) -> Result<Option<Box<Conclusion>>, LedgerError> {
+        result: &JobResult,
+        superseded: Option<&JobResult>,
+    ) -> Result<Option<Box<JobResult>>, LedgerError> {
         let away = self.away("conclude", key).await;
         if away == Some(false) {
             return Err(error());
         }
         let standing = match &self.memory {
-            Some(memory) => memory.conclude(key, object, conclusion, over).await?,
-            None => self.life.with(|state| state.durable.conclude(key, conclusion, over, self.life.number)),
+            Some(memory) => memory.conclude(key, object, result, superseded).await?,
+            None => self.life.with(|state| state.durable.conclude(key, result, superseded, self.life.number)),
         };
         if let Some(number) = self.number(key) {
             self.life.with(|state| {
-                if matches!(&conclusion.ending, Ending::Failure { code, .. } if code == "api_rejected") {
+                if matches!(result, JobResult::Failure(failure) if failure.code == Code::ApiRejected) {
                     streak_is_short(state, self.life.number, number);
                 }
-                let ours = standing.as_ref().is_none_or(|end| end.at_ms == conclusion.at_ms);
+                let ours = standing.as_ref().is_none_or(|end| end.report().at_ms == result.report().at_ms);
                 if ours {
                     state.records.open_bills.remove(&(self.life.number, number));
                 } else {
-                    // Somebody else's end is told: what was paid for here brought nothing.
+                    // Another worker's result is published: what was paid for here brought nothing.
                     state.records.doubt(self.life.number, number);
                 }
-                if self.memory.is_some() && conclusion.is_verdict() {
+                if self.memory.is_some() && result.is_verdict() {
                     state.records.memory.entry(self.life.number).or_default().insert(number);
                 }
             });
@@ -213,15 +215,15 @@ impl Ledger for ModelLedger {
         if away.is_some() { Err(error()) } else { Ok(standing) }
     }
 
-    async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
+    async fn published(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
         assert!(keep, "the model's jobs are remembered");
         match &self.memory {
-            Some(memory) => memory.announced(key, keep).await,
+            Some(memory) => memory.published(key, keep).await,
             None => Ok(()),
         }
     }
 
-    async fn recall(&self, _object: &str) -> Result<Option<Conclusion>, LedgerError> {
+    async fn recall(&self, _object: &str) -> Result<Option<JobResult>, LedgerError> {
         // The model's workers reuse by job.
         Ok(None)
     }
@@ -244,12 +246,12 @@ impl Ledger for ModelLedger {
     }
 }
 
-fn name(known: &Known) -> &'static str {
+fn name(known: &ClaimOutcome) -> &'static str {
     match known {
-        Known::Fresh => "fresh",
-        Known::InDoubt { .. } => "in doubt",
-        Known::Concluded(_) => "concluded",
-        Known::Busy => "busy",
+        ClaimOutcome::Fresh => "fresh",
+        ClaimOutcome::InDoubt { .. } => "in doubt",
+        ClaimOutcome::Concluded(_) => "concluded",
+        ClaimOutcome::Busy => "busy",
     }
 }
 

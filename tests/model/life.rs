@@ -10,13 +10,14 @@ use crate::store::ModelStore;
 use crate::world::{State, World};
 use antispoof_core::image::Limits;
 use antispoof_core::job::{Admission, Job};
+use antispoof_core::ports::Ports;
 use antispoof_core::retry::{Backoff, InDoubt, RetryPolicy};
 use antispoofd::amqp::Demand;
 use antispoofd::gate::{self, Gate};
 use antispoofd::ledger::{Clock, Memory};
 use antispoofd::lifecycle::Stop;
-use antispoofd::pipeline::{Ambient, Books, OnLedgerError, Pipeline, Reuse, Rules, Stuck, ledger_key};
-use antispoofd::telemetry::{Journal, KeyNames, Metrics};
+use antispoofd::pipeline::{ClockAndRng, LedgerClient, OnLedgerError, Pipeline, Reuse, Rules, Stuck, ledger_key};
+use antispoofd::telemetry::{JobLog, KeyNames, Metrics};
 use antispoofd::worker::{self, Drained};
 use std::cell::RefCell;
 use std::future::pending;
@@ -32,7 +33,7 @@ use tokio::time::{Instant, sleep};
 const DRAIN: Duration = Duration::from_secs(45);
 
 pub(crate) const BUCKET: &str = "kyc-uploads";
-const JUDGE: &str = "https://vendor";
+const ENDPOINT: &str = "https://vendor";
 
 thread_local! {
     static CLOCK: RefCell<Option<Instant>> = const { RefCell::new(None) };
@@ -51,6 +52,16 @@ pub(crate) struct Life {
     wanted: Mutex<Demand>,
     jobs: UnboundedSender<Delivery>,
     dead_letters: Mutex<Option<UnboundedSender<Delivery>>>,
+}
+
+/// The edges of a worker in this world.
+struct ModelPorts;
+
+impl Ports for ModelPorts {
+    type Store = ModelStore;
+    type Detector = ModelDetector;
+    type Ledger = ModelLedger;
+    type Broker = ModelBroker;
 }
 
 /// A life, and its end.
@@ -105,16 +116,16 @@ pub(crate) fn start(world: &World, number: u64, metrics: &Arc<Metrics>) -> Runni
         (rules(&life, state), state.plan.concurrency, state.plan.backend)
     });
     let memory = (backend == Backend::Memory).then(|| Memory::new(10_000, Duration::from_hours(24 * 7), clock()));
-    let pipeline = Arc::new(Pipeline {
+    let pipeline = Arc::new(Pipeline::<ModelPorts> {
         store: ModelStore(life.clone()),
         detector: ModelDetector(life.clone()),
-        books: Books::new(ModelLedger { life: life.clone(), memory }, OnLedgerError::Hold, metrics.clone()),
+        ledger: LedgerClient::new(ModelLedger { life: life.clone(), memory }, OnLedgerError::Hold, metrics.clone()),
         broker: ModelBroker(life.clone()),
         rules,
-        ambient: Ambient { now, roll },
+        ambient: ClockAndRng { now, random: roll },
         gate: life.gate.clone(),
         stuck: Stuck::default(),
-        journal: Journal::new(metrics.clone(), KeyNames::Plain),
+        log: JobLog::new(metrics.clone(), KeyNames::Plain),
         stop: life.stop.clone(),
     });
     let ending = life.clone();
@@ -147,7 +158,7 @@ fn rules(life: &Life, state: &State) -> Rules {
         fetch_limit: Duration::from_secs(20),
         review_below: REVIEW_BELOW,
         source: format!("antispoofd/{}", life.number),
-        judge: JUDGE.to_owned(),
+        endpoint: ENDPOINT.to_owned(),
         reuse: Reuse::Job,
     }
 }
@@ -200,7 +211,7 @@ pub(crate) fn admission() -> Admission {
 
 /// What a job is remembered under.
 pub(crate) fn key_of(job: &Job) -> String {
-    ledger_key(job, JUDGE)
+    ledger_key(job, ENDPOINT)
 }
 
 // === impl Life ===

@@ -12,8 +12,8 @@ mod line;
 mod sweep;
 
 use crate::ledger::record::{self, Change, Record};
-use antispoof_core::event::Conclusion;
-use antispoof_core::ports::{Intent, Known, LedgerError};
+use antispoof_core::event::JobResult;
+use antispoof_core::ports::{ClaimOutcome, Intent, LedgerError};
 use line::{Place, Recent, read_line, write_line};
 use redb::{Database, ReadableDatabase as _, TableDefinition, TableError};
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ const MOVED_AT: usize = 1024;
 pub(super) enum Step {
     Begin { key: String },
     Intent { key: String, prior: Option<u32> },
-    Conclude { key: String, object: Option<String>, end: Box<Conclusion>, over: Option<Box<Conclusion>> },
+    Conclude { key: String, object: Option<String>, end: Box<JobResult>, superseded: Option<Box<JobResult>> },
     Announced { key: String, keep: bool },
     Revert { key: String, prior: u32 },
     Recall { object: String },
@@ -45,11 +45,11 @@ pub(super) enum Step {
 /// What the file answers.
 #[derive(Debug, PartialEq)]
 pub(super) enum Said {
-    Known(Known),
+    Claim(ClaimOutcome),
     Intent(Intent),
-    Verdict(Option<Box<Conclusion>>),
+    Verdict(Option<Box<JobResult>>),
     /// The end that stands instead, if one does.
-    Standing(Option<Box<Conclusion>>),
+    Standing(Option<Box<JobResult>>),
     Done,
 }
 
@@ -148,7 +148,6 @@ impl Store {
     /// Takes a step that nobody waits for. It is durable some time later.
     pub(super) fn note(&mut self, step: &Step, now: u64) -> Result<(), Broken> {
         let mut lines = std::mem::take(&mut self.unwritten);
-        // A record that cannot be read is told to whoever asks for it.
         drop(self.step(step, now, &mut lines)?);
         self.unwritten = lines;
         Ok(())
@@ -206,32 +205,36 @@ impl Store {
         };
         let record = match (self.known(&place, now)?, step) {
             (Ok(record), _) => record,
-            // An end that is known is worth more than a record that cannot be read.
-            (Err(_), Step::Conclude { .. }) => None,
-            (Err(error), _) => return Ok(Err(error)),
+            // A result is worth more than a record that cannot be read, and such a record is no verdict.
+            (Err(_), Step::Conclude { .. } | Step::Recall { .. }) => None,
+            // Only this job is concerned: for all that is known, it may have been paid for.
+            (Err(error), _) => {
+                tracing::error!(%error, "{error}: taken as a call in doubt");
+                Some(Record::Intent { calls: 1 })
+            }
         };
         let (said, change) = match step {
-            Step::Begin { .. } => (Said::Known(record::begin(record)), Change::Keep),
+            Step::Begin { .. } => (Said::Claim(record::begin(record)), Change::Keep),
             Step::Intent { prior, .. } => {
                 let (intent, change) = record::intent(record.as_ref(), *prior);
                 (Said::Intent(intent), change)
             }
-            Step::Conclude { end, object, over, .. } => {
+            Step::Conclude { end, object, superseded, .. } => {
                 if let Some(object) = object {
                     let put = Change::Put(Record::ended(end));
                     if let Err(error) = self.change(Place::Object(object.clone()), put, now, Some(&mut *lines)) {
                         return Ok(Err(error));
                     }
                 }
-                let (change, standing) = record::conclude(record.as_ref(), end, over.as_deref());
+                let (change, standing) = record::conclude(record.as_ref(), end, superseded.as_deref());
                 (Said::Standing(standing), change)
             }
-            // Whoever finds the end tells it again in any case: not worth a line.
+            // A later delivery publishes the result again in any case: not worth a line.
             Step::Announced { keep: true, .. } => {
-                let change = record::announced(record, true);
+                let change = record::published(record, true);
                 return Ok(self.change(place, change, now, None).map(|()| Said::Done));
             }
-            Step::Announced { keep: false, .. } => (Said::Done, record::announced(record, false)),
+            Step::Announced { keep: false, .. } => (Said::Done, record::published(record, false)),
             Step::Revert { prior, .. } => (Said::Done, record::revert(record.as_ref(), *prior)),
             Step::Recall { .. } => (verdict(record), Change::Keep),
         };

@@ -223,9 +223,9 @@ async fn a_full_disk_is_an_error_and_no_more_once_there_is_room() {
     ledger.conclude("a", None, &verdict(0.25), None).await.expect("conclude");
     ledger.close().await;
     let ledger = open(&folder.path().join("ledger.redb")).await.expect("whole");
-    assert_eq!(ledger.begin("a").await, Ok(Known::Concluded(Box::new(verdict(0.25)))));
-    assert_eq!(ledger.begin("before").await, Ok(Known::Concluded(Box::new(verdict(0.5)))));
-    assert_eq!(ledger.begin("b").await, Ok(Known::Fresh));
+    assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Concluded(Box::new(verdict(0.25)))));
+    assert_eq!(ledger.begin("before").await, Ok(ClaimOutcome::Concluded(Box::new(verdict(0.5)))));
+    assert_eq!(ledger.begin("b").await, Ok(ClaimOutcome::Fresh));
 }
 
 /// Holds the disk at its next sync; `true` once the writer is there.
@@ -296,7 +296,7 @@ async fn a_disk_that_stands_still_is_an_error_in_time() {
     while ledger.begin("b").await.is_err() {
         assert!(tokio::time::Instant::now() < deadline, "the disk goes on, the ledger does not");
     }
-    assert_eq!(ledger.begin("a").await, Ok(Known::Fresh));
+    assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
 }
 
 #[test]
@@ -305,7 +305,12 @@ fn void_entries_go_in_small_stretches() {
     let database = super::open::open(&folder.path().join("ledger.redb"), true).expect("new");
     let mut store = store::Store::open(database, DAY).expect("an empty journal");
     let steps: Vec<Step> = (0..3000)
-        .map(|n| Step::Conclude { key: format!("job {n:05}"), object: None, end: Box::new(verdict(0.5)), over: None })
+        .map(|n| Step::Conclude {
+            key: format!("job {n:05}"),
+            object: None,
+            end: Box::new(verdict(0.5)),
+            superseded: None,
+        })
         .collect();
     store.write(steps.iter(), 1000).expect("written");
     store.settle(1000).expect("moved");
@@ -326,10 +331,10 @@ async fn what_nobody_waited_for_is_written_at_the_close() {
     assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
     ledger.release("a", false).await.expect("told");
     ledger.conclude("b", None, &verdict(0.5), None).await.expect("conclude");
-    ledger.announced("b", false).await.expect("told");
+    ledger.published("b", false).await.expect("told");
     ledger.close().await;
     ledger.begin("a").await.expect_err("closed");
     let ledger = open(&path).await.expect("whole");
-    assert_eq!(ledger.begin("a").await, Ok(Known::Fresh));
-    assert_eq!(ledger.begin("b").await, Ok(Known::Fresh));
+    assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
+    assert_eq!(ledger.begin("b").await, Ok(ClaimOutcome::Fresh));
 }

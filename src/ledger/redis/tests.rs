@@ -89,14 +89,14 @@ async fn what_was_recorded_outlives_the_worker() {
     assert_eq!(server.ledger.intent("intended").await, Ok(Intent::Recorded));
     server.ledger.conclude("ended", None, &verdict(0.5), None).await.expect("conclude");
     let server = server.after_a_crash().await.expect("it lasts");
-    assert_eq!(server.ledger.begin("ended").await, Ok(Known::Concluded(Box::new(verdict(0.5)))));
+    assert_eq!(server.ledger.begin("ended").await, Ok(ClaimOutcome::Concluded(Box::new(verdict(0.5)))));
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         let known = server.ledger.begin("intended").await.expect("begin");
-        if known == (Known::InDoubt { calls: 1 }) {
+        if known == (ClaimOutcome::InDoubt { calls: 1 }) {
             break;
         }
-        assert_eq!(known, Known::Busy);
+        assert_eq!(known, ClaimOutcome::Busy);
         assert!(tokio::time::Instant::now() < deadline, "the claim of a dead worker does not run out");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -131,7 +131,7 @@ async fn keys_share_a_slot_and_records_are_readable_and_bounded_in_time() {
     }
 
     server.ledger.conclude("a", Some("o"), &verdict(0.5), None).await.expect("conclude");
-    server.ledger.announced("a", true).await.expect("announced");
+    server.ledger.published("a", true).await.expect("announced");
     let record: String = raw(&server, &["GET", &key]).await;
     assert!(record.starts_with(r#"{"state":"verdict","announced":true,"end":{"#), "{record}");
     let object = format!("{{{}}}:ledger:object:o", server.prefix);
@@ -144,9 +144,9 @@ async fn keys_share_a_slot_and_records_are_readable_and_bounded_in_time() {
 #[tokio::test]
 async fn a_server_that_forgot_the_scripts_is_told_again() {
     let server = Server::new(long()).await;
-    assert_eq!(server.ledger.begin("a").await, Ok(Known::Fresh));
+    assert_eq!(server.ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
     let _: String = raw(&server, &["SCRIPT", "FLUSH"]).await;
-    assert_eq!(server.ledger.begin("b").await, Ok(Known::Fresh));
+    assert_eq!(server.ledger.begin("b").await, Ok(ClaimOutcome::Fresh));
 }
 
 #[tokio::test]
@@ -160,9 +160,9 @@ async fn a_release_that_was_not_heard_is_made_up_for() {
     server.ledger.conclude("c", None, &verdict(0.5), None).await.expect_err("nobody listens");
     server.ledger.begin("b").await.expect_err("nothing is begun before that is told");
     server.ledger.link.mend().await;
-    assert_eq!(server.ledger.begin("b").await, Ok(Known::Fresh));
-    assert_eq!(server.fresh().begin("c").await, Ok(Known::Concluded(Box::new(verdict(0.5)))));
-    assert_eq!(server.ledger.begin("a").await, Ok(Known::Fresh), "no call was made");
+    assert_eq!(server.ledger.begin("b").await, Ok(ClaimOutcome::Fresh));
+    assert_eq!(server.fresh().begin("c").await, Ok(ClaimOutcome::Concluded(Box::new(verdict(0.5)))));
+    assert_eq!(server.ledger.begin("a").await, Ok(ClaimOutcome::Fresh), "no call was made");
 }
 
 #[tokio::test]
@@ -206,18 +206,18 @@ async fn what_somebody_else_wrote_is_a_call_in_doubt_and_holds_up_no_other_job()
         let (job, key) = (format!("a{number}"), format!("{{{}}}:ledger:job:a{number}", server.prefix));
         let _: String = raw(&server, &["SET", &key, wrong]).await;
         let ledger = &server.ledger;
-        assert_eq!(ledger.begin(&job).await, Ok(Known::InDoubt { calls: 1 }), "{wrong}");
-        assert_eq!(ledger.begin("another").await, Ok(Known::Fresh));
+        assert_eq!(ledger.begin(&job).await, Ok(ClaimOutcome::InDoubt { calls: 1 }), "{wrong}");
+        assert_eq!(ledger.begin("another").await, Ok(ClaimOutcome::Fresh));
         assert_eq!(ledger.intent(&job).await, Ok(Intent::Recorded));
         // Once more, during the call, and of another type.
         let _: i64 = raw(&server, &["DEL", &key]).await;
         let _: i64 = raw(&server, &["LPUSH", &key, "x"]).await;
-        assert_eq!(ledger.begin(&job).await, Ok(Known::Busy));
+        assert_eq!(ledger.begin(&job).await, Ok(ClaimOutcome::Busy));
         assert_eq!(ledger.conclude(&job, None, &verdict(0.5), None).await, Ok(None));
-        assert_eq!(ledger.begin(&job).await, Ok(Known::Concluded(Box::new(verdict(0.5)))));
+        assert_eq!(ledger.begin(&job).await, Ok(ClaimOutcome::Concluded(Box::new(verdict(0.5)))));
         let _: i64 = raw(&server, &["DEL", &key]).await;
         let _: i64 = raw(&server, &["LPUSH", &key, "x"]).await;
-        assert_eq!(ledger.begin(&job).await, Ok(Known::InDoubt { calls: 1 }), "of another type");
+        assert_eq!(ledger.begin(&job).await, Ok(ClaimOutcome::InDoubt { calls: 1 }), "of another type");
         ledger.release(&job, false).await.expect("release");
     }
 }

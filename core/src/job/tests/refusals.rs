@@ -1,5 +1,5 @@
 use super::*;
-use crate::event::{Conclusion, Event};
+use crate::event::{Event, FailureResult, Report};
 use crate::retry::Attempt;
 
 fn refused(body: &str, properties: &Properties) -> Refused {
@@ -73,8 +73,8 @@ fn two_bodies_with_one_name_have_two_events_and_one_body_has_one() {
     let id = |body: &str| {
         let refused = refused(body, &named("m-1"));
         let at = OffsetDateTime::UNIX_EPOCH;
-        let conclusion = Conclusion::failed(&refused.failure, None, Attempt::spent(1), at, 0);
-        Event::new("antispoofd/test", &refused.origin, &conclusion).expect("an event").id
+        let result = FailureResult::new(&refused.failure, Report::new(None, Attempt::spent(1), at, 0));
+        Event::failure("antispoofd/test", &refused.origin, &result).expect("an event").id
     };
     assert_ne!(id("one"), id("two"));
     assert_ne!(id(r#"{"id":"kyc-1","kye":"a"}"#), id(r#"{"id":"kyc-1","kye":"b"}"#));

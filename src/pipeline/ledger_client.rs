@@ -1,8 +1,8 @@
 //! The ledger as the pipeline uses it: what an error means is decided here, counted, and said once each time it begins or ends.
 
 use crate::telemetry::Metrics;
-use antispoof_core::event::Conclusion;
-use antispoof_core::ports::{Intent, Known, Ledger, LedgerError};
+use antispoof_core::event::JobResult;
+use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,24 +28,24 @@ pub enum OnLedgerError {
 
 /// The ledger cannot be asked, and nothing may be paid for until it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Away;
+pub(super) struct LedgerAway;
 
 /// A ledger with a rule for its errors.
-pub struct Books<L> {
+pub struct LedgerClient<L> {
     ledger: L,
     on_error: OnLedgerError,
     metrics: Arc<Metrics>,
     away: AtomicBool,
 }
 
-impl<L: Ledger> Books<L> {
+impl<L: Ledger> LedgerClient<L> {
     /// Errors are counted in `metrics`.
     pub fn new(ledger: L, on_error: OnLedgerError, metrics: Arc<Metrics>) -> Self {
         Self { ledger, on_error, metrics, away: AtomicBool::new(false) }
     }
 
     /// The ledger itself.
-    pub fn ledger(&self) -> &L {
+    pub fn inner(&self) -> &L {
         &self.ledger
     }
 
@@ -54,15 +54,15 @@ impl<L: Ledger> Books<L> {
         self.ledger.remembers() && !self.away.load(Ordering::Relaxed)
     }
 
-    pub(super) async fn begin(&self, key: &str) -> Result<Known, Away> {
-        self.or("begin", self.ledger.begin(key).await, Known::Fresh)
+    pub(super) async fn begin(&self, key: &str) -> Result<ClaimOutcome, LedgerAway> {
+        self.or("begin", self.ledger.begin(key).await, ClaimOutcome::Fresh)
     }
 
-    pub(super) async fn intent(&self, key: &str) -> Result<Intent, Away> {
+    pub(super) async fn intent(&self, key: &str) -> Result<Intent, LedgerAway> {
         self.or("intent", self.ledger.intent(key).await, Intent::Recorded)
     }
 
-    pub(super) async fn recall(&self, object: &str) -> Result<Option<Conclusion>, Away> {
+    pub(super) async fn recall(&self, object: &str) -> Result<Option<JobResult>, LedgerAway> {
         self.or("recall", self.ledger.recall(object).await, None)
     }
 
@@ -71,25 +71,25 @@ impl<L: Ledger> Books<L> {
         &self,
         key: &str,
         object: Option<&str>,
-        conclusion: &Conclusion,
-        over: Option<&Conclusion>,
-    ) -> Result<Option<Box<Conclusion>>, Away> {
-        self.or("conclude", self.ledger.conclude(key, object, conclusion, over).await, None)
+        result: &JobResult,
+        superseded: Option<&JobResult>,
+    ) -> Result<Option<Box<JobResult>>, LedgerAway> {
+        self.or("conclude", self.ledger.conclude(key, object, result, superseded).await, None)
     }
 
-    pub(super) async fn announced(&self, key: &str, keep: bool) {
-        self.noted("announced", self.ledger.announced(key, keep).await);
+    pub(super) async fn published(&self, key: &str, keep: bool) {
+        self.noted("announced", self.ledger.published(key, keep).await);
     }
 
     pub(super) async fn release(&self, key: &str, paid: bool) {
         self.noted("release", self.ledger.release(key, paid).await);
     }
 
-    fn or<T>(&self, op: &'static str, result: Result<T, LedgerError>, without: T) -> Result<T, Away> {
+    fn or<T>(&self, op: &'static str, result: Result<T, LedgerError>, without: T) -> Result<T, LedgerAway> {
         match (self.noted(op, result), self.on_error) {
             (Some(known), _) => Ok(known),
             (None, OnLedgerError::Proceed) => Ok(without),
-            (None, OnLedgerError::Hold) => Err(Away),
+            (None, OnLedgerError::Hold) => Err(LedgerAway),
         }
     }
 
@@ -127,7 +127,7 @@ mod tests {
     struct Gone;
 
     impl Ledger for Gone {
-        async fn begin(&self, _: &str) -> Result<Known, LedgerError> {
+        async fn begin(&self, _: &str) -> Result<ClaimOutcome, LedgerError> {
             Err(LedgerError("gone".to_owned()))
         }
         async fn intent(&self, _: &str) -> Result<Intent, LedgerError> {
@@ -137,18 +137,18 @@ mod tests {
             &self,
             _: &str,
             _: Option<&str>,
-            _: &Conclusion,
-            _: Option<&Conclusion>,
-        ) -> Result<Option<Box<Conclusion>>, LedgerError> {
+            _: &JobResult,
+            _: Option<&JobResult>,
+        ) -> Result<Option<Box<JobResult>>, LedgerError> {
             Err(LedgerError("gone".to_owned()))
         }
-        async fn announced(&self, _: &str, _: bool) -> Result<(), LedgerError> {
+        async fn published(&self, _: &str, _: bool) -> Result<(), LedgerError> {
             Err(LedgerError("gone".to_owned()))
         }
         async fn release(&self, _: &str, _: bool) -> Result<(), LedgerError> {
             Err(LedgerError("gone".to_owned()))
         }
-        async fn recall(&self, _: &str) -> Result<Option<Conclusion>, LedgerError> {
+        async fn recall(&self, _: &str) -> Result<Option<JobResult>, LedgerError> {
             Err(LedgerError("gone".to_owned()))
         }
     }
@@ -156,12 +156,12 @@ mod tests {
     #[tokio::test]
     async fn an_error_holds_or_is_worked_without_and_is_counted_either_way() {
         let metrics = Arc::new(Metrics::new());
-        let hold = Books::new(Gone, OnLedgerError::Hold, metrics.clone());
-        assert_eq!(hold.begin("a").await, Err(Away));
-        assert_eq!(hold.intent("a").await, Err(Away));
-        assert_eq!(hold.recall("a").await, Err(Away));
-        let proceed = Books::new(Gone, OnLedgerError::Proceed, metrics.clone());
-        assert_eq!(proceed.begin("a").await, Ok(Known::Fresh));
+        let hold = LedgerClient::new(Gone, OnLedgerError::Hold, metrics.clone());
+        assert_eq!(hold.begin("a").await, Err(LedgerAway));
+        assert_eq!(hold.intent("a").await, Err(LedgerAway));
+        assert_eq!(hold.recall("a").await, Err(LedgerAway));
+        let proceed = LedgerClient::new(Gone, OnLedgerError::Proceed, metrics.clone());
+        assert_eq!(proceed.begin("a").await, Ok(ClaimOutcome::Fresh));
         assert_eq!(proceed.intent("a").await, Ok(Intent::Recorded));
         assert_eq!(proceed.recall("a").await, Ok(None));
         proceed.release("a", false).await;

@@ -1,10 +1,9 @@
 //! How much is consumed: as much as both the gate and the caution about suspects allow.
 
-use super::Consuming;
+use super::{Consuming as _, ConsumingPorts};
 use crate::amqp::Demand;
 use crate::gate::Flow;
 use crate::pipeline::Pipeline;
-use antispoof_core::ports::{Detector, ImageStore, Ledger};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -41,13 +40,7 @@ impl Caution {
 }
 
 /// Passes on what may be consumed: nothing while the gate is closed, one job to find the next probe, and few when it has just opened.
-pub(super) async fn follow<S, D, L, B>(pipeline: Arc<Pipeline<S, D, L, B>>, caution: watch::Sender<Caution>)
-where
-    S: ImageStore,
-    D: Detector,
-    L: Ledger,
-    B: Consuming,
-{
+pub(super) async fn follow<P: ConsumingPorts>(pipeline: Arc<Pipeline<P>>, caution: watch::Sender<Caution>) {
     let mut cautions = caution.subscribe();
     loop {
         let gate_changed = pipeline.gate.changed();

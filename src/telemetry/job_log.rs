@@ -1,9 +1,9 @@
-//! One line and one observation for every delivery, whatever becomes of it; also when nobody gets round to saying so.
+//! One line and one observation for every delivery, whatever becomes of it; also when its task is dropped.
 
 use super::Metrics;
-use antispoof_core::event::{Conclusion, Ending, ImageReport};
+use antispoof_core::event::{FailureResult, ImageReport, VerdictResult};
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::ports::CallFailure;
+use antispoof_core::retry::Attempt;
 use antispoof_core::verdict::Outcome;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub enum KeyNames {
 
 /// What became of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum Settlement {
     /// A verdict was announced.
     Verdict(Outcome),
     /// A failure was announced and the message parked.
@@ -40,16 +40,16 @@ pub enum End {
     Lost,
 }
 
-/// Writes the journal. Cheap to clone.
+/// The log and the metrics of jobs. Cheap to clone.
 #[derive(Clone)]
-pub struct Journal {
+pub struct JobLog {
     metrics: Arc<Metrics>,
     keys: KeyNames,
 }
 
-/// One delivery being worked on. Dropped without [`Entry::end`], it says `cancelled`.
-pub struct Entry {
-    journal: Journal,
+/// One delivery being worked on. Dropped without [`JobRecord::settled`], it says `cancelled`.
+pub struct JobRecord {
+    log: JobLog,
     started: Instant,
     job: String,
     object: Option<(String, String)>,
@@ -57,11 +57,12 @@ pub struct Entry {
     api: Option<Duration>,
     attempt: u32,
     reused: bool,
+    exhausted: bool,
     ended: bool,
 }
 
-impl Journal {
-    /// A journal that counts into these metrics.
+impl JobLog {
+    /// One that counts into these metrics.
     pub fn new(metrics: Arc<Metrics>, keys: KeyNames) -> Self {
         Self { metrics, keys }
     }
@@ -72,10 +73,10 @@ impl Journal {
     }
 
     /// A delivery arrived; `attempt` counts from 1.
-    pub fn begin(&self, attempt: u32) -> Entry {
+    pub fn begin(&self, attempt: u32) -> JobRecord {
         self.metrics.in_flight.inc();
-        Entry {
-            journal: self.clone(),
+        JobRecord {
+            log: self.clone(),
             started: Instant::now(),
             job: String::new(),
             object: None,
@@ -83,6 +84,7 @@ impl Journal {
             api: None,
             attempt,
             reused: false,
+            exhausted: false,
             ended: false,
         }
     }
@@ -99,16 +101,16 @@ impl Journal {
     }
 }
 
-impl Entry {
+impl JobRecord {
     /// The message has a name.
     pub fn names(&mut self, job: &str, image: Option<&ImageReport>) {
         job.clone_into(&mut self.job);
-        self.object = image.map(|image| (image.bucket.clone(), self.journal.key_name(&image.bucket, &image.key)));
+        self.object = image.map(|image| (image.bucket.clone(), self.log.key_name(&image.bucket, &image.key)));
     }
 
     /// The object was asked for; `bytes` where it was opened.
     pub fn fetched(&self, took: Duration, bytes: Option<u64>) {
-        let metrics = &self.journal.metrics;
+        let metrics = &self.log.metrics;
         metrics.fetch_duration.observe(took.as_secs_f64());
         if let Some(bytes) = bytes {
             #[expect(clippy::cast_precision_loss, reason = "a bucket boundary")]
@@ -117,23 +119,23 @@ impl Entry {
     }
 
     /// A call ended.
-    pub fn called(&mut self, took: Duration, failed: Option<&CallFailure>) {
-        let metrics = &self.journal.metrics;
+    pub fn called(&mut self, took: Duration, failed: Option<&Failure>) {
+        let metrics = &self.log.metrics;
         self.api = Some(took);
         metrics.api_duration.observe(took.as_secs_f64());
-        if failed.is_none_or(|call| call.sent) {
+        if failed.is_none_or(Failure::request_sent) {
             metrics.billable.inc();
         }
-        let code = failed.map_or("ok", |call| call.failure.code().name());
+        let code = failed.map_or("ok", |failure| failure.code().name());
         metrics.api_requests.get_or_create(&[("code", code)]).inc();
-        if failed.is_some_and(|call| call.failure.may_be_paid()) {
+        if failed.is_some_and(Failure::may_be_paid) {
             metrics.in_doubt.inc();
         }
     }
 
     /// The job is taken up again after so many calls that a worker did not live to count.
     pub fn in_doubt(&self, calls: u32) {
-        self.journal.metrics.in_doubt.inc_by(calls.into());
+        self.log.metrics.in_doubt.inc_by(calls.into());
         warn!(job.id = self.job, "job {}: an earlier call may have been paid for, its end is not known", self.job);
     }
 
@@ -145,23 +147,30 @@ impl Entry {
     /// The verdict was known.
     pub fn reused(&mut self) {
         self.reused = true;
-        self.journal.metrics.reused.inc();
+        self.log.metrics.reused.inc();
     }
 
     /// A quick repetition is due.
     pub fn retrying(&self, failure: &Failure) {
-        self.journal.metrics.api_retries.get_or_create(&[("reason", failure.code().name())]).inc();
+        self.log.metrics.api_retries.get_or_create(&[("reason", failure.code().name())]).inc();
     }
 
     /// An attempt failed.
     pub fn failed(&mut self, failure: &Failure) {
-        self.journal.metrics.failures.get_or_create(&[("code", failure.code().name())]).inc();
+        self.log.metrics.failures.get_or_create(&[("code", failure.code().name())]).inc();
         self.detail = Some(failure.message().to_owned());
     }
 
-    /// The job had failed for good before, and this delivery only says so again: no attempt was made.
-    pub fn ended_before(&mut self, failure: &Failure) {
-        self.detail = Some(failure.message().to_owned());
+    /// The attempts of the job are used up.
+    pub fn exhausted(&mut self, attempts: Attempt) {
+        let detail = self.detail.take().unwrap_or_default();
+        self.detail = Some(format!("{detail} (the last of {} attempts)", attempts.count()));
+        self.exhausted = true;
+    }
+
+    /// The id of the job, as in the log.
+    pub fn job(&self) -> &str {
+        &self.job
     }
 
     /// What the message is, where it is no single job.
@@ -169,47 +178,57 @@ impl Entry {
         self.detail = Some(what.into());
     }
 
-    /// An event was, or was not, taken by the broker.
-    pub fn announced(&self, status: &'static str) {
-        self.journal.metrics.results.get_or_create(&[("status", status)]).inc();
+    /// The broker confirmed an event, or did not: its status.
+    pub fn published(&self, status: &'static str) {
+        self.log.metrics.results.get_or_create(&[("status", status)]).inc();
     }
 
-    /// The end that is going to be announced.
-    pub fn concluded(&mut self, conclusion: &Conclusion) {
-        if let Ending::Verdict { verdict, .. } = &conclusion.ending {
-            let reused = if self.reused { ", reused" } else { "" };
-            self.detail = Some(format!("accuracy {}{reused}", verdict.accuracy));
+    /// The verdict that is going to be published.
+    pub fn verdict(&mut self, result: &VerdictResult) {
+        let reused = if self.reused { ", reused" } else { "" };
+        self.detail = Some(format!("accuracy {}{reused}", result.verdict.accuracy));
+    }
+
+    /// The failure that is going to be published: that of this attempt, or of an earlier delivery.
+    pub fn failure(&mut self, result: &FailureResult) {
+        if !self.exhausted {
+            self.detail = Some(result.message.clone());
         }
     }
 
     /// The delivery is settled.
-    pub fn end(mut self, end: End) {
+    pub fn settled(mut self, end: Settlement) {
         self.ended = true;
-        let metrics = &self.journal.metrics;
+        let metrics = &self.log.metrics;
         let (kind, outcome) = match end {
-            End::Verdict(outcome) => ("announced", Some(outcome.name())),
-            End::Parked(_) => ("parked", Some("failed")),
-            End::Deferred(_) => ("deferred", None),
-            End::Divided => ("divided", None),
-            End::Dismissed => ("dismissed", None),
-            End::Returned => ("returned", None),
-            End::GivenBack => ("given_back", None),
-            End::Lost => ("lost", None),
+            Settlement::Verdict(outcome) => ("announced", Some(outcome.name())),
+            Settlement::Parked(_) => ("parked", Some("failed")),
+            Settlement::Deferred(_) => ("deferred", None),
+            Settlement::Divided => ("divided", None),
+            Settlement::Dismissed => ("dismissed", None),
+            Settlement::Returned => ("returned", None),
+            Settlement::GivenBack => ("given_back", None),
+            Settlement::Lost => ("lost", None),
         };
         metrics.settlements.get_or_create(&[("kind", kind)]).inc();
         if let Some(outcome) = outcome {
             metrics.jobs.get_or_create(&[("outcome", outcome)]).inc();
         }
         match end {
-            End::Verdict(_) => metrics.succeeded(),
-            End::Parked(code) => drop(metrics.dead_lettered.get_or_create(&[("reason", code.name())]).inc()),
-            End::Deferred(_) | End::Divided | End::Dismissed | End::Returned | End::GivenBack | End::Lost => {}
+            Settlement::Verdict(_) => metrics.succeeded(),
+            Settlement::Parked(code) => drop(metrics.dead_lettered.get_or_create(&[("reason", code.name())]).inc()),
+            Settlement::Deferred(_)
+            | Settlement::Divided
+            | Settlement::Dismissed
+            | Settlement::Returned
+            | Settlement::GivenBack
+            | Settlement::Lost => {}
         }
         self.observe();
         self.line(end);
     }
 
-    fn line(&self, end: End) {
+    fn line(&self, end: Settlement) {
         let (bucket, key) = self.object.as_ref().map_or(("", ""), |(bucket, key)| (bucket, key));
         let detail = self.detail.as_deref().unwrap_or_default();
         let total = millis(self.started.elapsed());
@@ -222,24 +241,24 @@ impl Entry {
             };
         }
         match end {
-            End::Verdict(outcome) => say!(info, outcome.name(), "job {job}: {} ({detail})", outcome.name()),
-            End::Parked(code) => say!(warn, code.name(), "job {job}: parked, {code}: {detail}"),
-            End::Deferred(code) => say!(info, code.name(), "job {job}: tried again later, {code}: {detail}"),
-            End::Divided => say!(info, "divided", "message {job}: {detail}"),
-            End::Dismissed => say!(info, "dismissed", "message {job}: {detail}, which asks for nothing"),
-            End::Returned => say!(
+            Settlement::Verdict(outcome) => say!(info, outcome.name(), "job {job}: {} ({detail})", outcome.name()),
+            Settlement::Parked(code) => say!(warn, code.name(), "job {job}: parked, {code}: {detail}"),
+            Settlement::Deferred(code) => say!(info, code.name(), "job {job}: tried again later, {code}: {detail}"),
+            Settlement::Divided => say!(info, "divided", "message {job}: {detail}"),
+            Settlement::Dismissed => say!(info, "dismissed", "message {job}: {detail}, which asks for nothing"),
+            Settlement::Returned => say!(
                 info,
                 "returned",
                 "job {job}: goes back to the queue, no attempt spent{}{detail}",
                 if detail.is_empty() { "" } else { ": " }
             ),
-            End::GivenBack => say!(info, "given_back", "job {job}: handed back, the worker stops"),
-            End::Lost => say!(info, "lost", "job {job}: the broker has taken it back and delivers it again"),
+            Settlement::GivenBack => say!(info, "given_back", "job {job}: handed back, the worker stops"),
+            Settlement::Lost => say!(info, "lost", "job {job}: the broker has taken it back and delivers it again"),
         }
     }
 
     fn observe(&self) {
-        let metrics = &self.journal.metrics;
+        let metrics = &self.log.metrics;
         metrics.in_flight.dec();
         metrics.job_duration.observe(self.started.elapsed().as_secs_f64());
     }
@@ -249,10 +268,10 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Drop for Entry {
+impl Drop for JobRecord {
     fn drop(&mut self) {
         if !self.ended {
-            self.journal.metrics.settlements.get_or_create(&[("kind", "cancelled")]).inc();
+            self.log.metrics.settlements.get_or_create(&[("kind", "cancelled")]).inc();
             self.observe();
             warn!(job.id = self.job, job.attempt = self.attempt, outcome = "cancelled", "job {}: broken off", self.job);
         }

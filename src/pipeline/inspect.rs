@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt as _};
 
 /// Reads until the frame header is there. The head is kept and sent first; nothing is read twice. One chunk is usually enough, and then
 /// nothing is copied either.
-pub(super) async fn look<S>(opened: Opened<S>, limits: &Limits) -> Result<Inspected<S>, Failure>
+pub(super) async fn inspect_head<S>(opened: Opened<S>, limits: &Limits) -> Result<Inspected<S>, Failure>
 where
     S: Stream<Item = Result<Bytes, Failure>> + Unpin,
 {
@@ -66,7 +66,7 @@ mod tests {
         let image = std::fs::read("tests/samples/astronaut.jpg").expect("a sample");
         for size in [1, 7, 100, 5000, image.len()] {
             let chunks = image.chunks(size).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
-            let inspected = look(opened(image.len() as u64, chunks), &LIMITS).await.expect("a jpeg");
+            let inspected = inspect_head(opened(image.len() as u64, chunks), &LIMITS).await.expect("a jpeg");
             assert_eq!((inspected.facts.width, inspected.facts.height), (512, 512));
             let mut whole = inspected.head.to_vec();
             let mut rest = inspected.rest;
@@ -80,9 +80,9 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_breaks_off_is_not_the_image_s_fault() {
         let head = Bytes::from_static(&[0xFF, 0xD8, 0xFF, 0xE0]);
-        let short = look(opened(100, vec![Ok(head.clone())]), &LIMITS).await.err().expect("short");
+        let short = inspect_head(opened(100, vec![Ok(head.clone())]), &LIMITS).await.err().expect("short");
         assert_eq!(short.code(), Code::StoreUnavailable);
-        let whole = look(opened(4, vec![Ok(head)]), &LIMITS).await.err().expect("corrupt");
+        let whole = inspect_head(opened(4, vec![Ok(head)]), &LIMITS).await.err().expect("corrupt");
         assert_eq!(whole.code(), Code::ImageCorrupt);
     }
 }
