@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use antispoof_core::event::{Check, Conclusion, Ending, Event, ImageReport, millis};
+use antispoof_core::event::{Check, Event, FailureResult, ImageReport, JobResult, Report, VerdictResult, millis};
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::job::{Admission, Intake, Job, Origin, Properties, stable_key};
 use antispoof_core::retry::Attempt;
@@ -142,7 +142,7 @@ fn the_example_events_are_what_the_core_says_and_what_the_schemas_allow() {
     assert_eq!(there, golden.len(), "an example that nothing checks");
 }
 
-fn golden() -> Vec<(&'static str, &'static str, Conclusion)> {
+fn golden() -> Vec<(&'static str, &'static str, JobResult)> {
     let at = OffsetDateTime::from_unix_timestamp(1_795_384_799).expect("a time");
     let image = || ImageReport {
         bucket: "kyc-uploads".to_owned(),
@@ -150,36 +150,38 @@ fn golden() -> Vec<(&'static str, &'static str, Conclusion)> {
         etag: Some("9b2cf535f27731c974343645a3985328".to_owned()),
         ..ImageReport::default()
     };
-    let verdict = |outcome: Outcome, spoof_detected: bool, accuracy: f64, reused: bool| Conclusion {
-        ending: Ending::Verdict { outcome, verdict: Verdict { spoof_detected, accuracy } },
-        image: Some(ImageReport {
-            format: Some("jpeg".to_owned()),
-            bytes: Some(200_436),
-            width: Some(1080),
-            height: Some(1440),
-            digest: Some(format!("sha256:{}", images::sha256(b"an example"))),
-            ..image()
-        }),
-        check: Check {
-            attempts: 1,
-            api_duration_ms: Some(214),
-            http_status: Some(200),
-            request_id: Some("req-5f1c".to_owned()),
-            reused,
-            in_doubt: 0,
-        },
-        at_ms: millis(at),
-        replay: 0,
-        after_ms: None,
+    let verdict = |outcome: Outcome, spoof_detected: bool, accuracy: f64, reused: bool| {
+        let report = Report {
+            image: Some(ImageReport {
+                format: Some("jpeg".to_owned()),
+                bytes: Some(200_436),
+                width: Some(1080),
+                height: Some(1440),
+                digest: Some(format!("sha256:{}", images::sha256(b"an example"))),
+                ..image()
+            }),
+            check: Check {
+                attempts: 1,
+                api_duration_ms: Some(214),
+                http_status: Some(200),
+                request_id: Some("req-5f1c".to_owned()),
+                reused,
+                in_doubt: 0,
+            },
+            at_ms: millis(at),
+            replay: 0,
+            after_ms: None,
+        };
+        JobResult::Verdict(VerdictResult { outcome, verdict: Verdict { spoof_detected, accuracy }, report })
     };
     let failure = |code: Code, message: &str, status: Option<u16>, image: Option<ImageReport>, spent: u32| {
         let failure = Failure::new(code, message);
         let failure = status.map_or(failure.clone(), |status| failure.with_status(status));
-        Conclusion::failed(&failure, image, Attempt::spent(spent), at, 0)
+        JobResult::Failure(FailureResult::new(&failure, Report::new(image, Attempt::spent(spent), at, 0)))
     };
-    let in_doubt = |mut conclusion: Conclusion| {
-        conclusion.check.in_doubt = 1;
-        conclusion
+    let in_doubt = |mut result: JobResult| {
+        result.report_mut().check.in_doubt = 1;
+        result
     };
     let unseen = Some(ImageReport { etag: None, ..image() });
     let (events, failures) = ("verdict.schema.json", "failure.schema.json");
@@ -212,15 +214,15 @@ fn golden() -> Vec<(&'static str, &'static str, Conclusion)> {
     ]
 }
 
-fn origin(conclusion: &Conclusion) -> Origin {
+fn origin(result: &JobResult) -> Origin {
     let metadata = r#"{"applicant":"42"}"#.to_owned();
     Origin {
         job_id: "kyc-7f3a".to_owned(),
         correlation_id: Some("onboarding-42".to_owned()),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         tracestate: None,
-        metadata: conclusion.image.is_some().then(|| RawValue::from_string(metadata).expect("JSON")),
-        refused: conclusion.image.is_none().then(|| stable_key(&["{}"])),
+        metadata: result.report().image.is_some().then(|| RawValue::from_string(metadata).expect("JSON")),
+        refused: result.report().image.is_none().then(|| stable_key(&["{}"])),
     }
 }
 

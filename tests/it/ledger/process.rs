@@ -1,7 +1,7 @@
 //! A process with a ledger in a file, killed in the middle of its work. The child is this test program, run again for one test.
 
-use antispoof_core::event::{Check, Conclusion, Ending};
-use antispoof_core::ports::{Intent, Known, Ledger as _};
+use antispoof_core::event::{Check, JobResult, Report, VerdictResult};
+use antispoof_core::ports::{ClaimOutcome, Intent, Ledger as _};
 use antispoof_core::verdict::{Outcome, Verdict};
 use antispoofd::ledger::{Clock, File};
 use std::collections::HashMap;
@@ -20,25 +20,18 @@ async fn open(path: &Path) -> File {
     File::open(path, DAY, PATIENCE, Clock::system()).await.expect("the ledger opens")
 }
 
-fn verdict() -> Conclusion {
-    Conclusion {
-        ending: Ending::Verdict {
-            outcome: Outcome::Live,
-            verdict: Verdict { spoof_detected: false, accuracy: 0.989_906_817_674_636_8 },
-        },
-        image: None,
-        check: Check { attempts: 1, ..Check::default() },
-        at_ms: 1,
-        replay: 0,
-        after_ms: None,
-    }
+fn verdict() -> JobResult {
+    let report =
+        Report { image: None, check: Check { attempts: 1, ..Check::default() }, at_ms: 1, replay: 0, after_ms: None };
+    let verdict = Verdict { spoof_detected: false, accuracy: 0.989_906_817_674_636_8 };
+    JobResult::Verdict(VerdictResult { outcome: Outcome::Live, verdict, report })
 }
 
 /// Jobs one after the other, until `jobs` are done; `say` is told of every step once it is durable.
 async fn work(ledger: &File, jobs: usize, mut say: impl FnMut(&str, usize)) {
     for n in 0..jobs {
         let key = n.to_string();
-        assert_eq!(ledger.begin(&key).await, Ok(Known::Fresh));
+        assert_eq!(ledger.begin(&key).await, Ok(ClaimOutcome::Fresh));
         assert_eq!(ledger.intent(&key).await, Ok(Intent::Recorded));
         say("intent", n);
         // Every third is left in doubt.
@@ -84,9 +77,9 @@ async fn what_was_recorded_before_a_kill_is_there_after_it() {
         for (n, step) in told {
             let known = ledger.begin(&n.to_string()).await.expect("an answer");
             match (step.as_str(), known) {
-                ("intent", Known::InDoubt { calls: 1 }) => {}
+                ("intent", ClaimOutcome::InDoubt { calls: 1 }) => {}
                 // The verdict may have been recorded and not told.
-                ("intent" | "verdict", Known::Concluded(end)) => assert_eq!(*end, verdict()),
+                ("intent" | "verdict", ClaimOutcome::Concluded(end)) => assert_eq!(*end, verdict()),
                 (step, known) => panic!("killed after {kill_after}: {step} of {n} was recorded, known is {known:?}"),
             }
         }

@@ -6,9 +6,9 @@ use crate::harness::store::BUCKET;
 use crate::harness::wait::{STARTED, eventually};
 use crate::harness::world::World;
 use crate::images::jpeg;
-use antispoof_core::event::Conclusion;
+use antispoof_core::event::{FailureResult, JobResult, Report};
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::ports::{Intent, Known, Ledger as _};
+use antispoof_core::ports::{ClaimOutcome, Intent, Ledger as _};
 use antispoof_core::retry::Attempt;
 use antispoofd::ledger::Redis;
 use time::OffsetDateTime;
@@ -26,12 +26,15 @@ async fn give(own: &OwnRedis, rights: &[&str]) {
 async fn all_steps(ledger: &Redis, job: &str) -> Result<(), String> {
     let said = |error: antispoof_core::ports::LedgerError| error.to_string();
     let failure = Failure::new(Code::ApiRejected, "the API answered 422");
-    let end = Conclusion::failed(&failure, None, Attempt::spent(1), OffsetDateTime::UNIX_EPOCH, 0);
-    assert_eq!(ledger.begin(job).await.map_err(said)?, Known::Fresh, "no error is taken for a record");
+    let end = JobResult::Failure(FailureResult::new(
+        &failure,
+        Report::new(None, Attempt::spent(1), OffsetDateTime::UNIX_EPOCH, 0),
+    ));
+    assert_eq!(ledger.begin(job).await.map_err(said)?, ClaimOutcome::Fresh, "no error is taken for a record");
     assert_eq!(ledger.intent(job).await.map_err(said)?, Intent::Recorded);
     ledger.recall(job).await.map_err(said)?;
     ledger.conclude(job, None, &end, None).await.map_err(said)?;
-    ledger.announced(job, false).await.map_err(said)?;
+    ledger.published(job, false).await.map_err(said)?;
     ledger.try_out().await.map_err(|refused| format!("{}; {}", refused.what, refused.remedy))?;
     Ok(())
 }
