@@ -68,7 +68,7 @@ async fn a_verdict_comes_with_the_statuses_that_the_settings_name_and_with_nothi
                 assert_eq!(answer.http_status, status);
             }
             Err(call) => {
-                assert_eq!(call.code(), Code::ApiBadResponse, "{status}: {}", call);
+                assert_eq!(call.code(), Code::ApiBadResponse, "{status}: {call}");
                 assert_eq!(call.http_status(), Some(status));
                 assert!(![200, 201, 207].contains(&status), "{status} is no verdict");
                 assert!(call.request_sent(), "{status}: it may have been paid for");
@@ -103,7 +103,7 @@ async fn interim_answers_without_end_last_no_longer_than_a_call_may() {
     let started = Instant::now();
     let Err(call) = detect(&vendor).await else { panic!("there was no answer") };
     let took = started.elapsed();
-    assert_eq!(call.code(), Code::ApiInDoubt, "{}", call);
+    assert_eq!(call.code(), Code::ApiInDoubt, "{call}");
     assert!(took >= TIMEOUT && took < LATE, "{took:?}");
     drop(vendor);
     // The connection is closed with the call: the flood has nowhere to go.
