@@ -22,10 +22,10 @@ use sweep::Sweep;
 
 /// Value: eight bytes, when it is void (big endian, milliseconds since 1970); then the record as JSON.
 pub(super) type Definition = TableDefinition<'static, &'static str, &'static [u8]>;
-const JOBS: Definition = TableDefinition::new("jobs");
+pub(super) const JOBS: Definition = TableDefinition::new("jobs");
 const OBJECTS: Definition = TableDefinition::new("objects");
 /// By number, what has not been moved to the other tables yet: a line each.
-const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
+pub(super) const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
 const EXPIRY_BYTES: usize = 8;
 
 /// The journal is moved when it has this many lines: some milliseconds of work.
@@ -203,16 +203,7 @@ impl Store {
             Step::Recall { object } => Place::Object(object.clone()),
             other => Place::Job(other.key().to_owned()),
         };
-        let record = match (self.known(&place, now)?, step) {
-            (Ok(record), _) => record,
-            // A result is worth more than a record that cannot be read, and such a record is no verdict.
-            (Err(_), Step::Conclude { .. } | Step::Recall { .. }) => None,
-            // Only this job is concerned: for all that is known, it may have been paid for.
-            (Err(error), _) => {
-                tracing::error!(%error, "{error}: taken as a call in doubt");
-                Some(Record::Intent { calls: 1 })
-            }
-        };
+        let record = self.known(&place, now)?;
         let (said, change) = match step {
             Step::Begin { .. } => (Said::Claim(record::begin(record)), Change::Keep),
             Step::Intent { prior, .. } => {
@@ -261,9 +252,9 @@ impl Store {
         Ok(())
     }
 
-    fn known(&self, place: &Place, now: u64) -> Result<Result<Option<Record>, LedgerError>, Broken> {
+    fn known(&self, place: &Place, now: u64) -> Result<Option<Record>, Broken> {
         if let Some(recent) = self.recent.get(place) {
-            return Ok(Ok(recent.record.clone().filter(|_| recent.void_at > now)));
+            return Ok(recent.record.clone().filter(|_| recent.void_at > now));
         }
         let (definition, key) = match place {
             Place::Job(key) => (JOBS, key),
@@ -273,14 +264,14 @@ impl Store {
         let table = match read.open_table(definition) {
             Ok(table) => table,
             // Nothing has been moved there yet.
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Ok(None)),
+            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let Some(value) = table.get(key.as_str())? else { return Ok(Ok(None)) };
+        let Some(value) = table.get(key.as_str())? else { return Ok(None) };
         Ok(match value.value().split_first_chunk::<EXPIRY_BYTES>() {
-            Some((void_at, _)) if u64::from_be_bytes(*void_at) <= now => Ok(None),
-            Some((_, json)) => Record::read(json).map(Some),
-            None => Err(LedgerError("the ledger holds a record that is cut off".to_owned())),
+            Some((void_at, _)) if u64::from_be_bytes(*void_at) <= now => None,
+            Some((_, json)) => place.record(json),
+            None => place.record(&[]),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ledger::conformance::{Hand, Lives, Place, conformance, failure, verdict};
+use redb::ReadableTable as _;
 use redb::backends::FileBackend;
 use std::fs;
 use std::io;
@@ -111,6 +112,61 @@ async fn what_cannot_be_read_is_named_and_left_as_it_is() {
         assert!(error.to_string().contains(path.to_str().expect("text")), "{what}: {error}");
         assert_eq!(fs::read(&path).expect("still there"), bytes, "{what}: it was changed");
     }
+}
+
+#[tokio::test]
+async fn a_code_of_another_version_is_a_call_in_doubt_and_holds_up_no_other_job() {
+    for moved in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger.redb");
+        let now = Hand::default().clock().now_ms();
+        let database = super::open::open(&path, true).expect("new");
+        let mut store = store::Store::open(database, DAY).expect("an empty journal");
+        let steps = [("a", failure(0)), ("b", verdict(0.5))].map(|(key, end)| Step::Conclude {
+            key: key.to_owned(),
+            object: None,
+            end: Box::new(end),
+            superseded: None,
+        });
+        store.write(steps.iter(), now).expect("written");
+        if moved {
+            store.settle(now).expect("moved");
+        }
+        drop(store);
+        rename_code(&path, moved);
+
+        let ledger = open(&path).await.expect("the codes of another version damage no file");
+        assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::InDoubt { calls: 1 }), "moved: {moved}");
+        assert_eq!(ledger.begin("b").await, Ok(ClaimOutcome::Concluded(Box::new(verdict(0.5)))));
+        assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+        assert_eq!(ledger.conclude("a", None, &verdict(0.25), None).await, Ok(None));
+        assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Concluded(Box::new(verdict(0.25)))));
+        ledger.close().await;
+    }
+}
+
+/// What a newer version would have written: a failure code that this one does not know.
+fn rename_code(path: &Path, moved: bool) {
+    let renamed = |value: &[u8]| {
+        let at = value.windows(12).position(|bytes| bytes == b"api_rejected")?;
+        let mut value = value.to_vec();
+        value[at..at + 12].copy_from_slice(b"api_abducted");
+        Some(value)
+    };
+    let database = redb::Database::open(path).expect("closed");
+    let write = database.begin_write().expect("write");
+    if moved {
+        let mut jobs = write.open_table(store::JOBS).expect("moved");
+        let value = jobs.get("a").expect("read").and_then(|value| renamed(value.value())).expect("a failure");
+        jobs.insert("a", value.as_slice()).expect("insert");
+    } else {
+        let mut journal = write.open_table(store::JOURNAL).expect("a journal");
+        let lines = journal.range(0..).expect("read").map(|line| line.expect("a line"));
+        let lines: Vec<_> = lines.filter_map(|(n, line)| Some((n.value(), renamed(line.value())?))).collect();
+        let [(number, line)] = lines.as_slice() else { panic!("one failure") };
+        journal.insert(*number, line.as_slice()).expect("insert");
+    }
+    write.commit().expect("commit");
 }
 
 #[tokio::test]

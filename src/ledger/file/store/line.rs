@@ -13,6 +13,21 @@ pub(super) enum Place {
     Object(String),
 }
 
+impl Place {
+    /// The record that is kept here. One that cannot be read (another version wrote it) concerns only its own job, which may have been paid for; and it is
+    /// no verdict on an object.
+    pub(super) fn record(&self, written: &[u8]) -> Option<Record> {
+        match (Record::read(written), self) {
+            (Ok(record), _) => Some(record),
+            (Err(error), Self::Job(_)) => {
+                tracing::error!(%error, "{error}: taken as a call in doubt");
+                Some(Record::Intent { calls: 1 })
+            }
+            (Err(_), Self::Object(_)) => None,
+        }
+    }
+}
+
 /// A record as the journal has it; `None`: there is none any more.
 #[derive(Debug)]
 pub(super) struct Recent {
@@ -54,7 +69,6 @@ pub(super) fn read_line(line: &[u8]) -> Result<(Place, Recent), String> {
         (None, Some(key)) => Place::Object(key.into_owned()),
         (None, None) => return Err("a line of the journal is about nothing".to_owned()),
     };
-    let record = line.record.map(|record| Record::read(record.get().as_bytes())).transpose();
-    let record = record.map_err(|error| error.to_string())?;
+    let record = line.record.and_then(|record| place.record(record.get().as_bytes()));
     Ok((place, Recent { record, void_at: line.void_at }))
 }
