@@ -28,4 +28,4 @@ mod record;
 pub use copies::Stuck;
 pub use keys::{ledger_key, object_key};
 pub use ledger_client::{LedgerClient, OnLedgerError, Reuse};
-pub use parts::{ClockAndRng, Pipeline, Rules, SUSPECT};
+pub use parts::{ClockAndRng, Lease, Pipeline, Rules, SUSPECT};

@@ -6,7 +6,7 @@ mod reminder;
 
 use crate::amqp::{Amqp, Demand, Inbox, JobLease};
 use crate::lifecycle::Stop;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Lease, Pipeline};
 use antispoof_core::ports::{Broker, Ports};
 use flow_control::{Caution, follow};
 use std::sync::Arc;
@@ -46,8 +46,6 @@ pub trait Consuming: Broker<Lease: 'static> + Clone + 'static {
 pub trait ConsumingPorts: Ports<Broker: Consuming> {}
 
 impl<P: Ports<Broker: Consuming>> ConsumingPorts for P {}
-
-type Lease<P> = <<P as Ports>::Broker as Broker>::Lease;
 
 /// Where the leases of a broker arrive.
 pub trait Arrivals<L>: Send {

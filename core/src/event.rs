@@ -121,9 +121,7 @@ pub struct FailureResult {
     pub code: Code,
     /// The explanation.
     pub message: String,
-    /// Status of the answer that was the failure.
-    pub http_status: Option<u16>,
-    /// Image, check, time.
+    /// Image, check, time. The status of the answer that was the failure is the check's.
     pub report: Report,
 }
 
@@ -158,7 +156,7 @@ struct Stored {
 #[serde(rename_all = "snake_case")]
 enum StoredEnding {
     Verdict { outcome: Outcome, verdict: Verdict },
-    Failure { code: String, message: String, http_status: Option<u16> },
+    Failure { code: String, message: String },
 }
 
 /// [`Stored`] without a copy.
@@ -227,8 +225,8 @@ impl Serialize for JobResult {
             Self::Verdict(VerdictResult { outcome, verdict, .. }) => {
                 StoredEndingRef::Verdict { outcome: *outcome, verdict }
             }
-            Self::Failure(FailureResult { code, message, http_status, .. }) => {
-                StoredEndingRef::Failure { code: code.name(), message, http_status: *http_status }
+            Self::Failure(FailureResult { code, message, .. }) => {
+                StoredEndingRef::Failure { code: code.name(), message, http_status: check.http_status }
             }
         };
         let (image, (at_ms, replay, after_ms)) = (image.as_ref(), (*at_ms, *replay, *after_ms));
@@ -244,9 +242,9 @@ impl TryFrom<Stored> for JobResult {
         let report = Report { image, check, at_ms, replay, after_ms };
         Ok(match ending {
             StoredEnding::Verdict { outcome, verdict } => Self::Verdict(VerdictResult { outcome, verdict, report }),
-            StoredEnding::Failure { code, message, http_status } => {
+            StoredEnding::Failure { code, message } => {
                 let code = Code::from_name(&code).ok_or(UnknownCode(code))?;
-                Self::Failure(FailureResult { code, message, http_status, report })
+                Self::Failure(FailureResult { code, message, report })
             }
         })
     }
@@ -257,21 +255,17 @@ impl TryFrom<Stored> for JobResult {
 impl FailureResult {
     /// A terminal failure. Status and request id of the failure are those of the check.
     pub fn new(failure: &Failure, report: Report) -> Self {
-        let mut result = Self {
-            code: failure.code(),
-            message: failure.message().to_owned(),
-            http_status: failure.http_status(),
-            report,
-        };
-        result.report.check.http_status = failure.http_status();
-        result.report.check.request_id = failure.request_id().map(str::to_owned);
+        let mut result = Self { code: failure.code(), message: failure.message().to_owned(), report };
+        let check = &mut result.report.check;
+        check.http_status = failure.http_status();
+        check.request_id = failure.request_id().map(str::to_owned);
         result
     }
 
     /// The failure that it was.
     pub fn failure(&self) -> Failure {
         let failure = Failure::new(self.code, self.message.clone());
-        match self.http_status {
+        match self.report.check.http_status {
             Some(status) => failure.with_status(status),
             None => failure,
         }
@@ -384,7 +378,7 @@ impl Event {
             stage: result.code.stage().name(),
             class: result.code.class().name(),
             message: &result.message,
-            http_status: result.http_status,
+            http_status: result.report.check.http_status,
         };
         let data = Data { failure: Some(failure), ..Data::of(origin, &result.report) };
         let routing_key = format!("failure.{}", result.code);

@@ -230,3 +230,16 @@ impl<'a> From<&'a Failure> for Met<'a> {
         Self { finding, message: failure.message(), may_be_paid: failure.may_be_paid(), proof }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_systemic_code_is_a_systemic_finding_and_no_other_is() {
+        for &code in Code::ALL {
+            let systemic = Finding::of(&Failure::new(code, "x")) == Finding::Systemic(code);
+            assert_eq!(systemic, code.class() == antispoof_core::failure::Class::Systemic, "{code}");
+        }
+    }
+}

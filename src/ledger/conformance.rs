@@ -245,8 +245,8 @@ pub(super) async fn an_end_after_a_release_counts<P: Place>() {
 
 pub(super) async fn nobody_pays_for_what_is_not_theirs<P: Place>() {
     let ledger = place::<P>().await.worker();
-    assert_eq!(ledger.intent("nobody's").await, Ok(Intent::Recorded), "the ledger was away at the beginning");
-    assert_eq!(ledger.begin("nobody's").await, Ok(ClaimOutcome::Busy), "it is claimed by that");
+    assert_eq!(ledger.intent("unclaimed").await, Ok(Intent::Recorded), "the ledger was away at the beginning");
+    assert_eq!(ledger.begin("unclaimed").await, Ok(ClaimOutcome::Busy), "it is claimed by that");
     ledger.conclude("ended", None, &verdict(0.5), None).await.expect("conclude");
     assert_eq!(ledger.intent("ended").await, Ok(Intent::ClaimLost));
     ledger.begin("in doubt").await.expect("begin");

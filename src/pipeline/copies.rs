@@ -1,7 +1,7 @@
 //! Copies into queues of our own, and what happens while such a queue takes nothing.
 
 use super::delivery::{Delivery, RESULT_HOLD, Unpublished, fault, status};
-use super::parts::Pipeline;
+use super::parts::{Pipeline, Receipt};
 use crate::gate::{Gate, Proof, Reason};
 use crate::telemetry::Copied;
 use antispoof_core::failure::{Code, Failure};
@@ -77,7 +77,7 @@ impl<P: Ports> Delivery<'_, P> {
         tier: usize,
         spent: Spent,
         why: Option<&Failure>,
-    ) -> Result<<P::Broker as Broker>::Receipt, Unpublished> {
+    ) -> Result<Receipt<P>, Unpublished> {
         let Pipeline { broker, rules, .. } = self.pipeline;
         let queue = if self.lease.dropped().is_some() { Copied::Dead } else { Copied::Retry };
         let tier = |refused| rules.policy.tier_instead(tier, refused);
@@ -90,9 +90,9 @@ impl<P: Ports> Delivery<'_, P> {
         &self,
         queue: Copied,
         publish: impl Fn(usize) -> F,
-    ) -> Result<<P::Broker as Broker>::Receipt, Unpublished>
+    ) -> Result<Receipt<P>, Unpublished>
     where
-        F: Future<Output = Result<<P::Broker as Broker>::Receipt, PublishError>>,
+        F: Future<Output = Result<Receipt<P>, PublishError>>,
     {
         let Pipeline { gate, ledger, rules, ambient, stuck: all_stuck, log, stop, .. } = self.pipeline;
         let (lease, metrics) = (&self.lease, log.metrics());
@@ -110,7 +110,7 @@ impl<P: Ports> Delivery<'_, P> {
                 Err(error) => error,
             };
             metrics.copied(queue, status(&error));
-            self.log_held(tries, queue, &error);
+            self.log_copy_held(tries, queue, &error);
             if let Some(code) = fault(&error) {
                 refused += usize::from(code == Code::BrokerUnavailable);
                 counted.get_or_insert_with(|| metrics.stuck(queue));
@@ -136,7 +136,7 @@ impl<P: Ports> Delivery<'_, P> {
     }
 
     /// Logs the first try and then ever fewer.
-    fn log_held(&self, tries: u32, queue: Copied, error: &PublishError) {
+    fn log_copy_held(&self, tries: u32, queue: Copied, error: &PublishError) {
         if (tries + 1).is_power_of_two() {
             let (tries, queue, job) = (tries + 1, queue.label(), self.record.job());
             tracing::warn!(job.id = job, queue, %error, tries, "job {job}: its copy for the {queue} queue is held: {error}");

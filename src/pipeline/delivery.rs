@@ -1,7 +1,7 @@
 //! The message in hand: its copies, its events, and its settlement. Nothing is acked without a receipt for what replaces it.
 
 use super::ledger_client::Reuse;
-use super::parts::Pipeline;
+use super::parts::{Lease, Pipeline, Receipt};
 use crate::telemetry::{Copied, JobRecord, Settlement};
 use antispoof_core::event::{Event, FailureResult, VerdictResult};
 use antispoof_core::failure::{Code, Failure, Stage};
@@ -15,14 +15,6 @@ use tokio::time::{Instant, sleep};
 /// A result is held for so long with its job in hand. The broker takes a job back after 30 minutes (its consumer timeout), counts that as a
 /// delivery, and dead-letters the job at the twentieth; requeued uncounted before that, a job with its result in the ledger can wait for ever.
 pub(super) const RESULT_HOLD: Duration = Duration::from_mins(20);
-
-/// Logs the first try and then ever fewer: a held result is tried every few seconds, for as long as it takes.
-fn log_held(tries: u32, origin: &Origin, error: &PublishError) {
-    if (tries + 1).is_power_of_two() {
-        let job = &origin.job_id;
-        tracing::warn!(job.id = job, %error, tries = tries + 1, "job {job}: the result is held: {error}");
-    }
-}
 
 /// The value of the label `status` in metrics.
 pub(super) fn status(error: &PublishError) -> &'static str {
@@ -63,12 +55,10 @@ pub(super) enum Unpublished {
 /// A message in hand.
 pub(super) struct Delivery<'a, P: Ports> {
     pub(super) pipeline: &'a Pipeline<P>,
-    pub(super) lease: <P::Broker as Broker>::Lease,
+    pub(super) lease: Lease<P>,
     /// The line in the log, and the metrics, of this delivery.
     pub(super) record: &'a mut JobRecord,
 }
-
-type Receipt<P> = <<P as Ports>::Broker as Broker>::Receipt;
 
 impl<P: Ports> Delivery<'_, P> {
     /// A verdict: its event, then the ack.
@@ -76,7 +66,7 @@ impl<P: Ports> Delivery<'_, P> {
         self.record.verdict(&result);
         let untried = self.untried(result.report.check.in_doubt);
         let event = Event::verdict(&self.pipeline.rules.source, origin, &result);
-        match self.publish(origin, event).await {
+        match self.publish(event).await {
             Ok(receipt) => self.ack_result(receipt, key, Settlement::Verdict(result.outcome)).await,
             Err(Unpublished::Held) => self.requeue_uncounted(untried, None).await,
             Err(Unpublished::LeaseLost) => Settlement::Lost,
@@ -91,7 +81,7 @@ impl<P: Ports> Delivery<'_, P> {
         let in_doubt = result.report.check.in_doubt;
         let untried = self.untried(in_doubt);
         let event = Event::failure(&self.pipeline.rules.source, origin, &result);
-        match self.publish(origin, event).await {
+        match self.publish(event).await {
             Ok(_receipt) => {}
             Err(Unpublished::Held) => return self.requeue_uncounted(untried, Some(&failure)).await,
             Err(Unpublished::LeaseLost) => return Settlement::Lost,
@@ -159,16 +149,17 @@ impl<P: Ports> Delivery<'_, P> {
         join(self.ack(receipt, settlement), noted).await.0
     }
 
+    /// Attempts spent with this delivery. One that the broker has dropped was not tried this time.
+    pub(super) fn attempts(&self) -> Attempt {
+        if self.lease.dropped().is_some() { self.lease.attempt() } else { self.lease.attempt().next() }
+    }
+
     fn untried(&self, in_doubt: u32) -> Spent {
         Spent { attempts: self.lease.attempt(), in_doubt, deliveries: 0 }
     }
 
     /// Publishes an event. While no queue takes it, the gate is closed: a verdict that cannot be delivered is worth no further call.
-    async fn publish(
-        &self,
-        origin: &Origin,
-        event: Result<Event, serde_json::Error>,
-    ) -> Result<Receipt<P>, Unpublished> {
+    async fn publish(&self, event: Result<Event, serde_json::Error>) -> Result<Receipt<P>, Unpublished> {
         let event = event.map_err(|error| {
             // Strings, numbers and checked JSON: nothing in it can fail to serialise.
             tracing::error!(%error, "an event could not be serialised");
@@ -189,7 +180,7 @@ impl<P: Ports> Delivery<'_, P> {
                 Err(error) => error,
             };
             self.record.published(status(&error));
-            log_held(tries, origin, &error);
+            self.log_held(tries, &error);
             if let Some(code) = fault(&error) {
                 gate.keep_closed(&mut probe, code, &error.to_string());
             }
@@ -207,5 +198,13 @@ impl<P: Ports> Delivery<'_, P> {
             sleep(rules.publish.wait(tries, (ambient.random)()).max(longer(&error))).await;
         }
         Err(Unpublished::LeaseLost)
+    }
+
+    /// Logs the first try and then ever fewer: a held result is tried every few seconds, for as long as it takes.
+    fn log_held(&self, tries: u32, error: &PublishError) {
+        if (tries + 1).is_power_of_two() {
+            let job = self.record.job();
+            tracing::warn!(job.id = job, %error, tries = tries + 1, "job {job}: the result is held: {error}");
+        }
     }
 }

@@ -11,10 +11,9 @@ impl<P: Ports> Delivery<'_, P> {
     pub(super) async fn refuse(self, refused: Refused) -> Settlement {
         let Refused { failure, origin, image } = refused;
         self.record.failed(&failure);
-        let attempts = if self.lease.dropped().is_some() { self.lease.attempt() } else { self.lease.attempt().next() };
         let now = (self.pipeline.ambient.now)();
         let image = image.as_ref().map(ImageReport::of);
-        let mut report = Report::new(image, attempts, now, self.lease.replay());
+        let mut report = Report::new(image, self.attempts(), now, self.lease.replay());
         report.check.in_doubt = self.lease.in_doubt();
         self.publish_failure(&origin, None, FailureResult::new(&failure, report)).await
     }

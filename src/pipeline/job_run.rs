@@ -58,9 +58,19 @@ pub(super) enum Interrupt {
 impl<'a, P: Ports> JobRun<'a, P> {
     pub(super) fn new(delivery: Delivery<'a, P>, job: Job) -> Self {
         let pipeline = delivery.pipeline;
+        let key = ledger_key(&job, &pipeline.rules.endpoint);
+        let pass = pipeline.gate.pass(job.id());
+        Self::begin(delivery, job, key, pass)
+    }
+
+    /// Forgets what was learned: the job waited at the gate, and everything may have changed. The claim has been released.
+    pub(super) fn start_over(self) -> Self {
+        let Self { delivery, job, key, pass, .. } = self;
+        Self::begin(delivery, job, key, pass)
+    }
+
+    fn begin(delivery: Delivery<'a, P>, job: Job, key: String, pass: Pass) -> Self {
         Self {
-            key: ledger_key(&job, &pipeline.rules.endpoint),
-            pass: pipeline.gate.pass(job.id()),
             claim: None,
             superseded: None,
             after_ms: None,
@@ -72,20 +82,9 @@ impl<'a, P: Ports> JobRun<'a, P> {
             api_duration: Duration::ZERO,
             delivery,
             job,
+            key,
+            pass,
         }
-    }
-
-    /// Forgets what was learned: the job waits at the gate, and everything may have changed by the time it runs again. The claim has been released.
-    pub(super) fn start_over(&mut self) {
-        self.claim = None;
-        self.superseded = None;
-        self.after_ms = None;
-        self.new_etag = None;
-        self.recorded = true;
-        self.in_doubt = self.delivery.lease.in_doubt();
-        self.image = ImageReport::of(self.job.image());
-        self.object = None;
-        self.api_duration = Duration::ZERO;
     }
 
     /// What is written on a copy of the message that goes back to the queue with no attempt counted. Its deliveries go along: found busy with the claim
@@ -118,7 +117,7 @@ impl From<Failure> for Interrupt {
 }
 
 impl From<LedgerAway> for Interrupt {
-    fn from(LedgerAway: LedgerAway) -> Self {
+    fn from(_: LedgerAway) -> Self {
         Self::LedgerAway
     }
 }

@@ -2,69 +2,51 @@
 
 use super::delivery::Delivery;
 use super::job_run::{Interrupt, JobRun};
-use super::parts::{DELIVERY_LIMIT, FRESH_COPY, Pipeline};
+use super::parts::{DELIVERY_LIMIT, FRESH_COPY, Lease, Pipeline};
 use crate::gate::Proof;
 use crate::telemetry::{JobRecord, Settlement};
-use antispoof_core::event::{FailureResult, ImageReport, JobResult};
+use antispoof_core::event::{FailureResult, JobResult};
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::job::{Intake, Origin, Refused};
 use antispoof_core::plan::{Plan, plan};
-use antispoof_core::ports::{self, Broker, Lease as _, Ports, Spent};
-use tracing::Instrument as _;
-
-type Lease<P> = <<P as Ports>::Broker as Broker>::Lease;
+use antispoof_core::ports::{self, Lease as _, Ports, Spent};
 
 impl<P: Ports> Pipeline<P> {
     /// Sees a message to its settlement. Broken off only by the hard stop; then the broker redelivers it.
     pub async fn handle(&self, lease: Lease<P>) {
         let intake = Intake::read(lease.body(), lease.properties(), &self.rules.admission);
-        let (mut record, span) = self.begin(&lease, &intake);
-        let handling = async move {
-            let delivery = Delivery { pipeline: self, lease, record: &mut record };
-            if let Some(settlement) = self.stop.hard().run_until_cancelled(settle(delivery, intake)).await {
-                record.settled(settlement);
-            }
-        };
-        handling.instrument(span).await;
+        let mut record = self.begin(&lease, &intake);
+        let delivery = Delivery { pipeline: self, lease, record: &mut record };
+        let settlement = self.stop.hard().run_until_cancelled(settle(delivery, intake)).await;
+        if let Some(settlement) = settlement {
+            record.settled(settlement);
+        }
     }
 
     /// Requeues a message untouched: it is not its turn. Broken off only by the hard stop.
     pub async fn postpone(&self, lease: Lease<P>) {
         let intake = Intake::read(lease.body(), lease.properties(), &self.rules.admission);
-        let (mut record, span) = self.begin(&lease, &intake);
+        let mut record = self.begin(&lease, &intake);
         // With all its deliveries: postponed each time, the poison message would never come to its own end.
         let spent = Spent { attempts: lease.attempt(), in_doubt: lease.in_doubt(), deliveries: lease.deliveries() };
-        let handling = async move {
-            let delivery = Delivery { pipeline: self, lease, record: &mut record };
-            let requeued = delivery.requeue_uncounted(spent, None);
-            if let Some(settlement) = self.stop.hard().run_until_cancelled(requeued).await {
-                record.settled(settlement);
-            }
-        };
-        handling.instrument(span).await;
+        let delivery = Delivery { pipeline: self, lease, record: &mut record };
+        let settlement = self.stop.hard().run_until_cancelled(delivery.requeue_uncounted(spent, None)).await;
+        if let Some(settlement) = settlement {
+            record.settled(settlement);
+        }
     }
 
-    /// Every line that is logged on the way of the message carries the fields of this span, at every level of the log.
-    fn begin(&self, lease: &Lease<P>, intake: &Result<Intake, Box<Refused>>) -> (JobRecord, tracing::Span) {
-        let of_message = || Origin::of_message(lease.body(), lease.properties()).job_id;
-        let (job_id, image) = match intake {
-            Ok(Intake::Job(job)) => (job.id().to_owned(), Some(ImageReport::of(job.image()))),
-            Ok(Intake::Several(_) | Intake::Nothing(_)) => (of_message(), None),
-            Err(refused) => (refused.origin.job_id.clone(), refused.image.as_ref().map(ImageReport::of)),
-        };
-        let properties = lease.properties();
-        let attempt = lease.attempt().next().count();
-        let trace_id = properties.traceparent.as_deref().and_then(|parent| parent.split('-').nth(1));
-        let span = tracing::error_span!(
-            "job",
-            job.id = job_id,
-            job.attempt = attempt,
-            message.id = properties.message_id.as_deref(),
-            trace_id,
-        );
-        let mut record = self.log.begin(attempt);
-        record.names(&job_id, image.as_ref());
-        (record, span)
+    /// A record under the name that the message has: that of its job, else the best stand-in there is.
+    fn begin(&self, lease: &Lease<P>, intake: &Result<Intake, Box<Refused>>) -> JobRecord {
+        let mut record = self.log.begin(lease.attempt().next().count());
+        match intake {
+            Ok(Intake::Job(job)) => record.names(job.id(), Some(job.image())),
+            Ok(Intake::Several(_) | Intake::Nothing(_)) => {
+                record.names(&Origin::of_message(lease.body(), lease.properties()).job_id, None);
+            }
+            Err(refused) => record.names(&refused.origin.job_id, refused.image.as_ref()),
+        }
+        record
     }
 }
 
@@ -154,7 +136,7 @@ impl<P: Ports> JobRun<'_, P> {
                 // The probe is dropped with the pass, after the job has found its place: the next job takes over.
                 Some(false) => return self.delivery.requeue_uncounted(spent, met.as_ref()).await,
                 Some(true) if !self.delivery.lease.usable() => return Settlement::Lost,
-                Some(true) => self.start_over(),
+                Some(true) => self = self.start_over(),
             }
         }
     }
@@ -170,10 +152,8 @@ impl<P: Ports> JobRun<'_, P> {
 
     /// The failure becomes the result of the job, unless another is on record.
     async fn fail(mut self, failure: &Failure) -> Settlement {
-        // A job that the broker has dropped was not tried this time.
-        let lease = &self.delivery.lease;
-        let attempts = if lease.dropped().is_some() { lease.attempt() } else { lease.attempt().next() };
-        let result = JobResult::Failure(FailureResult::new(failure, self.report(attempts)));
+        let report = self.report(self.delivery.attempts());
+        let result = JobResult::Failure(FailureResult::new(failure, report));
         if !self.recorded {
             return self.settle(result).await;
         }

@@ -7,7 +7,7 @@ use crate::lifecycle::Stop;
 use crate::telemetry::JobLog;
 use antispoof_core::image::Limits;
 use antispoof_core::job::Admission;
-use antispoof_core::ports::Ports;
+use antispoof_core::ports::{Broker, Ports};
 use antispoof_core::retry::{Backoff, RetryPolicy};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -54,6 +54,12 @@ pub struct ClockAndRng {
     /// A number in `0.0..1.0`.
     pub random: fn() -> f64,
 }
+
+/// A message in hand, of the broker among these ports.
+pub type Lease<P> = <<P as Ports>::Broker as Broker>::Lease;
+
+/// The proof that a replacement is safe, of the broker among these ports.
+pub(super) type Receipt<P> = <<P as Ports>::Broker as Broker>::Receipt;
 
 /// The parts that a job passes through.
 pub struct Pipeline<P: Ports> {

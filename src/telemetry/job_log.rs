@@ -1,8 +1,9 @@
 //! One line and one observation for every delivery, whatever becomes of it; also when its task is dropped.
 
 use super::Metrics;
-use antispoof_core::event::{FailureResult, ImageReport, VerdictResult};
+use antispoof_core::event::{FailureResult, VerdictResult};
 use antispoof_core::failure::{Code, Failure};
+use antispoof_core::image::ImageRef;
 use antispoof_core::retry::Attempt;
 use antispoof_core::verdict::Outcome;
 use std::sync::Arc;
@@ -22,9 +23,9 @@ pub enum KeyNames {
 /// What became of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// A verdict was announced.
+    /// A verdict was published.
     Verdict(Outcome),
-    /// A failure was announced and the message parked.
+    /// A failure was published and the message parked.
     Parked(Code),
     /// It will be tried again after a delay.
     Deferred(Code),
@@ -57,7 +58,7 @@ pub struct JobRecord {
     api: Option<Duration>,
     attempt: u32,
     reused: bool,
-    exhausted: bool,
+    exhausted: Option<Attempt>,
     ended: bool,
 }
 
@@ -84,7 +85,7 @@ impl JobLog {
             api: None,
             attempt,
             reused: false,
-            exhausted: false,
+            exhausted: None,
             ended: false,
         }
     }
@@ -103,7 +104,7 @@ impl JobLog {
 
 impl JobRecord {
     /// The message has a name.
-    pub fn names(&mut self, job: &str, image: Option<&ImageReport>) {
+    pub fn names(&mut self, job: &str, image: Option<&ImageRef>) {
         job.clone_into(&mut self.job);
         self.object = image.map(|image| (image.bucket.clone(), self.log.key_name(&image.bucket, &image.key)));
     }
@@ -163,9 +164,7 @@ impl JobRecord {
 
     /// The attempts of the job are used up.
     pub fn exhausted(&mut self, attempts: Attempt) {
-        let detail = self.detail.take().unwrap_or_default();
-        self.detail = Some(format!("{detail} (the last of {} attempts)", attempts.count()));
-        self.exhausted = true;
+        self.exhausted = Some(attempts);
     }
 
     /// The id of the job, as in the log.
@@ -191,9 +190,8 @@ impl JobRecord {
 
     /// The failure that is going to be published: that of this attempt, or of an earlier delivery.
     pub fn failure(&mut self, result: &FailureResult) {
-        if !self.exhausted {
-            self.detail = Some(result.message.clone());
-        }
+        let last = self.exhausted.map(|attempts| format!(" (the last of {} attempts)", attempts.count()));
+        self.detail = Some(format!("{}{}", result.message, last.unwrap_or_default()));
     }
 
     /// The delivery is settled.

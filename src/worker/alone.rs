@@ -4,9 +4,9 @@
 
 use super::Consuming as _;
 use super::flow_control::Caution;
-use super::{Arrivals, ConsumingPorts, JobSlots, Lease};
+use super::{Arrivals, ConsumingPorts, JobSlots};
 use crate::amqp::Demand;
-use crate::pipeline::SUSPECT;
+use crate::pipeline::{Lease, SUSPECT};
 use antispoof_core::ports::{Broker as _, Lease as _};
 use std::time::Duration;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};

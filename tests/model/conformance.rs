@@ -55,7 +55,7 @@ pub(crate) async fn an_event_is_confirmed_or_comes_back(bench: &mut impl Bench) 
     assert_eq!(bench.events().await, ["failure.api_rejected"]);
     bench.bind(false).await;
     for _ in 0..3 {
-        let returned = bench.broker().publish_event(&event).await.err().expect("nobody gets it");
+        let returned = bench.broker().publish_event(&event).await.err().expect("no queue gets it");
         assert!(matches!(returned, PublishError::Unroutable { .. }), "{returned}");
     }
     bench.bind(true).await;
