@@ -7,7 +7,7 @@
 //!
 //! Until the intent is on record, stopping drops everything and requeues the job; from there on the call runs to its end.
 //!
-//! Three owners: [`delivery`] is the message in hand, its copies and its events; [`job_run`] is the state of the job that it asks for, with [`life`] as its
+//! Three owners: `delivery` is the message in hand, its copies and its events; `job_run` is the state of the job that it asks for, with `life` as its
 //! path; `check_image`, `claim` and `prior_result`, and `record` are the steps of that path.
 
 mod check_image;
