@@ -16,16 +16,18 @@
 mod connect;
 mod dead;
 mod definitions;
+mod frame_budget;
 mod headers;
 mod inbox;
 mod inspect;
 mod life;
-mod line;
 mod management;
+mod messages;
 mod outbox;
+mod sanitizer;
 mod session;
-mod sieve;
 mod slow_start;
+mod socket;
 mod subscription;
 mod supervisor;
 mod tool;
@@ -35,10 +37,10 @@ mod watchdog;
 
 pub use connect::{ConnectError, Link, Role, connect};
 pub use definitions::definitions;
-pub use headers::job_message;
 pub use inbox::{Inbox, JobLease};
 pub use inspect::{Difference, Found, State, inspect};
 pub use management::{Compared, Effect, Management, ManagementError, Policies, PolicyFinding, PolicyName};
+pub use messages::job_message;
 pub use outbox::{Outbox, Receipt};
 pub use session::Demand;
 pub use tool::{Keep, Tail, ToolError, close, missing};
@@ -209,9 +211,9 @@ impl Amqp {
         &self,
         lease: &JobLease,
         queue: &str,
-        headers: headers::Notes<'_>,
+        headers: messages::CopyNotes<'_>,
     ) -> Result<Receipt, PublishError> {
-        let properties = |frame_max| headers::republished(lease, &headers, frame_max);
+        let properties = |frame_max| messages::copy_properties(lease, &headers, frame_max);
         self.publish_to_queue(queue, lease.body(), properties).await
     }
 
@@ -239,7 +241,7 @@ impl Broker for Amqp {
 
     async fn announce(&self, event: &Event) -> Result<Receipt, PublishError> {
         let session = self.session().await?;
-        let properties = headers::announced(event, session.outbox.frame_max());
+        let properties = messages::event_properties(event, session.outbox.frame_max());
         session.outbox.publish(&self.shared.names.results, &event.routing_key, &event.body, properties).await
     }
 
@@ -255,17 +257,21 @@ impl Broker for Amqp {
             None => (names.retry_queue(tier), spent),
             Some(_) => (names.dead.as_str(), Spent { deliveries: 0, ..spent }),
         };
-        self.publish_internal(lease, queue, headers::Notes { spent, why, worker: &self.shared.worker, parked: false })
-            .await
+        self.publish_internal(
+            lease,
+            queue,
+            messages::CopyNotes { spent, why, worker: &self.shared.worker, parked: false },
+        )
+        .await
     }
 
     async fn park(&self, lease: &JobLease, spent: Spent, why: &Failure) -> Result<Receipt, PublishError> {
-        let notes = headers::Notes { spent, why: Some(why), worker: &self.shared.worker, parked: true };
+        let notes = messages::CopyNotes { spent, why: Some(why), worker: &self.shared.worker, parked: true };
         self.publish_internal(lease, &self.shared.names.parked, notes).await
     }
 
     async fn divide(&self, lease: &JobLease, body: &[u8]) -> Result<Receipt, PublishError> {
-        let properties = |frame_max| headers::divided(lease, frame_max);
+        let properties = |frame_max| messages::part_properties(lease, frame_max);
         let names = &self.shared.names;
         let queue = if lease.dropped().is_some() { &names.dead } else { &names.jobs };
         self.publish_to_queue(queue, body, properties).await

@@ -1,6 +1,6 @@
 //! Opening one connection.
 
-use super::line;
+use super::socket;
 use super::version::{Product, Standing};
 use crate::settings;
 use lapin::tcp::OwnedTLSConfig;
@@ -130,7 +130,7 @@ pub async fn connect(settings: &settings::Amqp, worker: &str, role: Role) -> Res
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
     let tls = OwnedTLSConfig { identity: None, cert_chain };
     // Boxed: TLS makes it large, and there are two of them in a session.
-    let connecting = Box::pin(line::open(uri, properties, tls));
+    let connecting = Box::pin(socket::open(uri, properties, tls));
     match tokio::time::timeout(settings.connect_timeout, connecting).await {
         Ok(Ok((connection, broker))) => fit(Link { connection: Arc::new(connection), broker }, address).await,
         Ok(Err(source)) => {

@@ -1,6 +1,6 @@
 //! Messages in hand. The only place that acks.
 
-use super::headers;
+use super::headers::{self, names};
 use super::outbox::Receipt;
 use super::session::Trouble;
 use super::watchdog::Hand;
@@ -113,16 +113,16 @@ impl JobLease {
 
     /// True when a worker had the message before it was first written on it when: that moment is not known.
     pub(super) fn redelivered(&self) -> bool {
-        if headers::number(&self.raw, headers::REDELIVERED).is_some() {
+        if headers::number(&self.raw, names::REDELIVERED).is_some() {
             return true;
         }
-        let unwritten = headers::number(&self.raw, headers::FIRST_SEEN).is_none();
+        let unwritten = headers::number(&self.raw, names::FIRST_SEEN).is_none();
         unwritten && (self.redelivered || self.dropped == Some(Dropped::DeliveryLimit))
     }
 
     /// When a worker first had the message: as an earlier one wrote on it, else when it arrived here.
     pub(super) fn first_seen_ms(&self) -> i64 {
-        headers::number(&self.raw, headers::FIRST_SEEN).unwrap_or(self.arrived_ms)
+        headers::number(&self.raw, names::FIRST_SEEN).unwrap_or(self.arrived_ms)
     }
 
     /// As [`Self::first_seen_ms`], for a message that this one is divided into: a redelivered one may have been divided before, nobody knows when.
@@ -184,29 +184,29 @@ impl Lease for JobLease {
     }
 
     fn attempt(&self) -> Attempt {
-        Attempt::spent(self.count(headers::ATTEMPT))
+        Attempt::spent(self.count(names::ATTEMPT))
     }
 
     fn replay(&self) -> u32 {
-        self.count(headers::REPLAY)
+        self.count(names::REPLAY)
     }
 
     fn in_doubt(&self) -> u32 {
-        self.count(headers::IN_DOUBT)
+        self.count(names::IN_DOUBT)
     }
 
     fn deliveries(&self) -> u32 {
         // On a message that was not delivered before the broker writes no count: one that is there is the producer's.
-        let counted = if self.redelivered { self.count(headers::DELIVERY_COUNT) } else { 0 };
+        let counted = if self.redelivered { self.count(names::DELIVERY_COUNT) } else { 0 };
         if self.dropped.is_some() {
             return counted;
         }
-        self.count(headers::DELIVERIES).saturating_add(counted)
+        self.count(names::DELIVERIES).saturating_add(counted)
     }
 
     fn seen_before(&self, at_ms: i64) -> bool {
         self.redelivered()
-            || headers::number(&self.raw, headers::FIRST_SEEN).is_some_and(|first_seen| first_seen <= at_ms)
+            || headers::number(&self.raw, names::FIRST_SEEN).is_some_and(|first_seen| first_seen <= at_ms)
     }
 
     fn dropped(&self) -> Option<&Dropped> {
@@ -254,9 +254,7 @@ mod tests {
             (i64::MAX, MOST_BELIEVED),
         ] {
             let mut headers = FieldTable::default();
-            for name in
-                [headers::ATTEMPT, headers::IN_DOUBT, headers::REPLAY, headers::DELIVERIES, headers::DELIVERY_COUNT]
-            {
+            for name in [names::ATTEMPT, names::IN_DOUBT, names::REPLAY, names::DELIVERIES, names::DELIVERY_COUNT] {
                 headers.insert(name.into(), AMQPValue::LongLongInt(forged));
             }
             let mut lease = JobLease::for_test(BasicProperties::default().with_headers(headers));
