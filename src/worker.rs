@@ -4,7 +4,7 @@ mod alone;
 mod appetite;
 mod reminder;
 
-use crate::amqp::{Amqp, Demand, Inbox, JobLease};
+use crate::amqp::{Amqp, ConsumeMode, Inbox, JobLease};
 use crate::lifecycle::Stop;
 use crate::pipeline::Pipeline;
 use antispoof_core::ports::{Broker, Detector, ImageStore, Ledger};
@@ -32,10 +32,10 @@ pub enum Drained {
 /// A broker that is told how much to deliver.
 pub trait Consuming: Broker<Lease: 'static> + Clone + 'static {
     /// How much is to be delivered from now on; what has been delivered already stays in hand.
-    fn demand(&self, demand: Demand);
+    fn demand(&self, demand: ConsumeMode);
     /// Ends when that has come about: what was delivered under an earlier demand has arrived. At once while there is no session, because then nothing
     /// is delivered. Cancel safe.
-    fn until_met(&self, demand: Demand) -> impl Future<Output = ()> + Send;
+    fn until_met(&self, demand: ConsumeMode) -> impl Future<Output = ()> + Send;
     /// How many messages wait in the job queue, as far as is known without asking.
     fn waiting(&self) -> Option<u32>;
     /// Nothing more is to be delivered of what the broker has dropped. What has been delivered still arrives, and after it `None`.
@@ -51,12 +51,12 @@ pub trait Arrivals<L>: Send {
 }
 
 impl Consuming for Amqp {
-    fn demand(&self, demand: Demand) {
-        Self::demand(self, demand);
+    fn demand(&self, demand: ConsumeMode) {
+        self.set_consume_mode(demand);
     }
 
-    async fn until_met(&self, demand: Demand) {
-        Self::until_met(self, demand).await;
+    async fn until_met(&self, demand: ConsumeMode) {
+        self.until_consuming(demand).await;
     }
 
     fn waiting(&self) -> Option<u32> {
@@ -129,7 +129,7 @@ where
     following.abort();
     // Waited for, so that nothing it was about to ask for comes after the pause.
     drop(following.await);
-    pipeline.broker.demand(Demand::Paused);
+    pipeline.broker.demand(ConsumeMode::Paused);
     // It takes up nothing more; what it has in hand is among the tasks.
     drop(burying.await);
     drained(&hands.tasks, &mut inbox, &pipeline.broker, stop, drain).await
@@ -234,7 +234,7 @@ async fn until_quiet<B: Consuming>(inbox: &mut impl Arrivals<B::Lease>, broker: 
         tokio::select! {
             biased;
             Some(lease) = inbox.next() => broker.give_back(lease).await,
-            () = broker.until_met(Demand::Paused) => break,
+            () = broker.until_met(ConsumeMode::Paused) => break,
         }
     }
     while let Some(lease) = inbox.waiting() {

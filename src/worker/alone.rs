@@ -5,7 +5,7 @@
 use super::Consuming;
 use super::appetite::Caution;
 use super::{Arrivals, Hands};
-use crate::amqp::Demand;
+use crate::amqp::ConsumeMode;
 use crate::pipeline::SUSPECT;
 use antispoof_core::ports::{Detector, ImageStore, Lease as _, Ledger};
 use std::time::Duration;
@@ -82,7 +82,7 @@ where
         let limit = Instant::now() + PATIENCE;
         loop {
             let quiet = async {
-                self.pipeline.broker.until_met(Demand::Paused).await;
+                self.pipeline.broker.until_met(ConsumeMode::Paused).await;
                 self.others_to_end().await
             };
             let arrived = tokio::select! {

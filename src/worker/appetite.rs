@@ -1,7 +1,7 @@
 //! How much is consumed: as much as both the gate and the caution about suspects allow.
 
 use super::Consuming;
-use crate::amqp::Demand;
+use crate::amqp::ConsumeMode;
 use crate::gate::Flow;
 use crate::pipeline::Pipeline;
 use antispoof_core::ports::{Detector, ImageStore, Ledger};
@@ -31,11 +31,11 @@ impl Caution {
         }
     }
 
-    fn demand(self) -> Demand {
+    fn demand(self) -> ConsumeMode {
         match self {
-            Self::None => Demand::Full,
-            Self::OneUntil(_) => Demand::AtMost(1),
-            Self::Nobody => Demand::Paused,
+            Self::None => ConsumeMode::Full,
+            Self::OneUntil(_) => ConsumeMode::AtMost(1),
+            Self::Nobody => ConsumeMode::Paused,
         }
     }
 }
@@ -54,9 +54,9 @@ where
         let flow = pipeline.gate.look(|state| state.flow(Instant::now()));
         let careful = *cautions.borrow_and_update();
         let demand = match flow {
-            Flow::Full => Demand::Full,
-            Flow::AtMost(most) => Demand::AtMost(most),
-            Flow::Nothing(_) => Demand::Paused,
+            Flow::Full => ConsumeMode::Full,
+            Flow::AtMost(most) => ConsumeMode::AtMost(most),
+            Flow::Nothing(_) => ConsumeMode::Paused,
         };
         // The worker pauses when it drains; that must not be undone.
         if pipeline.stop.soft().is_cancelled() {

@@ -9,7 +9,7 @@ use antispoof_core::event::Event;
 use antispoof_core::failure::{Class, Code, Failure};
 use antispoof_core::job::{Job, NothingAsked, Properties};
 use antispoof_core::ports::{Broker, Lease, LeaseLost, PublishError, Spent};
-use antispoofd::amqp::Demand;
+use antispoofd::amqp::ConsumeMode;
 use antispoofd::worker::Consuming;
 use std::sync::Arc;
 use std::time::Duration;
@@ -248,12 +248,12 @@ impl Broker for ModelBroker {
 }
 
 impl Consuming for ModelBroker {
-    fn demand(&self, demand: Demand) {
+    fn demand(&self, demand: ConsumeMode) {
         self.0.demand(demand);
         self.0.world.tell();
     }
 
-    async fn until_met(&self, _: Demand) {
+    async fn until_met(&self, _: ConsumeMode) {
         // It is, when `demand` returns.
     }
 

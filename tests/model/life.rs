@@ -11,7 +11,7 @@ use crate::world::{State, World};
 use antispoof_core::image::Limits;
 use antispoof_core::job::{Admission, Job};
 use antispoof_core::retry::{Backoff, InDoubt, RetryPolicy};
-use antispoofd::amqp::Demand;
+use antispoofd::amqp::ConsumeMode;
 use antispoofd::gate::{self, Gate};
 use antispoofd::ledger::{Clock, Memory};
 use antispoofd::lifecycle::Stop;
@@ -48,7 +48,7 @@ pub(crate) struct Life {
     pub(crate) stop: Stop,
     /// Nothing that it does from now on happens.
     dead: AtomicBool,
-    wanted: Mutex<Demand>,
+    wanted: Mutex<ConsumeMode>,
     jobs: UnboundedSender<Delivery>,
     dead_letters: Mutex<Option<UnboundedSender<Delivery>>>,
 }
@@ -86,7 +86,7 @@ pub(crate) fn connected(world: &World, number: u64) -> (Arc<Life>, ModelInbox, M
         gate: Gate::new(gate_policy(&world.lock().plan)),
         stop: Stop::new(),
         dead: AtomicBool::new(false),
-        wanted: Mutex::new(Demand::Paused),
+        wanted: Mutex::new(ConsumeMode::Paused),
         jobs,
         dead_letters: Mutex::new(Some(dead_letters)),
     });
@@ -300,7 +300,7 @@ impl Life {
         state.records.life_ended(self.number, with_its_memory);
     }
 
-    pub(crate) fn demand(&self, demand: Demand) {
+    pub(crate) fn demand(&self, demand: ConsumeMode) {
         *self.wanted() = demand;
         self.consume();
     }
@@ -326,7 +326,7 @@ impl Life {
         self.dead_letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wanted(&self) -> std::sync::MutexGuard<'_, Demand> {
+    fn wanted(&self) -> std::sync::MutexGuard<'_, ConsumeMode> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

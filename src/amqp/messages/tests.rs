@@ -81,7 +81,8 @@ fn why_the_broker_dropped_a_message_is_its_newest_word_about_the_job_queue() {
 
 #[test]
 fn why_it_was_dropped_travels_until_the_message_has_its_end() {
-    let lease = delivered(&[("as-drop-reason", long("rejected")), ("as-deliveries", AMQPValue::LongLongInt(9))]).dead();
+    let lease = delivered(&[("as-drop-reason", long("rejected")), ("as-deliveries", AMQPValue::LongLongInt(9))])
+        .dead_letter_of("antispoof.jobs");
     let copy = |parked| {
         let notes = CopyNotes { spent: spent(2, 0), why: None, worker: "w", parked };
         let properties = copy_properties(&lease, &notes, FRAME_MAX);
