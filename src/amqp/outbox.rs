@@ -45,7 +45,7 @@ pub struct Outbox {
 enum Kind {
     /// An event: the next would not be confirmed either.
     Event,
-    /// A message for a queue of our own. When others are confirmed meanwhile, only that queue is at fault.
+    /// A message for a queue of our own. When others are confirmed meanwhile, the fault is in that queue.
     Copy,
 }
 

@@ -7,8 +7,6 @@ use std::sync::{Arc, OnceLock};
 
 const METHOD: u8 = 1;
 const HEADER: u8 = 2;
-const BODY: u8 = 3;
-const HEARTBEAT: u8 = 8;
 const END: u8 = 0xCE;
 /// Type, channel (two octets) and size (four) before the payload.
 const PREFIX: usize = 7;
@@ -17,7 +15,7 @@ const OVERHEAD: usize = PREFIX + 1;
 /// A longer header is not held back to be rebuilt. Our own copies are far below.
 const HOLD_MAX: usize = 1024 * 1024;
 
-/// What the broker and lapin tell each other when a connection is opened.
+/// What is exchanged while a connection is opened.
 #[derive(Debug, Default)]
 pub(in crate::amqp) struct Handshake {
     /// The largest frame that both take, in bytes. It is agreed on before a message is delivered.
@@ -69,9 +67,7 @@ impl Frames {
                 HEADER => Some(header::bare(rest.get(PREFIX..PREFIX + header::FIXED)?)),
                 _ => None,
             };
-            // What is no frame passes with everything behind it: lapin closes the connection.
-            self.left = if matches!(kind, METHOD | HEADER | BODY | HEARTBEAT) { size + OVERHEAD } else { usize::MAX };
-            self.passes = rebuilt.is_none();
+            (self.left, self.passes) = (size + OVERHEAD, rebuilt.is_none());
             if let Some(payload) = rebuilt {
                 let size = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
                 let frame = [&[kind, channel_high, channel_low][..], &size, &payload, &[END]].concat();
@@ -91,7 +87,8 @@ impl Frames {
         (count > 0).then_some(())
     }
 
-    /// What lapin gets instead of this payload, with which its end octet comes; `None`: what is there.
+    /// What lapin gets instead of this payload, which ends with the end octet of its frame. `None`: the frame passes. So does one that
+    /// is malformed, which only a broker can send: lapin closes the connection.
     fn sanitize(&self, kind: u8, payload: &[u8]) -> Option<Vec<u8>> {
         let payload = payload.strip_suffix(&[END])?;
         if kind == HEADER {

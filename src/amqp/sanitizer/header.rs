@@ -82,7 +82,7 @@ impl<'a> Header<'a> {
         properties[TABLE] = &table;
         let flags: u16 =
             (0..PROPERTIES.len()).filter(|&index| !properties[index].is_empty()).map(|index| 0x8000 >> index).sum();
-        // Once for each message, and without a word of it: the data are of a customer, or made to harm.
+        // One line for each message, with none of its data.
         tracing::warn!(
             dropped = self.total(),
             not_text = self.dropped[Fault::NotText as usize],
