@@ -217,7 +217,7 @@ impl<'a> SessionLoop<'a> {
                 "connected to the broker, {broker}, consuming from {jobs}{few}"
             );
         } else {
-            debug!(prefetch, "at most {prefetch} in flight from {jobs}");
+            debug!(prefetch, "at most {prefetch} in hand from {jobs}");
         }
         for delivery in left_over {
             self.pass_on(delivery).await;
@@ -285,7 +285,7 @@ impl<'a> SessionLoop<'a> {
             warn!(
                 reason,
                 "the connection that consumes from {} is of no use any more, and the broker is there: a message may not be deliverable. Jobs are taken one at a time until \
-                 those that were in flight are through; the broker moves such a message to {} after 20 deliveries",
+                 those that were in hand are through; the broker moves such a message to {} after 20 deliveries",
                 names.jobs,
                 names.dead
             );
