@@ -4,7 +4,7 @@ mod alone;
 mod flow_control;
 mod reminder;
 
-use crate::amqp::{Amqp, Demand, Inbox, JobLease};
+use crate::amqp::{Amqp, ConsumeMode, Inbox, JobLease};
 use crate::lifecycle::Stop;
 use crate::pipeline::{Lease, Pipeline};
 use antispoof_core::ports::{Broker, Ports};
@@ -29,20 +29,19 @@ pub enum Drained {
     Cut,
 }
 
-/// A broker that is told how much to deliver.
+/// A broker whose rate of delivery can be set.
 pub trait Consuming: Broker<Lease: 'static> + Clone + 'static {
-    /// How much is to be delivered from now on; what has been delivered already stays in hand.
-    fn demand(&self, demand: Demand);
-    /// Ends when that has come about: what was delivered under an earlier demand has arrived. At once while there is no session, because then nothing
-    /// is delivered. Cancel safe.
-    fn until_met(&self, demand: Demand) -> impl Future<Output = ()> + Send;
+    /// Sets how much the broker delivers from now on. Deliveries in hand stay there.
+    fn set_consume_mode(&self, mode: ConsumeMode);
+    /// Ends when this mode is in effect and everything that was delivered before has arrived, or when there is no session. Cancel safe.
+    fn until_consuming(&self, mode: ConsumeMode) -> impl Future<Output = ()> + Send;
     /// How many messages wait in the job queue, as far as is known without asking.
     fn waiting(&self) -> Option<u32>;
     /// Nothing more is to be delivered of what the broker has dropped. What has been delivered still arrives, and after it `None`.
     fn read_no_more(&self);
 }
 
-/// Ports over a broker that is told how much to deliver.
+/// Ports over a broker whose rate of delivery can be set.
 pub trait ConsumingPorts: Ports<Broker: Consuming> {}
 
 impl<P: Ports<Broker: Consuming>> ConsumingPorts for P {}
@@ -56,12 +55,12 @@ pub trait Arrivals<L>: Send {
 }
 
 impl Consuming for Amqp {
-    fn demand(&self, demand: Demand) {
-        Self::demand(self, demand);
+    fn set_consume_mode(&self, mode: ConsumeMode) {
+        Self::set_consume_mode(self, mode);
     }
 
-    async fn until_met(&self, demand: Demand) {
-        Self::until_met(self, demand).await;
+    async fn until_consuming(&self, mode: ConsumeMode) {
+        Self::until_consuming(self, mode).await;
     }
 
     fn waiting(&self) -> Option<u32> {
@@ -128,7 +127,7 @@ pub async fn run<P: ConsumingPorts>(
     following.abort();
     // Waited for, so that nothing it was about to ask for comes after the pause.
     drop(following.await);
-    pipeline.broker.demand(Demand::Paused);
+    pipeline.broker.set_consume_mode(ConsumeMode::Paused);
     // It takes up nothing more; what it has in hand is among the tasks.
     drop(burying.await);
     drained(&slots.tasks, &mut inbox, &pipeline.broker, stop, drain).await
@@ -221,7 +220,7 @@ async fn until_quiet<B: Consuming>(inbox: &mut impl Arrivals<B::Lease>, broker: 
         tokio::select! {
             biased;
             Some(lease) = inbox.next() => broker.requeue(lease).await,
-            () = broker.until_met(Demand::Paused) => break,
+            () = broker.until_consuming(ConsumeMode::Paused) => break,
         }
     }
     while let Some(lease) = inbox.waiting() {

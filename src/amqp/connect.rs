@@ -1,7 +1,8 @@
 //! Opening one connection.
 
-use super::line;
-use super::version::{Product, Standing};
+use super::reply::{ACCESS_REFUSED, NOT_ALLOWED, reply_code};
+use super::socket;
+use super::version::{Compatibility, Product};
 use crate::settings;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
@@ -10,23 +11,23 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest frame that is asked for unless `amqp.url` says otherwise, in bytes: the broker's own default.
+/// The largest frame that is proposed unless `amqp.url` says otherwise, in bytes: the broker's own default.
 const FRAME_MAX: u32 = 131_072;
 
-/// What a connection is for; shown in the broker's management pages.
+/// What a connection is for, as the broker's management pages show it.
 #[derive(Clone, Copy, Debug)]
 pub enum Role {
     /// Consumes and acks.
     Consume,
     /// Publishes.
     Publish,
-    /// Consumes what the broker took off the job queue.
+    /// Consumes the messages that the broker took off the job queue.
     Dead,
     /// A command line tool.
     Tool,
 }
 
-/// Bounds the polite closing of a connection that is of no use.
+/// Bounds the closing handshake of a connection to a broker that is too old.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// An open connection. Cheap to clone.
@@ -37,7 +38,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Which broker is at the other end.
+    /// The product of the broker.
     pub fn broker(&self) -> &Product {
         &self.broker
     }
@@ -65,20 +66,20 @@ pub enum ConnectError {
         /// Why.
         source: std::io::Error,
     },
-    /// Nobody answered in time.
+    /// There was no answer in time.
     #[error("connect to the broker at {0}: no answer within amqp.connect_timeout")]
     Timeout(String),
-    /// The broker or the network refused.
-    #[error("connect to the broker at {address}: {source}{hint}")]
+    /// The network failed, or the broker refused.
+    #[error("connect to the broker at {address}: {source}{}", hint(*.refusal))]
     Refused {
         /// Host and port.
         address: String,
         /// Why.
         source: lapin::Error,
-        /// What may be wrong, where the broker's answer tells.
-        hint: &'static str,
+        /// What the broker refused, if it was the broker.
+        refusal: Option<Refusal>,
     },
-    /// The broker lacks what the topology is made of.
+    /// The broker lacks features that the topology needs.
     #[error(
         "connect to the broker at {address}: it is {broker}, and quorum queues that keep a message for a time and dead-letter it at least once \
          are there from RabbitMQ 3.10 on"
@@ -86,15 +87,24 @@ pub enum ConnectError {
     TooOld {
         /// Host and port.
         address: String,
-        /// Which it is.
+        /// Name and version of the broker.
         broker: Product,
     },
 }
 
+/// What a broker refuses when a connection is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The user or the password.
+    Login,
+    /// The vhost: it is not there, or the user may not use it.
+    Vhost,
+}
+
 impl ConnectError {
-    /// True when the broker answered and does not want us: no waiting helps.
+    /// True when the broker answered and refused: waiting does not help.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { hint, .. } if !hint.is_empty())
+        matches!(self, Self::Refused { refusal: Some(_), .. })
     }
 
     /// What to do about a broker that is too old.
@@ -102,12 +112,12 @@ impl ConnectError {
         "upgrade the broker to RabbitMQ 3.10 or newer (4.x is what is maintained), or name another in amqp.url";
 }
 
-/// Opens a connection within `amqp.connect_timeout`. Never recovers by itself: lapin's recovery leaves consumers waiting for ever
-/// after a refused replay, so the supervisor builds everything anew instead.
+/// Opens a connection within `amqp.connect_timeout`. It does not recover by itself: lapin's recovery leaves consumers waiting for
+/// ever after a refused replay, so the supervisor builds a new session instead.
 pub async fn connect(settings: &settings::Amqp, worker: &str, role: Role) -> Result<Link, ConnectError> {
     let mut uri: AMQPUri = settings.url.current().expose().parse().map_err(ConnectError::Url)?;
     let address = format!("{}:{}", uri.authority.host, uri.authority.port);
-    // With no word of ours, a broker that sets no limit either would have lapin take buffers for the largest frames there can be.
+    // Where neither side sets a limit, lapin allocates buffers for the largest frames there can be.
     uri.query.frame_max.get_or_insert(FRAME_MAX);
     uri.query.heartbeat = Some(u16::try_from(settings.heartbeat.as_secs()).unwrap_or(u16::MAX));
     let cert_chain = match &settings.ca_file {
@@ -129,35 +139,40 @@ pub async fn connect(settings: &settings::Amqp, worker: &str, role: Role) -> Res
         .with_client_property("product".into(), "antispoofd".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
     let tls = OwnedTLSConfig { identity: None, cert_chain };
-    // Boxed: TLS makes it large, and there are two of them in a session.
-    let connecting = Box::pin(line::open(uri, properties, tls));
+    // Boxed: TLS makes the future large, and a session opens two.
+    let connecting = Box::pin(socket::open(uri, properties, tls));
     match tokio::time::timeout(settings.connect_timeout, connecting).await {
-        Ok(Ok((connection, broker))) => fit(Link { connection: Arc::new(connection), broker }, address).await,
+        Ok(Ok((connection, broker))) => check_version(Link { connection: Arc::new(connection), broker }, address).await,
         Ok(Err(source)) => {
-            let hint = hint(&source);
-            Err(ConnectError::Refused { address, source, hint })
+            let refusal = refusal(&source);
+            Err(ConnectError::Refused { address, source, refusal })
         }
         Err(_) => Err(ConnectError::Timeout(address)),
     }
 }
 
-async fn fit(link: Link, address: String) -> Result<Link, ConnectError> {
-    if link.broker.standing() != Standing::TooOld {
+async fn check_version(link: Link, address: String) -> Result<Link, ConnectError> {
+    if link.broker.compatibility() != Compatibility::TooOld {
         return Ok(link);
     }
     if !matches!(tokio::time::timeout(CLOSE_LIMIT, link.close(200, "bye".into())).await, Ok(Ok(()))) {
-        tracing::debug!("a connection that is of no use did not close politely");
+        tracing::debug!("a connection to a broker that is too old did not close in time");
     }
     Err(ConnectError::TooOld { address, broker: link.broker })
 }
 
-fn hint(error: &lapin::Error) -> &'static str {
-    let text = error.to_string();
-    if text.contains("ACCESS_REFUSED") || text.contains("ACCESS-REFUSED") {
-        " (check user and password in amqp.url)"
-    } else if text.contains("NOT_ALLOWED") || text.contains("NOT-ALLOWED") {
-        " (check that the vhost in amqp.url exists and that the user may use it)"
-    } else {
-        ""
+fn refusal(error: &lapin::Error) -> Option<Refusal> {
+    match reply_code(error)? {
+        ACCESS_REFUSED => Some(Refusal::Login),
+        NOT_ALLOWED => Some(Refusal::Vhost),
+        _ => None,
+    }
+}
+
+fn hint(refusal: Option<Refusal>) -> &'static str {
+    match refusal {
+        Some(Refusal::Login) => " (check user and password in amqp.url)",
+        Some(Refusal::Vhost) => " (check that the vhost in amqp.url exists and that the user may use it)",
+        None => "",
     }
 }

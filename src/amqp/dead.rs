@@ -1,15 +1,17 @@
-//! Reads what the broker took off the job queue by itself, so that each of those jobs gets its event.
+//! Reads the dead queue, so that each job that the broker took off the job queue by itself gets its event.
 //!
-//! It has a connection of its own and one message in hand, and nothing pauses it: what it does costs no call. A message that the broker cannot deliver ends
-//! this connection and nothing else, until the limit of the dead queue moves it into the parked queue. Nobody can read whose event that would be.
+//! The reader has a connection of its own and one message in flight, and nothing pauses it: no call is made for it. A message that
+//! the broker cannot deliver ends only this connection, until the delivery limit of the dead queue moves it into the parked queue. Such
+//! a message gets no event: its body was never read.
 
 use super::connect::{ConnectError, Link, Role, connect};
 use super::inbox::JobLease;
-use super::life::is_forced;
-use super::session::Trouble;
+use super::observer::{Consumed, Observer};
+use super::reply::{NOT_FOUND, is_forced, reply_code};
+use super::session_failure::SessionFailure;
+use super::shared::Shared;
 use super::subscription::Subscription;
-use super::watchdog::{Pulse, Waiting, watch};
-use super::{Consumed, Observer, Shared, reply_code};
+use super::watchdog::{Alarm, Liveness, QueueDepth, watch};
 use crate::settings::TopologyMode;
 use antispoof_core::ports::Lease as _;
 use antispoof_core::retry::Backoff;
@@ -24,19 +26,18 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-/// One at a time: these are few, and each is a matter of milliseconds.
+/// One at a time: these messages are few, and each takes milliseconds.
 const PREFETCH: u16 = 1;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// A connection that lived so long was a good one.
-const GOOD_LIFE: Duration = Duration::from_secs(30);
-const NOT_FOUND: u16 = 404;
+/// After a connection that lived so long the next one starts again with the shortest pause.
+const STABLE_AFTER: Duration = Duration::from_secs(30);
 
-/// A session that was cut is followed by another within this.
+/// A session that was cut off is followed by another within this.
 const NEXT_SESSION: Duration = Duration::from_secs(2);
 
-/// Bounds the polite closing of a connection that may be dead.
+/// Bounds the closing handshake of a connection that may be dead.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
@@ -88,8 +89,8 @@ pub(super) async fn run(
         {
             return;
         }
-        failures = if started.elapsed() > GOOD_LIFE { 1 } else { failures.saturating_add(1) };
-        // Said at the first time and then ever more rarely: jobs are judged meanwhile.
+        failures = if started.elapsed() > STABLE_AFTER { 1 } else { failures.saturating_add(1) };
+        // Logged at the first time and then ever more rarely: jobs are checked meanwhile.
         if failures.is_power_of_two() {
             warn!(reason, failures, "cannot read {queue}, trying again: {reason}");
         }
@@ -100,7 +101,7 @@ pub(super) async fn run(
     }
 }
 
-/// Connects and reads until something ends that, and says what.
+/// Connects and reads until the connection ends or the process stops, and returns why.
 async fn read(
     shared: &Shared,
     leases: &mut Option<mpsc::Sender<JobLease>>,
@@ -120,9 +121,9 @@ async fn read(
     let (link, (channel, probe)) = opened?;
     let queue = &shared.names.dead;
     let mut subscription = Subscription::new(&channel, queue);
-    let met = timeout(shared.settings.connect_timeout, subscription.meet(PREFETCH)).await;
+    let consuming = timeout(shared.settings.connect_timeout, subscription.set_prefetch(PREFETCH)).await;
     let mut forced = false;
-    let read = match met {
+    let read = match consuming {
         Ok(Ok(_none)) => {
             observer.reading_dead_letters(true);
             let reader = Reader { link: &link, probe, subscription };
@@ -141,7 +142,7 @@ async fn read(
     };
     let cut = !link.status().connected();
     if timeout(CLOSE_LIMIT, link.close(200, "bye".into())).await.is_err() {
-        debug!("the connection that reads {queue} did not close politely");
+        debug!("the connection that reads {queue} did not close in time");
     }
     let stopping = stop.is_cancelled() || shared.read_no_more.is_cancelled();
     if cut && !forced && !stopping && broker_answers(shared).await {
@@ -155,7 +156,7 @@ async fn read(
     read
 }
 
-/// Whether the broker is there. What ended the reader's connection may have ended the session just before: the next one is waited for.
+/// Whether the broker is up. What ended the reader's connection may have ended the session just before: the next one is waited for.
 async fn broker_answers(shared: &Shared) -> bool {
     let mut sessions = shared.session.subscribe();
     let session = match timeout(NEXT_SESSION, sessions.wait_for(Option::is_some)).await {
@@ -168,7 +169,7 @@ async fn broker_answers(shared: &Shared) -> bool {
     }
 }
 
-/// Passes on what is delivered, until that ends.
+/// Passes on what is delivered until the connection ends, and returns why it does.
 async fn pass_on(
     shared: &Shared,
     mut reader: Reader<'_>,
@@ -178,14 +179,15 @@ async fn pass_on(
     forced: &mut bool,
 ) -> String {
     let names = &shared.names;
-    let trouble = Trouble::default();
-    let (pulse, waiting) = (Pulse::default(), Waiting::default());
-    pulse.expect(PREFETCH);
+    let failure = SessionFailure::default();
+    let (liveness, depth) = (Liveness::default(), QueueDepth::default());
+    liveness.set_prefetch(PREFETCH);
     let interval = shared.settings.watchdog_interval;
-    let mut bark = pin!(watch(&reader.probe, reader.link, &names.dead, interval, &pulse, &waiting));
+    let mut alarm = pin!(watch(&reader.probe, reader.link, &names.dead, interval, &liveness, &depth));
     let mut events = reader.link.events_listener();
     let lease_of = |delivery| {
-        let lease = JobLease::dead_letter(delivery, &names.jobs, trouble.clone(), pulse.in_hand());
+        let lease = JobLease::new(delivery, failure.clone(), liveness.delivered(), shared.tasks.clone());
+        let lease = lease.dead_letter_of(&names.jobs);
         if let Some(dropped) = lease.dropped() {
             observer.dead_letter(dropped);
         }
@@ -195,7 +197,7 @@ async fn pass_on(
         tokio::select! {
             biased;
             () = stop.cancelled() => break "stopping".to_owned(),
-            reason = trouble.wait() => break reason,
+            reason = failure.wait() => break reason,
             event = events.next() => match event {
                 Some(Event::Error(error)) => {
                     *forced = is_forced(&error);
@@ -204,10 +206,10 @@ async fn pass_on(
                 Some(_) => {}
                 None => break "the connection ended".to_owned(),
             },
-            // What is in hand is seen to its end on this connection.
+            // What is in flight is settled on this connection.
             () = shared.read_no_more.cancelled(), if leases.is_some() => {
-                pulse.expect(0);
-                match timeout(CLOSE_LIMIT, reader.subscription.meet(0)).await {
+                liveness.set_prefetch(0);
+                match timeout(CLOSE_LIMIT, reader.subscription.set_prefetch(0)).await {
                     Ok(Ok(left_over)) => for delivery in left_over {
                         if let Some(leases) = leases { leases.send(lease_of(delivery)).await.ok(); }
                     },
@@ -219,7 +221,6 @@ async fn pass_on(
             }
             delivery = reader.subscription.next() => match delivery {
                 Some(Ok(delivery)) => {
-                    pulse.beat();
                     let lease = lease_of(delivery);
                     let Some(leases) = leases else { break "the worker is gone".to_owned() };
                     if leases.send(lease).await.is_err() { break "the worker is gone".to_owned() }
@@ -234,18 +235,18 @@ async fn pass_on(
                     break "the broker cancelled the consumer".to_owned();
                 }
             },
-            (reason, _) = &mut bark => break reason,
+            Alarm { reason, .. } = &mut alarm => break reason,
         }
     };
-    trouble.report(reason.clone());
+    failure.report(reason.clone());
     reason
 }
 
-/// The queue may be gone: a new session declares it again, where that is the worker's to do.
+/// Ends the session, because the queue may be gone: a new session declares it again, where the worker declares the topology.
 fn gone(shared: &Shared) {
     if shared.settings.topology == TopologyMode::Declare
         && let Some(session) = &*shared.session.borrow()
     {
-        session.trouble.report(format!("queue {} is gone, or its consumer was cancelled", shared.names.dead));
+        session.failure.report(format!("queue {} is gone, or its consumer was cancelled", shared.names.dead));
     }
 }

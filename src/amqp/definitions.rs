@@ -1,11 +1,11 @@
-//! The topology as RabbitMQ's own definitions: what `rabbitmqctl import_definitions` and the management API take.
+//! The topology as definitions of RabbitMQ, which `rabbitmqctl import_definitions` and the management API take.
 
 use super::topology::Names;
 use lapin::ExchangeKind;
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Map, Value, json};
 
-/// Exchanges, queues and bindings in `vhost`. The vhost, users and permissions are for whoever owns the broker to define.
+/// Exchanges, queues and bindings in `vhost`. The broker's operator defines the vhost, users and permissions.
 pub fn definitions(names: &Names, vhost: &str) -> Value {
     let exchanges = names.exchanges().map(|(name, kind)| {
         json!({
@@ -42,7 +42,7 @@ fn as_json(arguments: &FieldTable) -> Map<String, Value> {
         AMQPValue::LongString(text) => Value::from(String::from_utf8_lossy(text.as_bytes()).into_owned()),
         AMQPValue::LongLongInt(number) => Value::from(*number),
         AMQPValue::Boolean(flag) => Value::from(*flag),
-        // The topology has no others; one that came to it would be missed by the test that imports this.
+        // The topology has no others; the test that imports the definitions would find a new one missing.
         _ => Value::Null,
     };
     arguments.inner().iter().map(|(name, found)| (name.as_str().to_owned(), value(found))).collect()

@@ -1,9 +1,9 @@
-//! Messages in hand. The only place that acks.
+//! Deliveries that are not settled yet. The only place that acks.
 
-use super::headers;
+use super::headers::{self, names};
 use super::outbox::Receipt;
-use super::session::Trouble;
-use super::watchdog::Hand;
+use super::session_failure::SessionFailure;
+use super::watchdog::InFlight;
 use antispoof_core::dropped::Dropped;
 use antispoof_core::job::{NothingAsked, Properties};
 use antispoof_core::ports::{Lease, LeaseLost};
@@ -13,11 +13,13 @@ use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
 use lapin::{Acker, BasicProperties};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
-/// Most that a count in a header is taken for. No worker gets there, and whoever forges more gains nothing and breaks no sum.
+/// The most that a count in a header is taken for. No worker counts that far, so a producer that forges more gains nothing and no
+/// sum overflows.
 const MOST_BELIEVED: u32 = 1_000_000;
 
-/// Where leases arrive. Those of a session that is gone are dropped here: the broker delivers them again.
+/// Where leases arrive. Those of a lost session are dropped here: the broker delivers their messages again.
 #[derive(Debug)]
 pub struct Inbox {
     leases: mpsc::Receiver<JobLease>,
@@ -28,7 +30,7 @@ impl Inbox {
         Self { leases }
     }
 
-    /// The next lease that is still ours; `None` when the supervisor has ended. Cancel safe.
+    /// The next lease whose session still lives; `None` when the supervisor has ended. Cancel safe.
     pub async fn next(&mut self) -> Option<JobLease> {
         loop {
             let lease = self.leases.recv().await?;
@@ -38,50 +40,42 @@ impl Inbox {
         }
     }
 
-    /// What has arrived and was not taken: for drain.
+    /// A lease that has arrived and was not taken: for drain.
     pub fn waiting(&mut self) -> Option<JobLease> {
         self.leases.try_recv().ok()
     }
 }
 
-/// A delivery, not yet settled. Dropped unsettled (a panic), it is handed back to the broker.
+/// A delivery that is not settled. When it is dropped unsettled, after a panic, it is rejected and the broker delivers it again.
 #[derive(Debug)]
 pub struct JobLease {
     body: Vec<u8>,
     raw: BasicProperties,
     properties: Properties,
     acker: Option<Acker>,
-    trouble: Trouble,
+    failure: SessionFailure,
     redelivered: bool,
     /// Why the broker took it off the job queue, where it did.
     dropped: Option<Dropped>,
     arrived_ms: i64,
-    in_hand: Hand,
+    in_flight: InFlight,
+    /// Runs the rejection.
+    tasks: TaskTracker,
 }
 
 impl JobLease {
-    /// A job.
-    pub(super) fn new(delivery: Delivery, trouble: Trouble, in_hand: Hand) -> Self {
-        Self::of(delivery, None, trouble, in_hand)
-    }
-
-    /// What the broker took off the queue `jobs` by itself.
-    pub(super) fn dead_letter(delivery: Delivery, jobs: &str, trouble: Trouble, in_hand: Hand) -> Self {
-        let dropped = headers::dropped(&delivery.properties, jobs);
-        Self::of(delivery, Some(dropped), trouble, in_hand)
-    }
-
-    fn of(delivery: Delivery, dropped: Option<Dropped>, trouble: Trouble, in_hand: Hand) -> Self {
+    pub(super) fn new(delivery: Delivery, failure: SessionFailure, in_flight: InFlight, tasks: TaskTracker) -> Self {
         Self {
-            dropped,
+            dropped: None,
             properties: headers::read(&delivery.properties),
             body: delivery.data,
             raw: delivery.properties,
             acker: Some(delivery.acker),
-            trouble,
+            failure,
             redelivered: delivery.redelivered,
             arrived_ms: headers::now_ms(),
-            in_hand,
+            in_flight,
+            tasks,
         }
     }
 
@@ -92,18 +86,18 @@ impl JobLease {
             properties: headers::read(&raw),
             raw,
             acker: None,
-            trouble: Trouble::default(),
+            failure: SessionFailure::default(),
             redelivered: false,
             dropped: None,
             arrived_ms: 0,
-            in_hand: super::watchdog::Pulse::default().in_hand(),
+            in_flight: super::watchdog::Liveness::default().delivered(),
+            tasks: TaskTracker::new(),
         }
     }
 
-    /// The same message as the broker has dropped it.
-    #[cfg(test)]
-    pub(super) fn dead(mut self) -> Self {
-        self.dropped = Some(headers::dropped(&self.raw, "antispoof.jobs"));
+    /// The lease of a message that the broker took off the queue `jobs` by itself.
+    pub(super) fn dead_letter_of(mut self, jobs: &str) -> Self {
+        self.dropped = Some(headers::dropped(&self.raw, jobs));
         self
     }
 
@@ -111,50 +105,51 @@ impl JobLease {
         &self.raw
     }
 
-    /// True when a worker had the message before it was first written on it when: that moment is not known.
+    /// True when a worker had the message before the time of that was first written on it: the time is not known.
     pub(super) fn redelivered(&self) -> bool {
-        if headers::number(&self.raw, headers::REDELIVERED).is_some() {
+        if headers::number(&self.raw, names::REDELIVERED).is_some() {
             return true;
         }
-        let unwritten = headers::number(&self.raw, headers::FIRST_SEEN).is_none();
+        let unwritten = headers::number(&self.raw, names::FIRST_SEEN).is_none();
         unwritten && (self.redelivered || self.dropped == Some(Dropped::DeliveryLimit))
     }
 
-    /// When a worker first had the message: as an earlier one wrote on it, else when it arrived here.
+    /// When a worker first had the message: as an earlier worker wrote on it, else when it arrived here.
     pub(super) fn first_seen_ms(&self) -> i64 {
-        headers::number(&self.raw, headers::FIRST_SEEN).unwrap_or(self.arrived_ms)
+        headers::number(&self.raw, names::FIRST_SEEN).unwrap_or(self.arrived_ms)
     }
 
-    /// As [`Self::first_seen_ms`], for a message that this one is divided into: a redelivered one may have been divided before, nobody knows when.
+    /// As [`Self::first_seen_ms`], for a message that this one is fanned out into. A redelivered one may have been fanned out before, at a
+    /// time that is not known.
     pub(super) fn parts_first_seen_ms(&self) -> i64 {
         if self.seen_before(i64::MIN) { 0 } else { self.first_seen_ms() }
     }
 
     pub(super) async fn ack(self, receipt: Receipt, limit: Duration) -> Result<(), LeaseLost> {
-        // The proof is used up: it stands for one message and no other.
+        // The receipt is used up: it stands for one message and no other.
         drop(receipt);
-        self.settle(limit).await
+        self.write_ack(limit).await
     }
 
     pub(super) async fn discard(self, nothing: NothingAsked, limit: Duration) -> Result<(), LeaseLost> {
         drop(nothing);
-        self.settle(limit).await
+        self.write_ack(limit).await
     }
 
-    async fn settle(mut self, limit: Duration) -> Result<(), LeaseLost> {
+    async fn write_ack(mut self, limit: Duration) -> Result<(), LeaseLost> {
         let Some(acker) = self.acker.take() else {
             return Err(LeaseLost);
         };
-        // `Ok(false)` means that the channel is gone or the acker was used: not acked, whatever it sounds like.
+        // `Ok(false)` means that the channel is gone or the acker was used: the message is not acked.
         match tokio::time::timeout(limit, acker.ack(BasicAckOptions::default())).await {
             Ok(Ok(true)) => Ok(()),
             Ok(Ok(false)) => Err(LeaseLost),
             Ok(Err(error)) => {
-                self.trouble.report(format!("ack refused: {error}"));
+                self.failure.report(format!("ack refused: {error}"));
                 Err(LeaseLost)
             }
             Err(_) => {
-                self.trouble.report(format!("ack not written within {limit:?}"));
+                self.failure.report(format!("ack not written within {limit:?}"));
                 Err(LeaseLost)
             }
         }
@@ -164,7 +159,7 @@ impl JobLease {
         let Some(acker) = self.acker.take() else { return };
         let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
         if !matches!(tokio::time::timeout(limit, acker.nack(options)).await, Ok(Ok(true))) {
-            tracing::debug!("a message could not be handed back; the broker takes it when the channel closes");
+            tracing::debug!("a message could not be requeued; the broker requeues it when the channel closes");
         }
     }
 
@@ -184,29 +179,29 @@ impl Lease for JobLease {
     }
 
     fn attempt(&self) -> Attempt {
-        Attempt::spent(self.count(headers::ATTEMPT))
+        Attempt::spent(self.count(names::ATTEMPT))
     }
 
     fn replay(&self) -> u32 {
-        self.count(headers::REPLAY)
+        self.count(names::REPLAY)
     }
 
     fn in_doubt(&self) -> u32 {
-        self.count(headers::IN_DOUBT)
+        self.count(names::IN_DOUBT)
     }
 
     fn deliveries(&self) -> u32 {
         // On a message that was not delivered before the broker writes no count: one that is there is the producer's.
-        let counted = if self.redelivered { self.count(headers::DELIVERY_COUNT) } else { 0 };
+        let counted = if self.redelivered { self.count(names::DELIVERY_COUNT) } else { 0 };
         if self.dropped.is_some() {
             return counted;
         }
-        self.count(headers::DELIVERIES).saturating_add(counted)
+        self.count(names::DELIVERIES).saturating_add(counted)
     }
 
     fn seen_before(&self, at_ms: i64) -> bool {
         self.redelivered()
-            || headers::number(&self.raw, headers::FIRST_SEEN).is_some_and(|first_seen| first_seen <= at_ms)
+            || headers::number(&self.raw, names::FIRST_SEEN).is_some_and(|first_seen| first_seen <= at_ms)
     }
 
     fn dropped(&self) -> Option<&Dropped> {
@@ -214,11 +209,11 @@ impl Lease for JobLease {
     }
 
     fn held(&self) {
-        self.in_hand.counts_as_ended();
+        self.in_flight.counts_as_ended();
     }
 
     fn usable(&self) -> bool {
-        !self.trouble.reported() && self.acker.as_ref().is_some_and(Acker::usable)
+        !self.failure.reported() && self.acker.as_ref().is_some_and(Acker::usable)
     }
 }
 
@@ -228,12 +223,13 @@ impl Drop for JobLease {
         if acker.usable()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(async move {
-                // Not by a nack, which RabbitMQ from 4.3 on does not count as a delivery: a job whose handling panics would come for ever.
+            let rejecting = async move {
+                // RabbitMQ from 4.3 on does not count a nack as a delivery: a job whose handling panics would be delivered for ever.
                 if acker.reject(BasicRejectOptions { requeue: true }).await.is_err() {
-                    tracing::debug!("a dropped message could not be handed back; its channel is closing");
+                    tracing::debug!("a dropped message could not be rejected; its channel is closing");
                 }
-            });
+            };
+            self.tasks.spawn_on(rejecting, &runtime);
         }
     }
 }
@@ -254,9 +250,7 @@ mod tests {
             (i64::MAX, MOST_BELIEVED),
         ] {
             let mut headers = FieldTable::default();
-            for name in
-                [headers::ATTEMPT, headers::IN_DOUBT, headers::REPLAY, headers::DELIVERIES, headers::DELIVERY_COUNT]
-            {
+            for name in [names::ATTEMPT, names::IN_DOUBT, names::REPLAY, names::DELIVERIES, names::DELIVERY_COUNT] {
                 headers.insert(name.into(), AMQPValue::LongLongInt(forged));
             }
             let mut lease = JobLease::for_test(BasicProperties::default().with_headers(headers));

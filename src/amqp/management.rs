@@ -1,7 +1,8 @@
-//! The topology as the management API shows it: all arguments at once, and the bindings and policies, which AMQP does not tell.
+//! The topology as the management API shows it: all arguments at once, and the bindings and policies, which cannot be read over AMQP.
 
 mod compare;
 mod effect;
+mod error;
 mod policies;
 
 use super::definitions::definitions;
@@ -12,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lapin::uri::AMQPUri;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use policies::Defined;
+use policies::{Defined, SAMPLES};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode};
@@ -22,19 +23,17 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 pub use effect::Effect;
+pub use error::ManagementError;
 pub use policies::{Policies, PolicyFinding, PolicyName};
 
-/// For one list. The API answers from what it has sampled, and a busy broker takes its time.
+/// For one list. The API answers from samples, and a busy broker is slow.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// Thousands of queues.
 const MOST_BYTES: usize = 32 << 20;
 
-/// Without this the list says what was sampled up to ten seconds ago, and of a new queue nothing.
+/// Without this the list shows samples that are up to ten seconds old, and nothing of a new queue.
 const PRESENT: &str = "?disable_stats=true&enable_queue_totals=true";
-
-/// How often, a second apart, the samples are read until each queue of ours has one.
-const SAMPLES: usize = 12;
 
 /// The management API of the broker, asked as the user of `amqp.url`.
 pub struct Management {
@@ -44,7 +43,7 @@ pub struct Management {
     authorization: HeaderValue,
 }
 
-/// What the API shows.
+/// What the comparison finds.
 #[derive(Clone, Debug)]
 pub struct Compared {
     /// Exchanges, queues, then bindings.
@@ -53,35 +52,6 @@ pub struct Compared {
     pub results_bound: bool,
     /// What policies do to what is there.
     pub policies: Policies,
-}
-
-/// The API could not be asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ManagementError {
-    /// That is no address of it.
-    #[error(
-        "use {0:?} as the management API: write http://host:15672 or https://host:15671, without user and password"
-    )]
-    Url(String),
-    /// `amqp.url`, or the certificate authorities.
-    #[error("ask the management API: {0}")]
-    Client(String),
-    /// Nobody answered, or not in its way.
-    #[error("ask the management API at {at}: {why}")]
-    Unreachable {
-        /// Scheme, host and port.
-        at: String,
-        /// Why there was no answer.
-        why: String,
-    },
-    /// It does not know the user, or the user may not ask; or the vhost is not there.
-    #[error("ask the management API at {at}: it answered {status}")]
-    Refused {
-        /// Scheme, host and port.
-        at: String,
-        /// The status.
-        status: StatusCode,
-    },
 }
 
 impl Management {
@@ -102,7 +72,7 @@ impl Management {
         let authorization = HeaderValue::try_from(format!("Basic {login}"));
         let mut authorization = authorization.map_err(|error| ManagementError::Client(error.to_string()))?;
         authorization.set_sensitive(true);
-        // As before the broker itself, there is no proxy; and the password goes nowhere else.
+        // There is no proxy, as for the broker itself, and a redirect must not carry the password elsewhere.
         let http = Client::builder().no_proxy().redirect(Policy::none()).connect_timeout(LIMIT).build();
         Ok(Self {
             http: http.map_err(|error| ManagementError::Client(innermost(&error)))?,
@@ -112,12 +82,12 @@ impl Management {
         })
     }
 
-    /// Holds what is there against what should be.
+    /// Compares what is there with what should be.
     pub async fn compare(&self, names: &Names) -> Result<Compared, ManagementError> {
         let exchanges = self.list("exchanges", "").await?;
         let queues = self.list("queues", PRESENT).await?;
         let bindings = self.list("bindings", "").await?;
-        // The vhost of what should be is that of what is asked for, and is not compared.
+        // The vhost is part of the request, and is not compared.
         let wanted = definitions(names, "");
         let mut found = compare::objects("exchange", &wanted["exchanges"], &exchanges);
         found.extend(compare::objects("queue", &wanted["queues"], &queues));
@@ -127,9 +97,9 @@ impl Management {
             Ok(defined) => {
                 let sampled =
                     if defined.wants_samples(&wanted, &queues) { self.sampled(&wanted).await? } else { vec![] };
-                defined.judge(&wanted, &exchanges, &queues, &sampled)
+                defined.findings(&wanted, &exchanges, &queues, &sampled)
             }
-            // Exchanges and queues were listed: what is refused are the policies.
+            // Exchanges and queues were listed, so only the policies are refused.
             Err(error @ ManagementError::Refused { .. }) => Policies::unseen(&error),
             Err(error) => return Err(error),
         };
@@ -144,7 +114,7 @@ impl Management {
     async fn sampled(&self, wanted: &Value) -> Result<Vec<Value>, ManagementError> {
         let mut queues = self.list("queues", "").await?;
         for _ in 0..SAMPLES {
-            if policies::all_tell_operator_policy(wanted, &queues) {
+            if policies::all_name_operator_policy(wanted, &queues) {
                 break;
             }
             sleep(Duration::from_secs(1)).await;
@@ -158,7 +128,7 @@ impl Management {
         let unreachable = |why: String| ManagementError::Unreachable { at: at.clone(), why };
         let address = format!("{}api/{what}/{}{query}", self.base, self.vhost);
         let asked = async {
-            #[expect(clippy::disallowed_methods, reason = "no call: the management API of the broker")]
+            #[expect(clippy::disallowed_methods, reason = "no call of the paid API: the management API of the broker")]
             let answer = self.http.get(address).header(AUTHORIZATION, self.authorization.clone()).send().await;
             let mut answer = answer.map_err(|error| unreachable(innermost(&error)))?;
             if answer.status() != StatusCode::OK {

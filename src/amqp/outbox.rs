@@ -1,9 +1,9 @@
-//! Publishing with proof. One publish is in flight on a channel at a time: with more, lapin may charge a returned message to another
-//! publish, and an unroutable verdict would pass for delivered.
+//! Publishing with confirms. One publish is in flight on a channel at a time: with more, lapin may assign a returned message to
+//! another publish, and an unroutable verdict would pass for delivered.
 
-use super::Observer;
 use super::connect::Link;
-use super::session::Trouble;
+use super::observer::Observer;
+use super::session_failure::SessionFailure;
 use antispoof_core::ports::PublishError;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation};
@@ -13,17 +13,18 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// A confirm takes milliseconds, on a busy cluster some hundred. The broker says that it blocks only to those who publish, and a link that
-/// swallows everything says nothing at all: so nothing new is paid for while a confirm takes longer than this, or than half of the limit.
-const LATE: Duration = Duration::from_secs(2);
+/// A confirm takes milliseconds, on a busy cluster some hundred. A broker announces an alarm only to connections that publish, and a
+/// network that drops every packet announces nothing: so no new call is made while a confirm takes longer than this, or than half
+/// of the limit.
+const LATE_AFTER: Duration = Duration::from_secs(2);
 
-/// A routing key that nothing is bound with.
-const NOWHERE: &str = "antispoofd.start";
+/// A routing key that no queue is bound with.
+const UNBOUND: &str = "antispoofd.start";
 
-/// A broker that is there answers in milliseconds.
+/// A broker that is up answers in milliseconds.
 const SOON: Duration = Duration::from_secs(3);
 
-/// Proof that the broker has a persistent copy in a queue. Made only by [`Outbox::publish`].
+/// The broker has confirmed that a queue holds the message. Made only by [`Outbox::publish`].
 #[derive(Debug)]
 #[must_use = "a receipt is what a message may be acked for"]
 pub struct Receipt(());
@@ -33,28 +34,29 @@ pub struct Outbox {
     connection: Link,
     idle: Mutex<Vec<Channel>>,
     permits: Semaphore,
-    way: watch::Sender<Way>,
+    status: watch::Sender<PublishStatus>,
     limit: Duration,
-    trouble: Trouble,
+    failure: SessionFailure,
     observer: Option<Arc<dyn Observer>>,
 }
 
-/// What a message that is not confirmed in time says about the next verdict.
+/// What is published, and so what a late confirm says about the next verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// It is a verdict, or may be one: the next would not be confirmed either.
+    /// An event: the next would not be confirmed either.
     Event,
-    /// It is on its way into a queue of our own. When others are confirmed meanwhile, that queue alone is at fault.
+    /// A message for a queue of our own. When others are confirmed meanwhile, the fault is in that queue.
     Copy,
 }
 
-/// What stands in the way of a publish.
+/// What keeps events from being published.
 #[derive(Clone, Copy, Debug, Default)]
-struct Way {
+struct PublishStatus {
+    /// By an alarm of the broker.
     blocked: bool,
     /// Events whose confirm is late.
-    late: u32,
-    /// Copies whose confirm is late, with none of another message since.
+    late_events: u32,
+    /// Copies whose confirm is late, with no other publish confirmed since.
     late_copies: u32,
     /// Publishes that were confirmed.
     confirmed: u64,
@@ -63,39 +65,39 @@ struct Way {
 impl Outbox {
     /// A pool of up to `channels` channels, opened when first needed. `limit` bounds a publish up to its confirm.
     pub fn new(connection: Link, channels: u16, limit: Duration) -> Self {
-        Self::of_session(connection, channels, limit, Trouble::default(), None)
+        Self::of_session(connection, channels, limit, SessionFailure::default(), None)
     }
 
     pub(super) fn of_session(
         connection: Link,
         channels: u16,
         limit: Duration,
-        trouble: Trouble,
+        failure: SessionFailure,
         observer: Option<Arc<dyn Observer>>,
     ) -> Self {
-        // To wait for a channel of the pool is better than to ask for one that the broker does not grant, which would end the session. The control
-        // channel counts, too, and one may be closing.
+        // Waiting for a channel of the pool is better than opening one that the broker does not grant, which would end the session. The
+        // control channel counts, too, and one may be closing.
         let granted = connection.configuration().channel_max().saturating_sub(2);
         let channels = channels.min(granted).max(1);
         Self {
             connection,
             idle: Mutex::default(),
             permits: Semaphore::new(usize::from(channels)),
-            way: watch::Sender::default(),
+            status: watch::Sender::default(),
             limit,
-            trouble,
+            failure,
             observer,
         }
     }
 
     /// False while the broker's alarm blocks the connection or a confirm is late, or once the connection is gone.
     pub fn open(&self) -> bool {
-        self.way.borrow().is_clear() && self.connection.status().connected() && !self.trouble.reported()
+        self.status.borrow().is_clear() && self.connection.status().connected() && !self.failure.reported()
     }
 
     /// Ends when no alarm blocks and no confirm is late. Cancel safe.
     pub(super) async fn until_clear(&self) {
-        if self.way.subscribe().wait_for(|way| way.is_clear()).await.is_err() {
+        if self.status.subscribe().wait_for(|status| status.is_clear()).await.is_err() {
             // The sender lives as long as this outbox.
             std::future::pending::<()>().await;
         }
@@ -107,11 +109,11 @@ impl Outbox {
     }
 
     pub(super) fn blocked(&self) -> bool {
-        self.way.borrow().blocked
+        self.status.borrow().blocked
     }
 
     pub(super) fn set_blocked(&self, blocked: bool) {
-        self.way.send_modify(|way| way.blocked = blocked);
+        self.status.send_modify(|status| status.blocked = blocked);
     }
 
     /// Publishes persistently and waits until a queue has it.
@@ -125,7 +127,7 @@ impl Outbox {
         self.publish_as(Kind::Event, exchange, routing_key, body, properties).await
     }
 
-    /// As `publish`, for a message whose queue is not the verdicts': when others are confirmed while this one is late, they go on.
+    /// As `publish`, for a message to a queue of our own: when others are confirmed while this one is late, publishing goes on.
     pub(super) async fn publish_copy(
         &self,
         exchange: &str,
@@ -144,15 +146,15 @@ impl Outbox {
         body: &[u8],
         properties: BasicProperties,
     ) -> Result<Receipt, PublishError> {
-        if self.way.borrow().blocked {
+        if self.status.borrow().blocked {
             // A frame written now would hang, and with it the channel.
             return Err(PublishError::Unavailable("the broker blocks publishing (memory or disk alarm)".to_owned()));
         }
         let started = Instant::now();
         let mut attempt = pin!(self.publish_once(exchange, routing_key, body, properties));
-        let mut result = timeout_at(started + LATE.min(self.limit / 2), &mut attempt).await;
+        let mut result = timeout_at(started + LATE_AFTER.min(self.limit / 2), &mut attempt).await;
         if result.is_err() {
-            let _late = Late::new(self, kind);
+            let _late = LateConfirm::new(self, kind);
             result = timeout_at(started + self.limit, attempt).await;
         }
         if let Ok(result) = result {
@@ -165,36 +167,36 @@ impl Outbox {
             return result;
         }
         let what = format!("no confirm from the broker within {:?} for {routing_key} on {exchange}", self.limit);
-        // A blocked connection answers nobody, and is not dead for that.
-        if self.way.borrow().blocked {
+        // A blocked connection does not answer, and is not dead for that.
+        if self.status.borrow().blocked {
             return Err(PublishError::Unavailable(what));
         }
         if self.answers().await {
-            // To end the session would take from all the others what they have in hand, count as a delivery for each, and bring this one no further.
+            // Ending the session would redeliver every other message in flight, count as a delivery for each, and not help this one.
             let (exchange, routing_key) = (exchange.to_owned(), routing_key.to_owned());
             return Err(PublishError::Unconfirmed { exchange, routing_key, limit: self.limit });
         }
-        self.trouble.report(what.clone());
+        self.failure.report(what.clone());
         Err(PublishError::Unavailable(what))
     }
 
-    /// Publishes a message that no queue gets, and ends when the broker has confirmed it and answers what was asked after it: a broker whose alarm blocks says so to
-    /// those who publish only. Never ends while it is blocked.
+    /// Publishes a message that no queue gets, and ends when the broker has confirmed it and answered the next request: a broker announces
+    /// an alarm only to connections that publish. Does not end while it is blocked.
     pub(super) async fn prove(&self, exchange: &str) -> lapin::Result<()> {
         let channel = self.connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let options = BasicPublishOptions::default();
         let properties = BasicProperties::default().with_app_id("antispoofd".into());
-        channel.basic_publish(exchange.into(), NOWHERE.into(), options, &[], properties).await?.await?;
+        channel.basic_publish(exchange.into(), UNBOUND.into(), options, &[], properties).await?.await?;
         channel.close(200, "it takes messages".into()).await
     }
 
-    /// As [`Outbox::answers`], of a broker that is not busy.
+    /// As [`Outbox::answers`], within the time of a broker that is not busy.
     pub(super) async fn answers_soon(&self) -> bool {
         timeout(SOON, self.answers()).await.unwrap_or_default()
     }
 
-    /// Whether the other end of the connection is there: asked for something that no queue has a part in.
+    /// Whether the broker answers a request in which no queue takes part.
     async fn answers(&self) -> bool {
         let asked = async {
             let channel = self.connection.create_channel().await?;
@@ -204,13 +206,13 @@ impl Outbox {
     }
 
     fn confirmed(&self) {
-        let mut excused = false;
-        self.way.send_if_modified(|way| {
-            way.confirmed += 1;
-            excused = std::mem::take(&mut way.late_copies) > 0;
-            excused
+        let mut copies_excused = false;
+        self.status.send_if_modified(|status| {
+            status.confirmed += 1;
+            copies_excused = std::mem::take(&mut status.late_copies) > 0;
+            copies_excused
         });
-        if excused {
+        if copies_excused {
             tracing::warn!("a confirm of the broker is late, but others are not: calls go on");
         }
     }
@@ -259,7 +261,7 @@ impl Outbox {
     }
 
     fn failed(&self, error: &lapin::Error) -> PublishError {
-        self.trouble.report(format!("publish failed: {error}"));
+        self.failure.report(format!("publish failed: {error}"));
         unavailable(&error.to_string())
     }
 
@@ -268,29 +270,29 @@ impl Outbox {
     }
 }
 
-impl Way {
+impl PublishStatus {
     fn is_clear(self) -> bool {
-        !self.blocked && self.late == 0 && self.late_copies == 0
+        !self.blocked && self.late_events == 0 && self.late_copies == 0
     }
 }
 
 /// A publish whose confirm is late, for as long as it is waited for.
-struct Late<'a> {
+struct LateConfirm<'a> {
     outbox: &'a Outbox,
     kind: Kind,
-    /// The count when it became late: with another since then, a copy is not in the way any more.
+    /// The count when it became late: once another publish is confirmed, a late copy no longer counts.
     confirmed: u64,
 }
 
-impl<'a> Late<'a> {
+impl<'a> LateConfirm<'a> {
     fn new(outbox: &'a Outbox, kind: Kind) -> Self {
         let (mut was_clear, mut confirmed) = (true, 0);
-        outbox.way.send_modify(|way| {
-            was_clear = way.is_clear();
-            confirmed = way.confirmed;
+        outbox.status.send_modify(|status| {
+            was_clear = status.is_clear();
+            confirmed = status.confirmed;
             match kind {
-                Kind::Event => way.late += 1,
-                Kind::Copy => way.late_copies += 1,
+                Kind::Event => status.late_events += 1,
+                Kind::Copy => status.late_copies += 1,
             }
         });
         if was_clear {
@@ -303,17 +305,19 @@ impl<'a> Late<'a> {
     }
 }
 
-impl Drop for Late<'_> {
+impl Drop for LateConfirm<'_> {
     fn drop(&mut self) {
         let mut cleared = false;
-        self.outbox.way.send_modify(|way| {
-            let was_clear = way.is_clear();
+        self.outbox.status.send_modify(|status| {
+            let was_clear = status.is_clear();
             match self.kind {
-                Kind::Event => way.late = way.late.saturating_sub(1),
-                Kind::Copy if way.confirmed == self.confirmed => way.late_copies = way.late_copies.saturating_sub(1),
+                Kind::Event => status.late_events = status.late_events.saturating_sub(1),
+                Kind::Copy if status.confirmed == self.confirmed => {
+                    status.late_copies = status.late_copies.saturating_sub(1);
+                }
                 Kind::Copy => {}
             }
-            cleared = !was_clear && way.is_clear();
+            cleared = !was_clear && status.is_clear();
         });
         if cleared {
             tracing::info!("no confirm of the broker is late any more");

@@ -1,11 +1,12 @@
-//! How much is in hand after a session was lost.
+//! Slow start: how many jobs may be in flight after a session was lost.
 //!
-//! The broker counts a delivery for each message that was in hand, and one of them may be what ended the session: some messages end every session
-//! that they are delivered to, before anything of them arrives. With a full prefetch in each new session, that message would take its neighbours along to
-//! the delivery limit. So a session that follows a lost one begins with one job in hand and takes more as jobs end.
+//! The broker counts a delivery for each message that was in flight, and one of them may have ended the session: a message that cannot
+//! be delivered ends every session before anything of it arrives. With a full prefetch in each new session, it would take the other
+//! messages to the delivery limit, too. So a session that follows a lost one begins with one job in flight and takes more as jobs end.
 //!
-//! Where only the consuming connection ended, a message is the likely cause. Then the jobs that were in hand are taken one at a time: the broker delivers what
-//! was returned to it before anything else, so the first message that it delivers for the first time says that all of them are through.
+//! Where only the consuming connection ended, a message is the likely cause. Then the jobs that were in flight are taken one at a time.
+//! The broker delivers returned messages before all others, so the first message that it delivers for the first time shows that all of
+//! them are through.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub(super) enum Loss {
     Cut,
 }
 
-/// The most that may be in hand, from session to session.
+/// How many jobs may be in flight, from session to session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SlowStart {
     full: u16,
@@ -31,23 +32,23 @@ pub(super) struct SlowStart {
     /// Jobs that are taken one at a time before the window grows.
     singly: u64,
     /// Jobs that have ended since the window changed.
-    gone: u64,
+    since_change: u64,
     /// Jobs that have ended in this session.
     ended: u64,
 }
 
 impl SlowStart {
-    /// Everything at once.
+    /// At first `full` jobs.
     pub(super) fn over(full: u16) -> Self {
-        Self { full, window: full, singly: 0, gone: 0, ended: 0 }
+        Self { full, window: full, singly: 0, since_change: 0, ended: 0 }
     }
 
-    /// The most that may be in hand now; at least 1 where `full` is.
+    /// How many may be in flight now; at least 1 where `full` is.
     pub(super) fn window(&self) -> u16 {
         self.window
     }
 
-    /// The most that may ever be in hand.
+    /// The most that may ever be in flight.
     pub(super) fn full(&self) -> u16 {
         self.full
     }
@@ -57,39 +58,39 @@ impl SlowStart {
         self.singly > 0
     }
 
-    /// The session is lost, with so much in hand.
-    pub(super) fn lost(&mut self, loss: Loss, in_hand: usize) {
+    /// The session is lost, with so many in flight.
+    pub(super) fn lost(&mut self, loss: Loss, in_flight: usize) {
         let in_vain = self.ended == 0 && self.window < self.full;
         self.ended = 0;
-        self.gone = 0;
+        self.since_change = 0;
         match loss {
             Loss::Idle if self.singly == 0 => self.window = self.full,
             Loss::Idle => {}
             Loss::Busy if !in_vain => self.window = self.full.min(1),
             Loss::Busy | Loss::Cut => {
                 self.window = self.full.min(1);
-                // What was on its way when the connection ended was never seen.
-                self.singly = self.singly.max(in_hand as u64 + 1);
+                // The delivery that was under way when the connection ended was never seen.
+                self.singly = self.singly.max(in_flight as u64 + 1);
             }
         }
     }
 
-    /// A message was delivered that no session has had before.
+    /// A message was delivered for the first time.
     pub(super) fn fresh(&mut self) {
         self.singly = 0;
     }
 
-    /// So many jobs have ended in this session. True when more may be in hand now.
+    /// So many jobs have ended in this session. True when more may be in flight now.
     pub(super) fn ended(&mut self, in_session: u64) -> bool {
         let more = in_session.saturating_sub(self.ended);
         self.ended = in_session;
         let singly = more.min(self.singly);
         self.singly -= singly;
-        self.gone += more - singly;
-        if self.window >= self.full || self.singly > 0 || self.gone < u64::from(self.window) {
+        self.since_change += more - singly;
+        if self.window >= self.full || self.singly > 0 || self.since_change < u64::from(self.window) {
             return false;
         }
-        self.gone = 0;
+        self.since_change = 0;
         self.window = self.window.saturating_mul(2).min(self.full);
         true
     }

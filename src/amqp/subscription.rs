@@ -1,4 +1,4 @@
-//! The consumer, and how it is exchanged for another.
+//! The consumer of a queue, and how it is exchanged for one with another prefetch.
 
 use futures_util::StreamExt as _;
 use lapin::message::Delivery;
@@ -7,7 +7,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 
 /// At most one consumer on the channel. The prefetch of a live one cannot be changed (`basic.qos` counts for the next consumer only,
-/// and quorum queues refuse it for the whole channel), so a change means to cancel and to consume anew.
+/// and quorum queues refuse it for the whole channel), so a change cancels and consumes anew.
 pub(super) struct Subscription<'a> {
     channel: &'a Channel,
     queue: &'a str,
@@ -19,9 +19,9 @@ impl<'a> Subscription<'a> {
         Self { channel, queue, consumer: None }
     }
 
-    /// Consumes with this prefetch; 0 consumes nothing. Returns what a cancelled consumer had already been sent: it is ours and has to be
-    /// settled.
-    pub(super) async fn meet(&mut self, prefetch: u16) -> lapin::Result<Vec<Delivery>> {
+    /// Consumes with this prefetch; 0 consumes nothing. Returns what the broker had already sent to the cancelled consumer: it has to
+    /// be settled here.
+    pub(super) async fn set_prefetch(&mut self, prefetch: u16) -> lapin::Result<Vec<Delivery>> {
         let left_over = match self.consumer.take() {
             Some(consumer) => self.cancel(consumer).await?,
             None => Vec::new(),
@@ -37,7 +37,7 @@ impl<'a> Subscription<'a> {
         Ok(left_over)
     }
 
-    /// The next delivery; pending for ever while nothing is consumed. `None`: the broker cancelled.
+    /// The next delivery; pending for ever while nothing is consumed. `None`: the broker cancelled the consumer.
     pub(super) async fn next(&mut self) -> Option<lapin::Result<Delivery>> {
         match &mut self.consumer {
             Some(consumer) => consumer.next().await,

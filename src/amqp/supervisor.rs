@@ -1,14 +1,15 @@
-//! The one owner of recovery. Any error, any end of a stream, any lost confirm or refused ack ends the session; a new one is built
-//! with jittered backoff, for ever.
+//! The one owner of recovery. Any error, any end of a stream, any lost confirm or refused ack ends the session, and a new one is
+//! built with jittered backoff, for ever.
 
 use super::connect::{ConnectError, Role, connect};
+use super::consume_mode::ConsumeState;
 use super::inbox::JobLease;
-use super::life::{Life, Parts};
-use super::session::Met;
+use super::observer::Observer;
+use super::session_loop::{Parts, SessionLoop};
+use super::shared::Shared;
 use super::slow_start::SlowStart;
 use super::topology::{self, TopologyError};
-use super::version::{Product, Standing};
-use super::{Observer, Shared};
+use super::version::{Compatibility, Product};
 use antispoof_core::retry::Backoff;
 use futures_util::future;
 use std::sync::Arc;
@@ -20,11 +21,12 @@ use tracing::warn;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// A session that lived so long was a good one: the next starts again with the shortest pause.
-const GOOD_LIFE: Duration = Duration::from_secs(30);
-/// What ends one session after the other at its delivery is out of the way after twenty: with pauses of half a second, in ten seconds.
+/// After a session that lived so long the next one starts again with the shortest pause.
+const STABLE_AFTER: Duration = Duration::from_secs(30);
+/// A message that ends each session that it is delivered to is moved away after twenty deliveries: with pauses of half a second, in
+/// ten seconds.
 const AFTER_A_CUT: u32 = 2;
-/// Bounds the polite closing of connections that may be dead.
+/// Bounds the closing handshake of connections that may be dead.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +42,7 @@ enum BuildError {
 }
 
 impl BuildError {
-    /// There was no session, so none was lost.
+    /// What to log: there was no session, so none was lost.
     fn what(&self) -> &'static str {
         match self {
             Self::Connect(_) | Self::Slow(_) => "cannot reach the broker, trying again",
@@ -58,19 +60,20 @@ pub(super) async fn run(
 ) -> Result<(), ConnectError> {
     let Ok(backoff) = Backoff::try_new(FIRST_PAUSE, LONGEST_PAUSE) else { return Ok(()) };
     let mut failures = 0;
-    let mut told = None;
+    let mut reported = None;
     let mut start = SlowStart::over(prefetch);
+    let mut ended = Ok(());
     while !stop.is_cancelled() {
         let started = Instant::now();
         let (what, reason) = match stop.run_until_cancelled(build(&shared)).await {
             None => break,
             Some(Ok(parts)) => {
-                tell(parts.consume.broker(), &mut told, &*observer);
-                let life = Life::new(&shared, &parts, &leases, &observer, &stop);
-                let reason = life.run(&mut start).await;
+                report_broker(parts.consume.broker(), &mut reported, &*observer);
+                let session = SessionLoop::new(&shared, &parts, &leases, &observer, &stop);
+                let reason = session.run(&mut start).await;
                 shared.session.send_replace(None);
-                shared.met.send_replace(Met::NoSession);
-                shared.waiting.forget();
+                shared.consuming.send_replace(ConsumeState::NoSession);
+                shared.depth.forget();
                 observer.consuming(false);
                 observer.connected(false);
                 let closing = close(parts);
@@ -79,19 +82,22 @@ pub(super) async fn run(
                     closing.await;
                     break;
                 }
-                // Saying goodbye to a dead peer must not delay the next session.
-                tokio::spawn(closing);
+                // The closing handshake with a dead peer must not delay the next session.
+                shared.tasks.spawn(closing);
                 if start.singly() {
-                    // The broker is there, and jobs wait behind the one that may have ended the session.
+                    // The broker is up, and jobs wait behind the message that may have ended the session.
                     failures = failures.min(AFTER_A_CUT);
                 }
                 ("lost the broker, connecting again", reason)
             }
-            // No weather that passes; whoever put the process up has to be told.
-            Some(Err(BuildError::Connect(error @ ConnectError::TooOld { .. }))) => return Err(error),
+            // This does not pass with time: the process ends, and its error tells the operator.
+            Some(Err(BuildError::Connect(error @ ConnectError::TooOld { .. }))) => {
+                ended = Err(error);
+                break;
+            }
             Some(Err(error)) => (error.what(), error.to_string()),
         };
-        failures = if started.elapsed() > GOOD_LIFE { 0 } else { failures + 1 };
+        failures = if started.elapsed() > STABLE_AFTER { 0 } else { failures + 1 };
         let pause = backoff.wait(failures - failures.min(1), fastrand::f64());
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         warn!(reason, pause_ms, "{what} in {pause_ms} ms: {reason}");
@@ -100,30 +106,34 @@ pub(super) async fn run(
             break;
         }
     }
-    Ok(())
+    shared.tasks.close();
+    if timeout(CLOSE_LIMIT, shared.tasks.wait()).await.is_err() {
+        tracing::debug!("a closing connection is left to itself");
+    }
+    ended
 }
 
-/// Says once of each broker what speaks against it: sessions come and go.
-fn tell(broker: &Product, told: &mut Option<Product>, observer: &dyn Observer) {
+/// Logs once for each broker what speaks against its compatibility.
+fn report_broker(broker: &Product, reported: &mut Option<Product>, observer: &dyn Observer) {
     observer.met(broker);
-    if told.as_ref() == Some(broker) {
+    if reported.as_ref() == Some(broker) {
         return;
     }
-    if let Standing::Doubtful(why) = broker.standing() {
+    if let Compatibility::Doubtful(why) = broker.compatibility() {
         warn!(
             broker.product = broker.name(),
             broker.version = broker.version(),
             "the broker is {broker}, which this program does not know: {why}"
         );
     }
-    *told = Some(broker.clone());
+    *reported = Some(broker.clone());
 }
 
 async fn build(shared: &Shared) -> Result<Parts, BuildError> {
-    // Creating quorum queues on a loaded cluster takes its time; hanging for ever is not one of the choices.
+    // Creating quorum queues on a loaded cluster takes long.
     let limit = shared.settings.connect_timeout * 3;
     let building = async {
-        // A password that was changed is in the file before the broker refuses the old one, or soon after. The disk may hang; the limit then ends this.
+        // A changed password is in the file before the broker refuses the old one, or soon after. The limit covers a disk that hangs, too.
         let url = shared.settings.url.secret().clone();
         tokio::task::spawn_blocking(move || url.reread()).await.ok();
         let (consume, publish) = future::try_join(
@@ -140,10 +150,10 @@ async fn build(shared: &Shared) -> Result<Parts, BuildError> {
 }
 
 async fn close(parts: Parts) {
-    let goodbye = future::join(parts.consume.close(200, "bye".into()), parts.publish.close(200, "bye".into()));
-    if let Ok((consume, publish)) = timeout(CLOSE_LIMIT, goodbye).await
+    let closing = future::join(parts.consume.close(200, "bye".into()), parts.publish.close(200, "bye".into()));
+    if let Ok((consume, publish)) = timeout(CLOSE_LIMIT, closing).await
         && let Err(error) = consume.and(publish)
     {
-        tracing::debug!(%error, "a connection did not close politely");
+        tracing::debug!(%error, "a connection did not close in time");
     }
 }

@@ -1,7 +1,7 @@
 //! What commands of the command line do with the broker, off the worker's path.
 
 use super::connect::Link;
-use super::reply_code;
+use super::reply::{NOT_FOUND, reply_code};
 use super::topology::Names;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -14,10 +14,10 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer, Event, ExchangeKind};
 use std::time::Duration;
 
-/// Bounds the polite closing of a connection that may be dead.
+/// Bounds the closing handshake of a connection that may be dead.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// An operation of a command failed; its connection is no good any more.
+/// An operation of a command failed; its connection cannot be used any more.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
     /// The broker refused, or went away.
@@ -33,17 +33,17 @@ pub enum ToolError {
     Lost(String),
 }
 
-/// What a private queue keeps for a reader who is slow.
+/// What a private queue keeps for a slow reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// Everything.
     All,
-    /// So many, then the oldest go: a reader who has fallen asleep must not fill the broker's memory.
+    /// So many, of which the oldest are dropped: a reader that has stopped must not fill the broker's memory.
     Latest(u32),
 }
 
-/// A private queue behind the results exchange, with its consumer. The queue goes with the connection, and what is published after that
-/// is not seen by anybody who connects again.
+/// A private queue behind the results exchange, with its consumer. The queue ends with the connection: events that are published
+/// after that are not seen on the next one.
 pub struct Tail {
     /// Closing it ends the consumer.
     _channel: Channel,
@@ -53,9 +53,7 @@ pub struct Tail {
     held: Option<Delivery>,
 }
 
-const NOT_FOUND: u16 = 404;
-
-/// Enough to hide the way to the broker and back; events are small.
+/// Enough to hide the round trip to the broker; events are small.
 const PREFETCH: u16 = 256;
 
 impl ToolError {
@@ -70,7 +68,7 @@ impl ToolError {
 
 impl Tail {
     /// Binds a private queue to the results exchange with each of `keys`, and consumes from it. From the return on, no event is missed.
-    /// The exchange has to be there: one that a mere reader had made would hide from the worker's operator that the names differ.
+    /// The exchange has to be there: if the reader declared it, the worker's operator would not notice that the names differ.
     pub async fn open(link: &Link, names: &Names, keys: &[String], keep: Keep) -> Result<Self, ToolError> {
         let results = names.results.as_str();
         let at = |what: String| |source| ToolError::Refused { what, source };
@@ -82,7 +80,7 @@ impl Tail {
             .await
             .map_err(at(format!("find exchange {results}")))?;
         let mut arguments = FieldTable::default();
-        // Said, because a virtual host may have another default, which a queue that is exclusive cannot have.
+        // Explicit, because a virtual host may have another default, which an exclusive queue cannot have.
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
         if let Keep::Latest(most) = keep {
             arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(most.into()));
@@ -102,7 +100,7 @@ impl Tail {
                 .await
                 .map_err(at(format!("bind a private queue to exchange {results}")))?;
         }
-        // Acked one by one, so that a reader who is slow holds so many and the queue keeps the rest.
+        // Acked one by one, so that a slow reader holds so many and the queue keeps the rest.
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(at("set the prefetch".to_owned()))?;
         let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
         let consumer = channel
@@ -123,11 +121,11 @@ impl Tail {
                     Some(Err(error)) => return Err(ToolError::Lost(error.to_string())),
                     None => return Err(ToolError::Lost("the broker cancelled the consumer".to_owned())),
                 },
-                // A consumer is not told of everything that ends its connection.
+                // The consumer does not report everything that ends its connection.
                 why = gone(&mut self.events) => return Err(ToolError::Lost(why)),
             }
         };
-        // With all before it: an ack that was cancelled on its way may not have been sent, and cannot be repeated by itself.
+        // With all before it: an ack whose future was dropped may not have been written, and cannot be repeated alone.
         let acked = delivery.acker.ack(BasicAckOptions { multiple: true }).await;
         acked.map_err(|error| ToolError::Lost(error.to_string()))?;
         Ok(self.held.take().map(|delivery| delivery.data).unwrap_or_default())
@@ -145,8 +143,8 @@ async fn gone(events: &mut BoxStream<'static, Event>) -> String {
     }
 }
 
-/// The first of what a submitted job passes through, and its event when that is `awaited`, that the broker has not got, as `queue antispoof.jobs`.
-/// Newer brokers want a right on what is looked at, and who only submits has none on the results.
+/// The first exchange or queue on the way of a submitted job, and of its event when that is `awaited`, that the broker lacks, as
+/// `queue antispoof.jobs`. Newer brokers require a right on an object that is checked, and a producer has none on the results.
 pub async fn missing(link: &Link, names: &Names, awaited: bool) -> Result<Option<String>, ToolError> {
     let at = |what: String| |source| ToolError::Refused { what, source };
     let channel = link.create_channel().await.map_err(at("open a channel".to_owned()))?;
@@ -173,9 +171,9 @@ pub async fn missing(link: &Link, names: &Names, awaited: bool) -> Result<Option
     Ok(None)
 }
 
-/// Closes a connection, politely where the broker still answers.
+/// Closes a connection, with the closing handshake where the broker still answers.
 pub async fn close(link: &Link) {
     if !matches!(tokio::time::timeout(CLOSE_LIMIT, link.close(200, "bye".into())).await, Ok(Ok(()))) {
-        tracing::debug!("the connection did not close politely");
+        tracing::debug!("the connection did not close in time");
     }
 }

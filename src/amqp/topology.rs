@@ -1,13 +1,13 @@
-//! Exchanges, queues and bindings, and why they look so.
+//! Exchanges, queues and bindings.
 //!
 //! - Every queue is quorum, every automatic hop is at-least-once, which needs `reject-publish`.
 //! - The job queue dead-letters only into the dead queue, and that one only into the parked queue. A loop jobs → delay → jobs made of automatic hops alone is
 //!   dropped silently by the broker; here the hop into a delay queue is always a publish of the worker.
 //! - A delay is part of a queue's name, so a changed setting makes a new queue instead of a refused declaration.
-//! - Nothing else is declared: any later change of an argument would be refused. The rest belongs into policies.
+//! - No other argument is declared: any later change of one would be refused. The rest belongs into policies.
 
 use super::connect::Link;
-use super::reply_code;
+use super::reply::{PRECONDITION_FAILED, reply_code};
 use crate::settings::{Delay, TopologyMode};
 use futures_util::future::try_join_all;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Deliveries after which the broker itself takes a job off the queue. Explicit, because the default differs between versions.
 pub(super) const JOBS_DELIVERY_LIMIT: i64 = 20;
 
-/// Whatever ends each session that it is delivered to is not worth more tries: each costs the connection of those that read the dead queue.
+/// A message that ends each connection that it is delivered to is not tried more often: each time costs a connection of a worker.
 const DEAD_DELIVERY_LIMIT: i64 = 3;
 
 /// Looking at a parked message counts as a delivery, and the default limit of newer brokers would delete it at the twentieth look.
@@ -33,9 +33,9 @@ pub struct Names {
     pub internal: String,
     /// Topic exchange of the terminal events.
     pub results: String,
-    /// What the broker took off the job queue by itself, and has no end yet.
+    /// Messages that the broker took off the job queue by itself and that have no end yet.
     pub dead: String,
-    /// The dead letters.
+    /// Jobs that are set aside.
     pub parked: String,
     /// The delay queues with their delays, ascending.
     pub retry: Vec<(String, Duration)>,
@@ -52,8 +52,6 @@ pub struct TopologyError {
 
 impl TopologyError {
     fn hint(&self) -> &'static str {
-        const PRECONDITION_FAILED: u16 = 406;
-
         if reply_code(&self.source) == Some(PRECONDITION_FAILED) {
             " (`antispoofd topology check` names what differs, and what to do)"
         } else {
@@ -61,7 +59,7 @@ impl TopologyError {
         }
     }
 
-    /// True when the broker has it and the user may not do this, or it is another than ours: no waiting helps.
+    /// True when the broker refused: the user may not do this, or the object is there with other arguments. Waiting does not help.
     pub fn is_refusal(&self) -> bool {
         reply_code(&self.source).is_some()
     }
@@ -135,8 +133,8 @@ impl Names {
     }
 }
 
-/// Brings the topology about, or checks that it is there. All requests of a step are under way at once: a queue that has to be created
-/// costs the broker tens of milliseconds.
+/// Declares the topology, or checks that it is there. All requests of a step are under way at once: creating a queue costs the broker
+/// tens of milliseconds.
 pub async fn declare(channel: &Channel, names: &Names, mode: TopologyMode) -> Result<(), TopologyError> {
     let (passive, verb) = match mode {
         TopologyMode::Declare => (false, "declare"),
@@ -161,7 +159,7 @@ pub async fn declare(channel: &Channel, names: &Names, mode: TopologyMode) -> Re
     });
     futures_util::future::try_join(try_join_all(exchanges), try_join_all(queues)).await?;
     if passive {
-        // A binding cannot be asked for over AMQP; a publish that comes back unroutable tells.
+        // A binding cannot be checked over AMQP. A missing one shows when a publish is returned as unroutable.
         return Ok(());
     }
     try_join_all(names.bindings().into_iter().map(|(exchange, queue)| {
@@ -176,8 +174,8 @@ pub async fn declare(channel: &Channel, names: &Names, mode: TopologyMode) -> Re
     .map(drop)
 }
 
-/// Declares everything over a connection of a tool.
-pub async fn put_up(link: &Link, names: &Names) -> Result<(), TopologyError> {
+/// Declares everything over a connection of a command.
+pub async fn declare_over(link: &Link, names: &Names) -> Result<(), TopologyError> {
     let opened = link.create_channel().await;
     let channel = opened.map_err(|source| TopologyError { verb: "open", object: "a channel".to_owned(), source })?;
     declare(&channel, names, TopologyMode::Declare).await

@@ -1,8 +1,8 @@
-//! Which broker it is, as it says itself in its greeting, and what follows from that.
+//! The broker's name and version, as its greeting says, and whether the worker is compatible with it.
 //!
-//! The worker does the same with every version it works with: what differs between them (what counts as a delivery, whose `x-death` is
-//! honoured, how a consumer that is too slow is ended) is covered by doing what holds on all of them. `docs/operations.md` has the list. So there
-//! is one question only: whether this broker can be worked with, and whether somebody ought to be told.
+//! The worker does the same with every version that it supports. What differs between versions (what counts as a delivery, whose
+//! `x-death` is honoured, how a consumer that is too slow is ended) is covered by doing what holds on all of them.
+//! `docs/operations.md` has the list.
 
 use std::fmt;
 
@@ -12,10 +12,10 @@ const RABBITMQ: &str = "RabbitMQ";
 /// From this version on quorum queues know how long a message may stay and dead-letter at least once: the delay queues need both.
 const OLDEST: Version = Version { major: 3, minor: 10 };
 
-/// The last major version that this program knows of.
+/// The last major version that was tested.
 const NEWEST_MAJOR: u32 = 4;
 
-/// Enough for any name and version, and little enough for a log line and a label.
+/// Long enough for any name and version, and short enough for a log line and a label.
 const LONGEST: usize = 48;
 
 /// Name and version of a broker: printable ASCII, at most 48 bytes each, empty where it does not say.
@@ -25,14 +25,14 @@ pub struct Product {
     version: String,
 }
 
-/// Whether a broker can be worked with.
+/// Whether the worker is compatible with a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Yes.
-    Known,
-    /// Maybe; what speaks against it.
+pub enum Compatibility {
+    /// The version is one of those that are tested.
+    Supported,
+    /// It may be; the text says what speaks against it.
     Doubtful(&'static str),
-    /// No.
+    /// The broker lacks what the topology needs.
     TooOld,
 }
 
@@ -45,7 +45,7 @@ struct Version {
 // === impl Product ===
 
 impl Product {
-    /// From what a broker says, which can be anything.
+    /// From a broker's greeting, in which there can be any octets.
     pub(super) fn heard(name: &[u8], version: &[u8]) -> Self {
         Self { name: printable(name), version: printable(version) }
     }
@@ -60,21 +60,21 @@ impl Product {
         &self.version
     }
 
-    /// Whether it can be worked with.
-    pub fn standing(&self) -> Standing {
+    /// Whether the worker is compatible with it.
+    pub fn compatibility(&self) -> Compatibility {
         if self.name != RABBITMQ {
-            return Standing::Doubtful(
+            return Compatibility::Doubtful(
                 "it does not say that it is RabbitMQ: nothing here was tried with it. What is needed: quorum queues with x-message-ttl, \
                  x-delivery-limit and at-least-once dead-lettering, publisher confirms, mandatory publishes that come back",
             );
         }
         match Version::read(&self.version) {
-            None => Standing::Doubtful("its version cannot be read: 3.10 to 4.x is what this program knows"),
-            Some(version) if version < OLDEST => Standing::TooOld,
+            None => Compatibility::Doubtful("its version cannot be read: 3.10 to 4.x is what this program knows"),
+            Some(version) if version < OLDEST => Compatibility::TooOld,
             Some(version) if version.major > NEWEST_MAJOR => {
-                Standing::Doubtful("it is newer than what this program knows: 3.10 to 4.x")
+                Compatibility::Doubtful("it is newer than what this program knows: 3.10 to 4.x")
             }
-            Some(_) => Standing::Known,
+            Some(_) => Compatibility::Supported,
         }
     }
 }
@@ -93,7 +93,7 @@ impl fmt::Display for Product {
 // === impl Version ===
 
 impl Version {
-    /// `3.13.7`, `4.1.0-rc.1`, `4.0.5+3.gabc`, `4.3`: two numbers and whatever follows.
+    /// `3.13.7`, `4.1.0-rc.1`, `4.0.5+3.gabc`, `4.3`: two numbers, and a rest that does not matter.
     fn read(text: &str) -> Option<Self> {
         let (major, rest) = text.split_once('.')?;
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -113,8 +113,8 @@ fn printable(said: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn standing(version: &str) -> Standing {
-        Product::heard(b"RabbitMQ", version.as_bytes()).standing()
+    fn compatibility(version: &str) -> Compatibility {
+        Product::heard(b"RabbitMQ", version.as_bytes()).compatibility()
     }
 
     #[test]
@@ -134,13 +134,13 @@ mod tests {
             "4.4.1",
             "4.30",
         ] {
-            assert_eq!(standing(known), Standing::Known, "{known}");
+            assert_eq!(compatibility(known), Compatibility::Supported, "{known}");
         }
         for old in ["3.9", "3.9.29", "3.9.13-beta.1", "3.8.0", "2.8.7", "0.0"] {
-            assert_eq!(standing(old), Standing::TooOld, "{old}");
+            assert_eq!(compatibility(old), Compatibility::TooOld, "{old}");
         }
         for new in ["5.0", "5.0.0-alpha.1", "10.1.2"] {
-            assert!(matches!(standing(new), Standing::Doubtful(why) if why.contains("newer")), "{new}");
+            assert!(matches!(compatibility(new), Compatibility::Doubtful(why) if why.contains("newer")), "{new}");
         }
     }
 
@@ -161,19 +161,19 @@ mod tests {
             "3.9999999999",
         ] {
             assert!(
-                matches!(standing(garbage), Standing::Doubtful(why) if why.contains("cannot be read")),
+                matches!(compatibility(garbage), Compatibility::Doubtful(why) if why.contains("cannot be read")),
                 "{garbage:?}"
             );
         }
     }
 
     #[test]
-    fn another_product_is_told_of_whatever_its_version() {
+    fn another_product_is_doubtful_whatever_its_version() {
         for (name, version) in [("LavinMQ", "2.1.0"), ("rabbitmq", "4.3.6"), ("Qpid", "3.9.0"), ("", "3.9.0"), ("", "")]
         {
-            let standing = Product::heard(name.as_bytes(), version.as_bytes()).standing();
+            let compatibility = Product::heard(name.as_bytes(), version.as_bytes()).compatibility();
             assert!(
-                matches!(standing, Standing::Doubtful(why) if why.contains("not say that it is RabbitMQ")),
+                matches!(compatibility, Compatibility::Doubtful(why) if why.contains("not say that it is RabbitMQ")),
                 "{name}"
             );
         }

@@ -1,4 +1,4 @@
-//! Finds the connection that is up and the consumer that is not: the worst of all states, because everything looks well.
+//! Finds a connection that is up while its consumer is not: nothing else reports that state.
 
 use super::connect::Link;
 use lapin::Channel;
@@ -13,91 +13,86 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 /// A passive declare is one round trip; longer than this is no answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often in a row messages may lie there, with hands free and none arriving, before that is no coincidence.
+/// How often in a row messages may wait in the queue while more could be in flight and none arrives, before that is no coincidence.
 const PATIENCE: u8 = 2;
 
-/// Signs of life of the consumer.
-#[derive(Default)]
-pub(super) struct Pulse {
-    deliveries: AtomicU64,
-    wanted: AtomicU16,
-    hands: Arc<Hands>,
-}
+/// Signs of life of a consumer. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Liveness(Arc<Counters>);
 
 #[derive(Debug, Default)]
-struct Hands {
-    held: AtomicUsize,
+struct Counters {
+    delivered: AtomicU64,
+    prefetch: AtomicU16,
+    in_flight: AtomicUsize,
     ended: AtomicU64,
-    changed: Notify,
+    one_ended: Notify,
 }
 
-/// One delivery in hand: it counts for as long as this lives.
+/// One delivery, which is in flight for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Hand {
-    hands: Arc<Hands>,
+pub(super) struct InFlight {
+    counters: Arc<Counters>,
     ended: AtomicBool,
 }
 
-impl Hand {
-    /// It counts as one that has found its end, though it is still in hand.
+impl InFlight {
+    /// Counts the delivery as ended, though it is still in flight.
     pub(super) fn counts_as_ended(&self) {
         if !self.ended.swap(true, Ordering::Relaxed) {
-            self.hands.ended.fetch_add(1, Ordering::Relaxed);
-            self.hands.changed.notify_one();
+            self.counters.ended.fetch_add(1, Ordering::Relaxed);
+            self.counters.one_ended.notify_one();
         }
     }
 }
 
-impl Drop for Hand {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.hands.held.fetch_sub(1, Ordering::Relaxed);
+        self.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.counts_as_ended();
     }
 }
 
-impl Pulse {
-    pub(super) fn beat(&self) {
-        self.deliveries.fetch_add(1, Ordering::Relaxed);
+impl Liveness {
+    /// Counts a delivery. It is in flight for as long as the returned value lives.
+    pub(super) fn delivered(&self) -> InFlight {
+        self.0.delivered.fetch_add(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight { counters: self.0.clone(), ended: AtomicBool::new(false) }
     }
 
-    /// So many may be in hand; 0 when nothing is consumed.
-    pub(super) fn expect(&self, wanted: u16) {
-        self.wanted.store(wanted, Ordering::Relaxed);
+    /// Sets how many deliveries may be in flight; 0 when nothing is consumed.
+    pub(super) fn set_prefetch(&self, prefetch: u16) {
+        self.0.prefetch.store(prefetch, Ordering::Relaxed);
     }
 
-    /// A token for a lease: as long as it lives, the lease counts as in hand.
-    pub(super) fn in_hand(&self) -> Hand {
-        self.hands.held.fetch_add(1, Ordering::Relaxed);
-        Hand { hands: self.hands.clone(), ended: AtomicBool::new(false) }
+    /// How many deliveries are in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.0.in_flight.load(Ordering::Relaxed)
     }
 
-    /// How many deliveries are in hand.
-    pub(super) fn held(&self) -> usize {
-        self.hands.held.load(Ordering::Relaxed)
+    /// Waits for the end of another delivery, and returns how many have ended. Cancel safe.
+    pub(super) async fn one_ended(&self) -> u64 {
+        self.0.one_ended.notified().await;
+        self.0.ended.load(Ordering::Relaxed)
     }
 
-    /// How many deliveries have found their end, when there is one more since the last time that this was waited for. Cancel safe.
-    pub(super) async fn ended(&self) -> u64 {
-        self.hands.changed.notified().await;
-        self.hands.ended.load(Ordering::Relaxed)
-    }
-
-    fn hands_free(&self) -> bool {
-        self.held() < usize::from(self.wanted.load(Ordering::Relaxed))
+    fn prefetch(&self) -> u16 {
+        self.0.prefetch.load(Ordering::Relaxed)
     }
 }
 
-/// How many messages lie in the job queue, as the broker last said.
+/// How many messages wait in a queue, as the broker last said.
 #[derive(Debug)]
-pub(super) struct Waiting(AtomicU64);
+pub(super) struct QueueDepth(AtomicU64);
 
-impl Default for Waiting {
+impl Default for QueueDepth {
     fn default() -> Self {
         Self(AtomicU64::new(Self::UNKNOWN))
     }
 }
 
-impl Waiting {
+impl QueueDepth {
     const UNKNOWN: u64 = u64::MAX;
 
     pub(super) fn known(&self) -> Option<u32> {
@@ -108,20 +103,29 @@ impl Waiting {
         self.0.store(Self::UNKNOWN, Ordering::Relaxed);
     }
 
-    fn are(&self, ready: u32) {
+    fn set(&self, ready: u32) {
         self.0.store(ready.into(), Ordering::Relaxed);
     }
 }
 
-/// Ends with the reason why the session is not worth keeping, and whether it is that the broker does not answer here. `other` is the connection that nothing may be heard of: the publishing one, where there is one.
+/// Why a session has to end.
+pub(super) struct Alarm {
+    pub(super) reason: String,
+    /// The broker does not answer on this connection.
+    pub(super) silent: bool,
+}
+
+/// Ends with an alarm when the session has to end. `other` is a connection whose end may go unnoticed: the publishing one, where
+/// there is one.
 pub(super) async fn watch(
     probe: &Channel,
     other: &Link,
     queue: &str,
     every: Duration,
-    pulse: &Pulse,
-    waiting: &Waiting,
-) -> (String, bool) {
+    liveness: &Liveness,
+    depth: &QueueDepth,
+) -> Alarm {
+    let alarm = |reason: String| Alarm { reason, silent: false };
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
@@ -130,26 +134,30 @@ pub(super) async fn watch(
     loop {
         ticks.tick().await;
         if !other.status().connected() {
-            return ("a connection is gone".to_owned(), false);
+            return alarm("a connection is gone".to_owned());
         }
         let (ready, consumers) = match timeout(ANSWER_LIMIT, ask(probe, queue)).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return (format!("watchdog: {error}"), false),
-            Err(_) => return (format!("watchdog: the broker did not answer within {ANSWER_LIMIT:?}"), true),
+            Ok(Err(error)) => return alarm(format!("watchdog: {error}")),
+            Err(_) => {
+                let reason = format!("watchdog: the broker did not answer within {ANSWER_LIMIT:?}");
+                return Alarm { reason, silent: true };
+            }
         };
-        waiting.are(ready);
-        if pulse.wanted.load(Ordering::Relaxed) == 0 {
+        depth.set(ready);
+        if liveness.prefetch() == 0 {
             idle = 0;
             continue;
         }
         if consumers == 0 {
-            return (format!("watchdog: the broker knows no consumer of {queue}"), false);
+            return alarm(format!("watchdog: the broker knows no consumer of {queue}"));
         }
-        let deliveries = pulse.deliveries.load(Ordering::Relaxed);
-        idle = if ready > 0 && deliveries == seen && pulse.hands_free() { idle + 1 } else { 0 };
-        seen = deliveries;
+        let delivered = liveness.0.delivered.load(Ordering::Relaxed);
+        let more_could_be_in_flight = liveness.in_flight() < usize::from(liveness.prefetch());
+        idle = if ready > 0 && delivered == seen && more_could_be_in_flight { idle + 1 } else { 0 };
+        seen = delivered;
         if idle >= PATIENCE {
-            return (format!("watchdog: {ready} messages wait in {queue} and none arrives"), false);
+            return alarm(format!("watchdog: {ready} messages wait in {queue} and none arrives"));
         }
     }
 }

@@ -163,7 +163,7 @@ impl From<ConnectError> for Problem {
                 Self { exit: Exit::Settings, ..Self::failed(error) }.hint(ConnectError::UPGRADE)
             }
             // The broker has said what it does not like.
-            ConnectError::Refused { hint, .. } if !hint.is_empty() => Self::unreachable(error),
+            ConnectError::Refused { refusal: Some(_), .. } => Self::unreachable(error),
             ConnectError::Timeout(_) | ConnectError::Refused { .. } => {
                 Self::unreachable(error).hint("is the broker up, and is amqp.url (ANTISPOOFD__AMQP__URL) right?")
             }

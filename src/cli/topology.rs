@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::problem::Problem;
 use super::terminal::{plain, print, say};
 use crate::amqp::{
-    Compared, Effect, Found, Link, Management, Names, Role, State, close, connect, definitions, inspect, put_up,
+    Compared, Effect, Found, Link, Management, Names, Role, State, close, connect, declare_over, definitions, inspect,
 };
 use crate::settings::Settings;
 use clap::{Args, Subcommand};
@@ -146,7 +146,7 @@ async fn apply(link: &Link, names: &Names, vhost: &str) -> Result<Exit, Problem>
             return Err(Problem::failed(anyhow::anyhow!(what)).hint(remedy(&found.object, vhost)));
         }
     }
-    if let Err(error) = put_up(link, names).await {
+    if let Err(error) = declare_over(link, names).await {
         return Err(if error.is_refusal() {
             Problem::failed(error).hint(format!(
                 "the user of amqp.url needs the rights to configure, write and read what begins with amqp.prefix; \

@@ -5,7 +5,7 @@
 use super::Consuming as _;
 use super::flow_control::Caution;
 use super::{Arrivals, ConsumingPorts, JobSlots};
-use crate::amqp::Demand;
+use crate::amqp::ConsumeMode;
 use crate::pipeline::{Lease, SUSPECT};
 use antispoof_core::ports::{Broker as _, Lease as _};
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl<P: ConsumingPorts> JobSlots<P> {
         );
         let metrics = self.pipeline.log.metrics();
         metrics.alone_now.set(1);
-        let before = self.caution.send_replace(Caution::Nobody);
+        let before = self.caution.send_replace(Caution::Alone);
         let mut put_off = false;
         match self.quiesce(inbox, &mut put_off).await {
             Quiesced::Alone(all) => {
@@ -76,7 +76,7 @@ impl<P: ConsumingPorts> JobSlots<P> {
         let limit = Instant::now() + PATIENCE;
         loop {
             let quiet = async {
-                self.pipeline.broker.until_met(Demand::Paused).await;
+                self.pipeline.broker.until_consuming(ConsumeMode::Paused).await;
                 self.others_to_end().await
             };
             let arrived = tokio::select! {

@@ -1,22 +1,22 @@
 //! How much is consumed: as much as both the gate and the caution about suspects allow.
 
 use super::{Consuming as _, ConsumingPorts};
-use crate::amqp::Demand;
+use crate::amqp::ConsumeMode;
 use crate::gate::Flow;
 use crate::pipeline::Pipeline;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// What suspects demand of everybody else.
+/// How many jobs may be in hand beside a suspect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Caution {
-    /// Nothing.
+    /// As many as the gate allows.
     None,
     /// One at a time until then: more of them are on their way.
     OneUntil(Instant),
-    /// Nothing may be in hand beside the one.
-    Nobody,
+    /// None beside the suspect.
+    Alone,
 }
 
 impl Caution {
@@ -30,11 +30,11 @@ impl Caution {
         }
     }
 
-    fn demand(self) -> Demand {
+    fn consume_mode(self) -> ConsumeMode {
         match self {
-            Self::None => Demand::Full,
-            Self::OneUntil(_) => Demand::AtMost(1),
-            Self::Nobody => Demand::Paused,
+            Self::None => ConsumeMode::Full,
+            Self::OneUntil(_) => ConsumeMode::AtMost(1),
+            Self::Alone => ConsumeMode::Paused,
         }
     }
 }
@@ -46,20 +46,20 @@ pub(super) async fn follow<P: ConsumingPorts>(pipeline: Arc<Pipeline<P>>, cautio
         let gate_changed = pipeline.gate.changed();
         let flow = pipeline.gate.look(|state| state.flow(Instant::now()));
         let careful = *cautions.borrow_and_update();
-        let demand = match flow {
-            Flow::Full => Demand::Full,
-            Flow::AtMost(most) => Demand::AtMost(most),
-            Flow::Nothing(_) => Demand::Paused,
+        let mode = match flow {
+            Flow::Full => ConsumeMode::Full,
+            Flow::AtMost(most) => ConsumeMode::AtMost(most),
+            Flow::Nothing(_) => ConsumeMode::Paused,
         };
         // The worker pauses when it drains; that must not be undone.
         if pipeline.stop.soft().is_cancelled() {
             return;
         }
-        pipeline.broker.demand(demand.min(careful.demand()));
+        pipeline.broker.set_consume_mode(mode.min(careful.consume_mode()));
         let over = async {
             match careful {
                 Caution::OneUntil(end) => sleep_until(end).await,
-                Caution::None | Caution::Nobody => std::future::pending().await,
+                Caution::None | Caution::Alone => std::future::pending().await,
             }
         };
         let probe_due = async {

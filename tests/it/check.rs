@@ -104,6 +104,17 @@ async fn a_wrong_password_is_named() {
 }
 
 #[tokio::test]
+async fn a_vhost_that_is_not_there_is_named() {
+    let world = World::new("check_vhost").await;
+    let url = world.services.amqp_url(&world.amqp_link.addr().to_string(), "no-such-vhost");
+    let ended = run(settings(&world).set("amqp.url", url), &["check", "--connect"]).await;
+    assert_eq!(ended.code, Some(SETTINGS), "{}", ended.stdout);
+    let failed = failed(&ended.stdout);
+    assert!(failed.contains("(check that the vhost in amqp.url exists and that the user may use it)"), "{failed}");
+    assert!(failed.contains("= help: correct amqp.url"), "{failed}");
+}
+
+#[tokio::test]
 async fn a_wrong_password_for_redis_is_named() {
     let world = World::new("check_redis").await;
     let url = format!("redis://:hunter2@{}/0", world.redis_link.addr());

@@ -9,7 +9,7 @@ use antispoof_core::event::Event;
 use antispoof_core::failure::{Class, Code, Failure};
 use antispoof_core::job::{Job, NothingAsked, Properties};
 use antispoof_core::ports::{Broker, Lease, LeaseLost, PublishError, Spent};
-use antispoofd::amqp::Demand;
+use antispoofd::amqp::ConsumeMode;
 use antispoofd::worker::Consuming;
 use std::sync::Arc;
 use std::time::Duration;
@@ -248,13 +248,13 @@ impl Broker for ModelBroker {
 }
 
 impl Consuming for ModelBroker {
-    fn demand(&self, demand: Demand) {
-        self.0.demand(demand);
+    fn set_consume_mode(&self, mode: ConsumeMode) {
+        self.0.set_consume_mode(mode);
         self.0.world.tell();
     }
 
-    async fn until_met(&self, _: Demand) {
-        // It is, when `demand` returns.
+    async fn until_consuming(&self, _: ConsumeMode) {
+        // The mode is in effect when `set_consume_mode` returns.
     }
 
     fn read_no_more(&self) {

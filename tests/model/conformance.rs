@@ -5,7 +5,7 @@ use antispoof_core::failure::{Code, Failure};
 use antispoof_core::job::{Admission, Intake, Origin, Properties};
 use antispoof_core::ports::{Broker, Lease, LeaseLost, PublishError, Spent};
 use antispoof_core::retry::Attempt;
-use antispoofd::amqp::Demand;
+use antispoofd::amqp::ConsumeMode;
 use antispoofd::worker::Consuming;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -20,7 +20,7 @@ pub(crate) const WHOLE: Duration = Duration::from_mins(5);
 /// Nothing has happened when nothing has happened for so long.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// What [`Demand::Full`] is on every bench.
+/// What [`ConsumeMode::Full`] is on every bench.
 pub(crate) const PREFETCH: u16 = 3;
 
 const BODY: &[u8] = b"{\"key\": \"a\"}";
@@ -49,7 +49,7 @@ pub(crate) type LeaseOf<B> = <<B as Bench>::Broker as Broker>::Lease;
 
 /// An event is confirmed where somebody gets it, and only there.
 pub(crate) async fn an_event_is_confirmed_or_comes_back(bench: &mut impl Bench) {
-    ready(bench, Demand::Paused).await;
+    ready(bench, ConsumeMode::Paused).await;
     let event = event();
     assert!(bench.broker().publish_event(&event).await.is_ok());
     assert_eq!(bench.events().await, ["failure.api_rejected"]);
@@ -64,7 +64,7 @@ pub(crate) async fn an_event_is_confirmed_or_comes_back(bench: &mut impl Bench) 
 
 /// A deferred copy is the same message with other attempts, after its delay. The original is gone with its ack.
 pub(crate) async fn a_deferred_copy_comes_back(bench: &mut impl Bench) {
-    ready(bench, Demand::Full).await;
+    ready(bench, ConsumeMode::Full).await;
     bench.submit(BODY, &properties()).await;
     let failure = Failure::new(Code::ApiUnavailable, "the API answered 503").with_status(503);
     for (attempts, spent, why) in [(0, 1, Some(&failure)), (1, 1, None), (1, 2, Some(&failure))] {
@@ -88,7 +88,7 @@ pub(crate) async fn a_deferred_copy_comes_back(bench: &mut impl Bench) {
 
 /// A parked copy stays, and says why.
 pub(crate) async fn a_parked_copy_stays(bench: &mut impl Bench) {
-    ready(bench, Demand::Full).await;
+    ready(bench, ConsumeMode::Full).await;
     bench.submit(BODY, &properties()).await;
     let lease = taken(bench).await;
     let failure = Failure::new(Code::NotAnImage, "the first bytes are of no known image format");
@@ -104,7 +104,7 @@ pub(crate) async fn a_parked_copy_stays(bench: &mut impl Bench) {
 
 /// A message can be replaced by others, which have its properties and not its name; and one that asks for nothing by nothing.
 pub(crate) async fn a_message_is_divided_or_dismissed(bench: &mut impl Bench) {
-    ready(bench, Demand::Full).await;
+    ready(bench, ConsumeMode::Full).await;
     let notification = |keys: &[&str]| {
         let records: Vec<_> = keys.iter().map(|key| record(key)).collect();
         format!("{{\"Records\":[{}]}}", records.join(","))
@@ -140,7 +140,7 @@ pub(crate) async fn a_message_is_divided_or_dismissed(bench: &mut impl Bench) {
     };
     bench.broker().discard(test, nothing).await.expect("it is acked");
     // As below: with this answer the ack has been read.
-    bench.broker().demand(Demand::AtMost(1));
+    bench.broker().set_consume_mode(ConsumeMode::AtMost(1));
     bench.submit(BODY, &properties()).await;
     let after = taken(bench).await;
     assert_eq!(after.body(), BODY);
@@ -152,13 +152,13 @@ pub(crate) async fn a_message_is_divided_or_dismissed(bench: &mut impl Bench) {
 
 /// What was acked does not come again, whatever happens to the connections.
 pub(crate) async fn what_is_acked_is_gone(bench: &mut impl Bench) {
-    ready(bench, Demand::Full).await;
+    ready(bench, ConsumeMode::Full).await;
     bench.submit(BODY, &properties()).await;
     let lease = taken(bench).await;
     let receipt = bench.broker().publish_event(&event()).await.expect("it is taken");
     bench.broker().ack(lease, receipt).await.expect("it is acked");
     // One answer later the ack has been read: it was written first, on the connection that is now to be cancelled on.
-    bench.broker().demand(Demand::AtMost(1));
+    bench.broker().set_consume_mode(ConsumeMode::AtMost(1));
     bench.submit(b"after", &properties()).await;
     let after = taken(bench).await;
     assert_eq!(after.body(), b"after");
@@ -170,7 +170,7 @@ pub(crate) async fn what_is_acked_is_gone(bench: &mut impl Bench) {
 
 /// With its session a lease ends: it cannot be acked, and its message comes again, counted.
 pub(crate) async fn a_lease_ends_with_its_session(bench: &mut impl Bench) {
-    ready(bench, Demand::Full).await;
+    ready(bench, ConsumeMode::Full).await;
     bench.submit(BODY, &properties()).await;
     let lease = taken(bench).await;
     let receipt = bench.broker().publish_event(&event()).await.expect("it is taken");
@@ -189,7 +189,7 @@ pub(crate) async fn a_lease_ends_with_its_session(bench: &mut impl Bench) {
 
 /// Handed back or dropped, a message comes again at once.
 pub(crate) async fn what_is_handed_back_comes_again(bench: &mut impl Bench) {
-    ready(bench, Demand::Full).await;
+    ready(bench, ConsumeMode::Full).await;
     bench.submit(BODY, &properties()).await;
     let lease = taken(bench).await;
     bench.broker().requeue(lease).await;
@@ -205,20 +205,20 @@ pub(crate) async fn what_is_handed_back_comes_again(bench: &mut impl Bench) {
 
 /// As many as are wanted are in hand, and no more.
 pub(crate) async fn no_more_is_delivered_than_is_wanted(bench: &mut impl Bench) {
-    ready(bench, Demand::Paused).await;
+    ready(bench, ConsumeMode::Paused).await;
     for _ in 0..=PREFETCH {
         bench.submit(BODY, &properties()).await;
     }
     nothing(bench).await;
-    bench.broker().demand(Demand::AtMost(1));
+    bench.broker().set_consume_mode(ConsumeMode::AtMost(1));
     let first = taken(bench).await;
     nothing(bench).await;
-    bench.broker().demand(Demand::Paused);
+    bench.broker().set_consume_mode(ConsumeMode::Paused);
     assert!(first.usable(), "what is in hand stays in hand");
     let receipt = bench.broker().publish_event(&event()).await.expect("it is taken");
     bench.broker().ack(first, receipt).await.expect("it is acked, without a consumer");
     nothing(bench).await;
-    bench.broker().demand(Demand::Full);
+    bench.broker().set_consume_mode(ConsumeMode::Full);
     let mut leases = Vec::new();
     for _ in 0..PREFETCH {
         leases.push(taken(bench).await);
@@ -231,7 +231,7 @@ pub(crate) async fn no_more_is_delivered_than_is_wanted(bench: &mut impl Bench) 
 
 /// Without a session nothing is confirmed; with the next one it goes on.
 pub(crate) async fn publishing_outlives_its_session(bench: &mut impl Bench) {
-    ready(bench, Demand::Full).await;
+    ready(bench, ConsumeMode::Full).await;
     bench.break_connections().await;
     let event = event();
     let told = async {
@@ -245,8 +245,8 @@ pub(crate) async fn publishing_outlives_its_session(bench: &mut impl Bench) {
     assert!(!bench.events().await.is_empty());
 }
 
-async fn ready(bench: &mut impl Bench, demand: Demand) {
-    bench.broker().demand(demand);
+async fn ready(bench: &mut impl Bench, mode: ConsumeMode) {
+    bench.broker().set_consume_mode(mode);
     timeout(SOON, bench.broker().until_publishable()).await.expect("a session");
     assert!(bench.broker().can_publish());
 }

@@ -12,7 +12,7 @@ use antispoof_core::image::Limits;
 use antispoof_core::job::{Admission, Job};
 use antispoof_core::ports::Ports;
 use antispoof_core::retry::{Backoff, InDoubt, RetryPolicy};
-use antispoofd::amqp::Demand;
+use antispoofd::amqp::ConsumeMode;
 use antispoofd::gate::{self, Gate};
 use antispoofd::ledger::{Clock, Memory};
 use antispoofd::lifecycle::Stop;
@@ -49,7 +49,7 @@ pub(crate) struct Life {
     pub(crate) stop: Stop,
     /// Nothing that it does from now on happens.
     dead: AtomicBool,
-    wanted: Mutex<Demand>,
+    wanted: Mutex<ConsumeMode>,
     jobs: UnboundedSender<Delivery>,
     dead_letters: Mutex<Option<UnboundedSender<Delivery>>>,
 }
@@ -97,7 +97,7 @@ pub(crate) fn connected(world: &World, number: u64) -> (Arc<Life>, ModelInbox, M
         gate: Gate::new(gate_policy(&world.lock().plan)),
         stop: Stop::new(),
         dead: AtomicBool::new(false),
-        wanted: Mutex::new(Demand::Paused),
+        wanted: Mutex::new(ConsumeMode::Paused),
         jobs,
         dead_letters: Mutex::new(Some(dead_letters)),
     });
@@ -311,8 +311,8 @@ impl Life {
         state.records.life_ended(self.number, with_its_memory);
     }
 
-    pub(crate) fn demand(&self, demand: Demand) {
-        *self.wanted() = demand;
+    pub(crate) fn set_consume_mode(&self, mode: ConsumeMode) {
+        *self.wanted() = mode;
         self.consume();
     }
 
@@ -337,7 +337,7 @@ impl Life {
         self.dead_letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wanted(&self) -> std::sync::MutexGuard<'_, Demand> {
+    fn wanted(&self) -> std::sync::MutexGuard<'_, ConsumeMode> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

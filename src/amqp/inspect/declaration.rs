@@ -1,4 +1,4 @@
-//! An object as it is declared, and as it could be declared to please the broker.
+//! An object as it should be declared, and how to declare it so that the broker accepts.
 
 use super::refusal::{Inequivalent, Value};
 use crate::amqp::topology::Names;
@@ -65,7 +65,7 @@ impl Declaration {
         channel.queue_declare(name, options, arguments).await.map(drop)
     }
 
-    /// Makes the argument what it is at the broker's. False when that cannot be done.
+    /// Takes over the broker's value of an argument. False when that cannot be done.
     pub(super) fn adopt(&mut self, unlike: &Inequivalent) -> bool {
         let flag = match unlike.argument.as_str() {
             "durable" => &mut self.durable,

@@ -1,10 +1,11 @@
-//! What a broker says of a declaration that does not agree with what is there.
+//! Reads the refusal of a declaration whose arguments differ from those of the existing object. AMQP has no field for which argument
+//! it is, so the text of the refusal (code 406) is the only source.
 //!
 //! `PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'q' in vhost '/': received the value '10000' of type 'signedint'
 //! but current is the value '5000' of type 'signedint'`, or `received 'true' but current is 'false'`, or `none` for either. The text is cut at 255
 //! bytes, so the end may be missing where names are long.
 
-use super::Difference;
+use super::found::Difference;
 use std::fmt;
 
 const START: &str = "inequivalent arg '";

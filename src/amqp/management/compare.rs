@@ -1,4 +1,4 @@
-//! Definitions held against what the API lists.
+//! Compares definitions with what the API lists.
 
 use crate::amqp::inspect::{Difference, Found, State};
 use serde_json::{Map, Value};
@@ -16,7 +16,7 @@ pub(super) fn objects(kind: &str, wanted: &Value, there: &[Value]) -> Vec<Found>
     compared.collect()
 }
 
-/// Every binding of `wanted`, as its ends and its key. What is bound besides is nobody's business here.
+/// Every binding of `wanted`, as its ends and its key. Other bindings do not matter here.
 pub(super) fn bindings(wanted: &Value, there: &[Value]) -> Vec<Found> {
     const ENDS: [&str; 4] = ["source", "destination", "destination_type", "routing_key"];
 

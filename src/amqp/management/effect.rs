@@ -1,7 +1,7 @@
-//! What a key of a policy does to a queue or an exchange of ours. Measured on RabbitMQ 3.10.8 and 4.3.6.
+//! What a key of a policy does to a queue or an exchange of ours, as measured on RabbitMQ 3.10.8 and 4.3.6.
 //!
 //! Of a number in a policy and one in the queue's arguments the smaller is in effect, of two `dead-letter-…` the argument, of two `overflow` the policy.
-//! `reject-publish-dlx` is not for quorum queues, which take it for `drop-head`.
+//! `reject-publish-dlx` is not for quorum queues, which treat it as `drop-head`.
 
 use super::compare::text;
 use crate::amqp::topology::JOBS_DELIVERY_LIMIT;
@@ -16,7 +16,7 @@ pub enum Effect {
     Notable(String),
 }
 
-/// Of a key that is in `set`, which is what all policies of the queue come to. None: nothing that matters here.
+/// The effect of a key of `set`, which is what all policies of the queue amount to. None: nothing that matters here.
 pub(super) fn on_queue(key: &str, arguments: &Map<String, Value>, set: &Map<String, Value>) -> Option<Effect> {
     let queue = Queue { arguments, set };
     match key {
@@ -49,7 +49,7 @@ pub(super) fn on_queue(key: &str, arguments: &Map<String, Value>, set: &Map<Stri
     }
 }
 
-/// As [`on_queue`], of an exchange.
+/// As [`on_queue`], on an exchange.
 pub(super) fn on_exchange(key: &str, set: &Map<String, Value>) -> Option<Effect> {
     let to = text(set.get(key)?);
     (key == "alternate-exchange").then(|| {
@@ -79,7 +79,7 @@ impl Queue<'_> {
         self.set.get("overflow").or_else(|| self.argument("overflow")).is_some_and(|value| value == "reject-publish")
     }
 
-    /// What becomes of a message that the broker takes off.
+    /// Where a message goes that the broker takes off the queue.
     fn leaves(&self) -> String {
         match (self.dead_letter("exchange"), self.dead_letter("routing-key")) {
             (None, _) => "is deleted".to_owned(),
@@ -108,7 +108,7 @@ impl Queue<'_> {
             Some(meant) => {
                 Some(Effect::Removes(format!("a message that came back {back} (should be {meant}) {leaves}")))
             }
-            // Nobody consumes from a delay queue, and from 4.0 on it has this limit without a policy.
+            // A delay queue has no consumer, and from 4.0 on it has this limit without a policy.
             None if self.argument("message-ttl").is_some() => (limit < JOBS_DELIVERY_LIMIT).then(|| {
                 Effect::Notable(format!(
                     "a message that was taken out to be looked at and came back {back} {leaves} early"
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alternate_exchange_swallows_what_nobody_is_bound_for() {
+    fn an_alternate_exchange_swallows_what_no_queue_is_bound_for() {
         let set = json!({ "alternate-exchange": "attic", "message-ttl": 5 });
         let set = set.as_object().unwrap();
         let Some(Effect::Removes(words)) = on_exchange("alternate-exchange", set) else { panic!() };

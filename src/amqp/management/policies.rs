@@ -1,13 +1,16 @@
 //! The policies that the broker applies to our queues and exchanges. Of all policies that match one applies, and of all operator policies one.
 //!
-//! Which those are, the object itself tells; what is in them, the lists of policies, all to a user with the tag `management`. Up to 3.10 at least
-//! (4.3 tells at once) a queue's operator policy is only told with its samples.
+//! The object names them, and the lists of policies hold their definitions; a user needs the tag `management` for all of it. Up to 3.10
+//! at least, a queue's operator policy is only in its samples; 4.3 shows it at once.
 
 use super::compare::{items, text};
 use super::effect::{Effect, on_exchange, on_queue};
-use super::{ManagementError, SAMPLES};
+use super::error::ManagementError;
 use serde_json::{Map, Value};
 use std::fmt;
+
+/// How often, a second apart, the samples are read until each queue of ours has one.
+pub(super) const SAMPLES: usize = 12;
 
 /// What policies do to what is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +26,7 @@ pub struct Policies {
 pub struct PolicyFinding {
     /// `queue antispoof.jobs`, `exchange antispoof.results`.
     pub object: String,
-    /// Who sets it: a policy, an operator policy, or one of each to the same value.
+    /// The policy that sets it, the operator policy, or both to the same value.
     pub set_by: Vec<PolicyName>,
     /// `message-ttl`, …
     pub key: String,
@@ -69,11 +72,17 @@ pub(super) struct Defined {
 impl Defined {
     /// Whether the list of queues leaves open which operator policies apply.
     pub(super) fn wants_samples(&self, wanted: &Value, queues: &[Value]) -> bool {
-        !self.operator.is_empty() && !all_tell_operator_policy(wanted, queues)
+        !self.operator.is_empty() && !all_name_operator_policy(wanted, queues)
     }
 
     /// `sampled`: the queues once more, where [`wants_samples`](Self::wants_samples) says so.
-    pub(super) fn judge(&self, wanted: &Value, exchanges: &[Value], queues: &[Value], sampled: &[Value]) -> Policies {
+    pub(super) fn findings(
+        &self,
+        wanted: &Value,
+        exchanges: &[Value],
+        queues: &[Value],
+        sampled: &[Value],
+    ) -> Policies {
         let mut policies = Policies::default();
         for (name, exchange) in ours(&wanted["exchanges"], exchanges) {
             let applied = self.find(false, &exchange["policy"]);
@@ -110,8 +119,8 @@ impl Defined {
     }
 }
 
-/// Whether each of our queues says which operator policy it has, if any.
-pub(super) fn all_tell_operator_policy(wanted: &Value, queues: &[Value]) -> bool {
+/// Whether each of our queues names its operator policy, or says that it has none.
+pub(super) fn all_name_operator_policy(wanted: &Value, queues: &[Value]) -> bool {
     ours(&wanted["queues"], queues).all(|(_, queue)| queue.get("operator_policy").is_some())
 }
 
@@ -154,7 +163,7 @@ impl Policies {
     }
 }
 
-/// Adds an operator policy to a policy: of two numbers the smaller counts (below zero is no limit), else the operator's word.
+/// Adds an operator policy to a policy: of two numbers the smaller counts (below zero is no limit), else the operator's value.
 fn merge(set: &mut Map<String, Value>, definition: &Map<String, Value>) {
     for (key, value) in definition {
         let both = set.get(key).and_then(Value::as_i64).zip(value.as_i64());
@@ -194,7 +203,7 @@ mod tests {
         Defined { user: list(user), operator: list(operator) }
     }
 
-    /// `object key value, who, who`
+    /// `object key value, policy, policy`
     fn said(policies: &Policies) -> Vec<String> {
         let one = |finding: &PolicyFinding| {
             let set_by: Vec<String> = finding.set_by.iter().map(ToString::to_string).collect();
@@ -204,12 +213,12 @@ mod tests {
     }
 
     #[test]
-    fn each_key_is_of_who_sets_what_is_in_effect() {
+    fn each_key_names_the_policy_whose_value_is_in_effect() {
         let defined = defined(
             json!({ "p": { "message-ttl": 9, "max-length": 5, "expires": 7, "delivery-limit": 3, "ha-mode": "all" }, "other": { "expires": 1 } }),
             json!({ "o": { "message-ttl": 4, "max-length": 6, "expires": 7, "delivery-limit": -1 } }),
         );
-        let policies = defined.judge(&wanted(), &[], &[queue("jobs", "p", "o"), queue("theirs", "other", "")], &[]);
+        let policies = defined.findings(&wanted(), &[], &[queue("jobs", "p", "o"), queue("theirs", "other", "")], &[]);
         assert_eq!(
             said(&policies),
             [
@@ -228,7 +237,7 @@ mod tests {
             json!({ "p": { "overflow": "drop-head", "max-length": 5 } }),
             json!({ "o": { "overflow": "reject-publish" } }),
         );
-        let policies = defined.judge(&wanted(), &[], &[queue("parked", "p", "o")], &[]);
+        let policies = defined.findings(&wanted(), &[], &[queue("parked", "p", "o")], &[]);
         assert_eq!(said(&policies), [r#"queue parked max-length 5, policy "p""#]);
         assert_eq!(policies.removing().count(), 0);
     }
@@ -237,7 +246,7 @@ mod tests {
     fn an_exchange_has_no_operator_policy() {
         let defined = defined(json!({ "p": { "alternate-exchange": "attic", "expires": 5 } }), json!({}));
         let exchange = json!({ "name": "results", "policy": "p" });
-        let policies = defined.judge(&wanted(), &[exchange], &[queue("jobs", "", "")], &[]);
+        let policies = defined.findings(&wanted(), &[exchange], &[queue("jobs", "", "")], &[]);
         assert_eq!(said(&policies), [r#"exchange results alternate-exchange attic, policy "p""#]);
     }
 
@@ -248,20 +257,20 @@ mod tests {
         let queues = [bare("jobs"), bare("parked")];
         assert!(defined.wants_samples(&wanted(), &queues));
         let sampled = [queue("jobs", "", "o"), bare("parked")];
-        assert!(!all_tell_operator_policy(&wanted(), &sampled));
-        let policies = defined.judge(&wanted(), &[], &queues, &sampled);
+        assert!(!all_name_operator_policy(&wanted(), &sampled));
+        let policies = defined.findings(&wanted(), &[], &queues, &sampled);
         assert_eq!(said(&policies), [r#"queue jobs expires 5, operator policy "o""#]);
         assert_eq!(policies.unknown.len(), 1);
         assert!(policies.unknown[0].starts_with("queue parked: no sample says yet "), "{policies:?}");
 
         let without = Defined { user: Vec::new(), operator: Vec::new() };
         assert!(!without.wants_samples(&wanted(), &queues), "there is none that could apply");
-        assert_eq!(without.judge(&wanted(), &[], &queues, &[]), Policies::default());
+        assert_eq!(without.findings(&wanted(), &[], &queues, &[]), Policies::default());
     }
 
     #[test]
     fn a_policy_that_is_not_in_the_list_is_not_known() {
-        let policies = defined(json!({}), json!({})).judge(&wanted(), &[], &[queue("jobs", "gone", "")], &[]);
+        let policies = defined(json!({}), json!({})).findings(&wanted(), &[], &[queue("jobs", "gone", "")], &[]);
         assert_eq!(policies.unknown, [r#"queue jobs: it has the policy "gone", which is not in the list of policies"#]);
     }
 }

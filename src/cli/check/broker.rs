@@ -2,8 +2,8 @@
 
 use super::report::Line;
 use crate::amqp::{
-    ConnectError, Effect, Found, Link, Management, ManagementError, Names, Policies, Product, Role, Standing, State,
-    close, connect, inspect,
+    Compatibility, ConnectError, Effect, Found, Link, Management, ManagementError, Names, Policies, Product, Role,
+    State, close, connect, inspect,
 };
 use crate::cli::differences::{listed, management_remedy, policy, policy_remedy, remedy};
 use crate::settings::{Amqp, Settings, TopologyMode};
@@ -106,9 +106,9 @@ fn policies(policies: &Policies, vhost: &str) -> Vec<Line> {
 
 fn standing(broker: &Product, url: &str) -> Line {
     let words = format!("logged in at {url} ({broker})");
-    match broker.standing() {
-        Standing::Doubtful(why) => Line::note(BROKER, words).help(why),
-        Standing::Known | Standing::TooOld => Line::ok(BROKER, words),
+    match broker.compatibility() {
+        Compatibility::Doubtful(why) => Line::note(BROKER, words).help(why),
+        Compatibility::Supported | Compatibility::TooOld => Line::ok(BROKER, words),
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::problem::Problem;
 use super::super::terminal::say;
 use super::NO_TOPOLOGY;
 use super::publish::Stop;
-use crate::amqp::{Link, Names, missing, put_up};
+use crate::amqp::{Link, Names, declare_over, missing};
 use crate::settings::TopologyMode;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -36,7 +36,7 @@ pub(super) async fn ready(
     let Some(mut object) = missing(link, names, awaited).await? else { return Ok(Topology::Found) };
     if mode == TopologyMode::Declare {
         // Without the delay queues, whose names depend on the worker's settings: it declares them itself.
-        match put_up(link, names).await {
+        match declare_over(link, names).await {
             Ok(()) => {
                 let jobs = &names.jobs;
                 say(&format!("declared {jobs} and its kin, because no worker had (amqp.topology = \"declare\")"));

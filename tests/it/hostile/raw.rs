@@ -135,26 +135,12 @@ pub(crate) fn integer(value: i64) -> Vec<u8> {
     [b"l", &value.to_be_bytes()[..]].concat()
 }
 
-/// So many arrays (`A`) or tables (`F`) in one another.
+/// So many arrays (`A`) or tables (`F`) inside one another.
 pub(crate) fn nested(kind: u8, depth: usize) -> Vec<u8> {
-    const NAME: &[u8] = b"\x01k";
-
-    let name: &[u8] = if kind == b'F' { NAME } else { b"" };
-    // From the inside out, so that it takes no square of the depth.
-    let mut lengths = Vec::new();
-    let mut length = name.len() + 1;
-    for _ in 0..depth {
-        lengths.push(length);
-        length += name.len() + 5;
-    }
-    let mut value = Vec::new();
-    for length in lengths.into_iter().rev() {
-        value.push(kind);
-        value.extend(u32::try_from(length).expect("a length").to_be_bytes());
-        value.extend_from_slice(name);
-    }
-    value.push(b'V');
-    value
+    (0..depth).fold(vec![b'V'], |inside, _| {
+        let entry = if kind == b'F' { field(b"k", &inside) } else { inside };
+        [&[kind][..], &long(&entry)].concat()
+    })
 }
 
 pub(crate) fn short(bytes: &[u8]) -> Vec<u8> {

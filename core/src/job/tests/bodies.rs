@@ -154,9 +154,9 @@ fn what_grows_beyond_the_bound_or_is_cut_off_is_refused() {
             assert!(refused.message().contains(&format!("said to be encoded as {name}")), "{refused}");
         }
     }
-    let bomb = gzip(&gzip(&vec![b' '; 10_000_000]));
-    assert!(bomb.len() < 64 * 1024);
-    assert!(read(&bomb, &encoded("gzip")).is_err());
+    let twice = gzip(&gzip(&b" ".repeat(64 * 1024 + 1)));
+    assert!(twice.len() < 64 * 1024);
+    assert!(read(&twice, &encoded("gzip")).is_err());
 }
 
 fn utf16(bytes: fn(u16) -> [u8; 2], marked: bool) -> Vec<u8> {

@@ -1,13 +1,17 @@
-//! The life of one session: what it is told to consume, what it passes on, and what ends it.
+//! One session from its first publish to its end: it consumes as the worker wants, passes on leases, and finds out what ends it.
 
 use super::connect::Link;
+use super::consume_mode::ConsumeState;
 use super::inbox::JobLease;
+use super::observer::{Consumed, Observer};
 use super::outbox::Outbox;
-use super::session::{Met, Session, Trouble};
+use super::reply::is_forced;
+use super::session::Session;
+use super::session_failure::SessionFailure;
+use super::shared::Shared;
 use super::slow_start::{Loss, SOON, SlowStart};
 use super::subscription::Subscription;
-use super::watchdog::{Pulse, watch};
-use super::{Consumed, Observer, Shared, reply_code};
+use super::watchdog::{Alarm, Liveness, watch};
 use futures_util::Stream;
 use futures_util::stream::{self, StreamExt as _};
 use lapin::message::Delivery;
@@ -19,10 +23,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-/// `connection-forced`: the broker stops, or somebody has closed the connection there.
-const CONNECTION_FORCED: u16 = 320;
-
-/// What a session is made of.
+/// The connections and channels of a session.
 pub(super) struct Parts {
     pub(super) consume: Link,
     pub(super) publish: Link,
@@ -31,18 +32,19 @@ pub(super) struct Parts {
 }
 
 /// A session that is up.
-pub(super) struct Life<'a> {
+pub(super) struct SessionLoop<'a> {
     shared: &'a Shared,
     parts: &'a Parts,
     leases: &'a mpsc::Sender<JobLease>,
     observer: &'a Arc<dyn Observer>,
     stop: &'a CancellationToken,
-    trouble: Trouble,
-    pulse: Arc<Pulse>,
+    failure: SessionFailure,
+    liveness: Liveness,
     subscription: Subscription<'a>,
-    /// What is consumed with; 0 before the first time.
+    /// The prefetch that is consumed with; 0 before the first time.
     prefetch: u16,
-    told: bool,
+    /// That this session consumes has been logged.
+    logged: bool,
     /// When there last was a delivery, or room for one.
     active: Instant,
     /// The broker has closed a connection because it wanted to.
@@ -57,7 +59,7 @@ enum Side {
     Publish,
 }
 
-impl<'a> Life<'a> {
+impl<'a> SessionLoop<'a> {
     pub(super) fn new(
         shared: &'a Shared,
         parts: &'a Parts,
@@ -71,63 +73,62 @@ impl<'a> Life<'a> {
             leases,
             observer,
             stop,
-            trouble: Trouble::default(),
-            pulse: Arc::default(),
+            failure: SessionFailure::default(),
+            liveness: Liveness::default(),
             subscription: Subscription::new(&parts.channel, &shared.names.jobs),
             prefetch: 0,
-            told: false,
+            logged: false,
             active: Instant::now(),
             forced: false,
             silent: false,
         }
     }
 
-    /// Runs to the end and says why it ended. `start` says how much may be in hand, and learns from the end.
+    /// Runs to the end and returns why it ended. `start` says how much may be in flight, and takes the end into account.
     pub(super) async fn run(mut self, start: &mut SlowStart) -> String {
         let (shared, observer) = (self.shared, self.observer);
-        // Two more than the jobs in flight: an operator's command or an event of a message that is no job never waits for a channel. And one for what the
-        // broker has dropped.
+        // Three more than the jobs in flight, so that no event waits for a channel: one for a message that is no job, one for a dead letter,
+        // and one to spare.
         let channels = start.full().saturating_add(3);
         let limit = shared.settings.publish_timeout;
-        let (publish, trouble) = (self.parts.publish.clone(), self.trouble.clone());
-        let outbox = Outbox::of_session(publish, channels, limit, trouble, Some(observer.clone()));
-        let session = Arc::new(Session { outbox, trouble: self.trouble.clone() });
+        let (publish, failure) = (self.parts.publish.clone(), self.failure.clone());
+        let outbox = Outbox::of_session(publish, channels, limit, failure, Some(observer.clone()));
+        let session = Arc::new(Session { outbox, failure: self.failure.clone() });
         shared.session.send_replace(Some(session.clone()));
         observer.connected(true);
 
-        let reason = self.live(start, &session).await;
-        self.trouble.report(reason.clone());
+        let reason = self.until_failure(start, &session).await;
+        self.failure.report(reason.clone());
         if !self.stop.is_cancelled() {
-            self.learn(start, &session, &reason).await;
+            self.assess_end(start, &session, &reason).await;
         }
         reason
     }
 
-    async fn live(&mut self, start: &mut SlowStart, session: &Session) -> String {
+    async fn until_failure(&mut self, start: &mut SlowStart, session: &Session) -> String {
         let (shared, stop) = (self.shared, self.stop);
-        let trouble = self.trouble.clone();
-        let pulse = self.pulse.clone();
+        let (failure, liveness) = (self.failure.clone(), self.liveness.clone());
         let mut events = events(self.parts);
         let Parts { probe, publish, .. } = self.parts;
         let interval = shared.settings.watchdog_interval;
-        let mut bark = pin!(watch(probe, publish, &shared.names.jobs, interval, &pulse, &shared.waiting));
+        let mut alarm = pin!(watch(probe, publish, &shared.names.jobs, interval, &liveness, &shared.depth));
         let limit = shared.settings.connect_timeout;
-        let mut proof = pin!(timeout(limit, session.outbox.prove(&shared.names.internal)));
-        // Before it is known whether the broker takes messages, nothing is consumed: the next job would be paid for.
+        let mut first_publish = pin!(timeout(limit, session.outbox.prove(&shared.names.internal)));
+        // Nothing is consumed before the broker has taken a message: a job would be paid for, and its event not published.
         let mut known = false;
-        let mut demand = shared.demand.subscribe();
-        demand.mark_changed();
+        let mut mode = shared.mode.subscribe();
+        mode.mark_changed();
         loop {
             let changed = tokio::select! {
                 biased;
                 () = stop.cancelled() => return "stopping".to_owned(),
-                reason = trouble.wait() => return reason,
+                reason = failure.wait() => return reason,
                 event = events.next() => {
-                    if let Some(reason) = self.heed(event, session) { return reason }
+                    if let Some(reason) = self.on_event(event, session) { return reason }
                     known |= session.outbox.blocked();
                     continue;
                 }
-                proven = &mut proof, if !known => {
+                proven = &mut first_publish, if !known => {
                     match proven {
                         Ok(Ok(())) => known = true,
                         Ok(Err(error)) => return format!("publish a first message to {}: {error}", shared.names.internal),
@@ -135,17 +136,16 @@ impl<'a> Life<'a> {
                     }
                     continue;
                 }
-                changed = demand.changed(), if known => {
+                changed = mode.changed(), if known => {
                     if changed.is_err() { return "the worker is gone".to_owned() }
                     true
                 }
-                ended = pulse.ended() => {
+                ended = liveness.one_ended() => {
                     self.active = Instant::now();
                     start.ended(ended)
                 }
                 delivery = self.subscription.next() => match delivery {
                     Some(Ok(delivery)) => {
-                        pulse.beat();
                         let first_time = !delivery.redelivered;
                         self.pass_on(delivery).await;
                         if first_time {
@@ -160,22 +160,22 @@ impl<'a> Life<'a> {
                     // The queue was deleted, or a job was held for longer than the broker's consumer timeout.
                     None => return "the broker cancelled the consumer".to_owned(),
                 },
-                (reason, silent) = &mut bark => {
+                Alarm { reason, silent } = &mut alarm => {
                     self.silent |= silent;
                     return reason;
                 }
             };
             if changed {
-                let demanded = *demand.borrow_and_update();
-                let prefetch = demanded.prefetch(start.window());
-                if prefetch == self.prefetch && *shared.met.borrow() == Met::As(demanded) {
+                let wanted = *mode.borrow_and_update();
+                let prefetch = wanted.prefetch(start.window());
+                if prefetch == self.prefetch && *shared.consuming.borrow() == ConsumeState::As(wanted) {
                     continue;
                 }
-                shared.met.send_replace(Met::Changing);
+                shared.consuming.send_replace(ConsumeState::Changing);
                 if let Err(reason) = self.consume(prefetch, start.full()).await {
                     return reason;
                 }
-                shared.met.send_replace(Met::As(demanded));
+                shared.consuming.send_replace(ConsumeState::As(wanted));
             }
         }
     }
@@ -183,18 +183,18 @@ impl<'a> Life<'a> {
     /// Consumes with another prefetch, and passes on what had been delivered before.
     async fn consume(&mut self, prefetch: u16, full: u16) -> Result<(), String> {
         let jobs = &self.shared.names.jobs;
-        self.pulse.expect(prefetch);
-        // Before it is asked for: the first delivery may end the session before the answer is here.
+        self.liveness.set_prefetch(prefetch);
+        // Before the request: the first delivery may end the session before the answer is here.
         self.prefetch = prefetch;
         self.active = Instant::now();
         // A broker that does not answer must not delay the end of the process, nor of a session that is lost.
-        let met = tokio::select! {
+        let consuming = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err("stopping".to_owned()),
-            reason = self.trouble.wait() => return Err(reason),
-            met = timeout(self.shared.settings.connect_timeout, self.subscription.meet(prefetch)) => met,
+            reason = self.failure.wait() => return Err(reason),
+            consuming = timeout(self.shared.settings.connect_timeout, self.subscription.set_prefetch(prefetch)) => consuming,
         };
-        let left_over = match met {
+        let left_over = match consuming {
             Ok(Ok(left_over)) => left_over,
             Ok(Err(error)) => {
                 self.forced |= is_forced(&error);
@@ -206,8 +206,8 @@ impl<'a> Life<'a> {
             }
         };
         self.observer.consuming(prefetch > 0);
-        if prefetch > 0 && !self.told {
-            self.told = true;
+        if prefetch > 0 && !self.logged {
+            self.logged = true;
             let broker = self.parts.consume.broker();
             let few = if prefetch < full { format!(", at first {prefetch} at a time") } else { String::new() };
             info!(
@@ -225,22 +225,22 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    /// Gives a lease to the worker. There is room as a rule; behind jobs of lost sessions that still run it can be full, and waiting for room
-    /// must not hide that this session is lost, too.
+    /// Gives a lease to the worker. The inbox has room as a rule. Behind jobs of lost sessions that still run it can be full, and waiting
+    /// for room must not hide that this session is lost, too.
     async fn pass_on(&mut self, delivery: Delivery) {
         self.active = Instant::now();
         self.observer.delivered(delivery.redelivered);
-        let lease = JobLease::new(delivery, self.trouble.clone(), self.pulse.in_hand());
+        let lease = JobLease::new(delivery, self.failure.clone(), self.liveness.delivered(), self.shared.tasks.clone());
         tokio::select! {
             biased;
-            sent = self.leases.send(lease) => if sent.is_err() { self.trouble.report("the worker is gone".to_owned()) },
+            sent = self.leases.send(lease) => if sent.is_err() { self.failure.report("the worker is gone".to_owned()) },
             () = self.stop.cancelled() => {}
-            _reported = self.trouble.wait() => {}
+            _reported = self.failure.wait() => {}
         }
     }
 
-    /// Says why the session has to end, if it has to.
-    fn heed(&mut self, event: Option<(Side, Event)>, session: &Session) -> Option<String> {
+    /// Returns why the session has to end, if it has to.
+    fn on_event(&mut self, event: Option<(Side, Event)>, session: &Session) -> Option<String> {
         match event {
             Some((Side::Publish, Event::ConnectionBlocked(why))) => {
                 warn!(why, "the broker blocks publishing, no new call is made until it has recovered: {why}");
@@ -263,8 +263,8 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// What the end of this session says about how the next one has to begin.
-    async fn learn(&self, start: &mut SlowStart, session: &Session, reason: &str) {
+    /// Decides how the next session has to begin.
+    async fn assess_end(&self, start: &mut SlowStart, session: &Session, reason: &str) {
         let cut = !self.forced
             && self.prefetch > 0
             && (self.silent || !self.parts.consume.status().connected())
@@ -280,7 +280,7 @@ impl<'a> Life<'a> {
         if cut {
             self.observer.cut(Consumed::Jobs);
         }
-        // Said once of each such message, as far as can be told.
+        // Logged once for each such message, as far as that is known.
         if cut && !start.singly() {
             warn!(
                 reason,
@@ -290,12 +290,8 @@ impl<'a> Life<'a> {
                 names.dead
             );
         }
-        start.lost(loss, self.pulse.held());
+        start.lost(loss, self.liveness.in_flight());
     }
-}
-
-pub(super) fn is_forced(error: &lapin::Error) -> bool {
-    reply_code(error) == Some(CONNECTION_FORCED)
 }
 
 fn events(parts: &Parts) -> impl Stream<Item = (Side, Event)> + Unpin + use<> {

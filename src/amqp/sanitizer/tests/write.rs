@@ -1,4 +1,4 @@
-//! Frames as a broker sends them, and as nobody should.
+//! Frames as a broker sends them, and malformed ones.
 
 pub(super) const CHANNEL: u16 = 7;
 

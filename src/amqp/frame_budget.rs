@@ -1,16 +1,16 @@
-//! How much fits into the one frame that has all properties of a message. A longer frame ends the connection.
+//! How much fits into the one frame that holds all properties of a message. A longer frame ends the connection.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, ShortString};
 
-/// What a frame takes that is neither a short string nor a header: its own eight bytes, class, weight, length of the body, flags, the length of the
-/// table, delivery mode, priority and timestamp.
+/// Everything in such a frame that is neither a short string nor a header: its own eight bytes, class, weight, length of the body,
+/// flags, the length of the table, delivery mode, priority and timestamp.
 const FIXED: usize = 8 + 2 + 2 + 8 + 2 + 4 + 1 + 1 + 8;
 
-/// The room that is left for headers.
-pub(super) struct Room(usize);
+/// How many bytes are left for headers.
+pub(super) struct FrameBudget(usize);
 
-impl Room {
+impl FrameBudget {
     /// In a frame of `frame_max` bytes with these properties, which have no headers yet.
     pub(super) fn new(frame_max: usize, properties: &BasicProperties) -> Self {
         let strings: usize = [
@@ -32,7 +32,7 @@ impl Room {
         Self(frame_max.saturating_sub(FIXED + strings))
     }
 
-    /// Takes room for a header, if there is enough.
+    /// Takes the bytes of a header from the budget; false, and nothing taken, where they are not left.
     pub(super) fn take(&mut self, name: &str, value: &AMQPValue) -> bool {
         let Some(left) = self.0.checked_sub(1 + name.len() + length(value)) else { return false };
         self.0 = left;
@@ -40,7 +40,7 @@ impl Room {
     }
 }
 
-/// The length of a value with its type. What came through the sieve is not nested deeply.
+/// The length of a value with its type. The sanitizer bounds how deep it is nested.
 fn length(value: &AMQPValue) -> usize {
     1 + match value {
         AMQPValue::Void => 0,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::amqp::headers::{dropped, read, text};
 use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, gen_frame};
 use antispoof_core::failure::Code;
 use antispoof_core::job::Attributes;
@@ -35,8 +36,8 @@ fn broker_headers_and_traps_stay_behind_and_the_rest_travels() {
         ("tenant", long("42")),
     ]);
     let failure = Failure::new(Code::ApiUnavailable, "the API answered 503").with_status(503);
-    let notes = Notes { spent: spent(2, 1), why: Some(&failure), worker: "w", parked: true };
-    let properties = republished(&lease, &notes, FRAME_MAX);
+    let notes = CopyNotes { spent: spent(2, 1), why: Some(&failure), worker: "w", parked: true };
+    let properties = copy_properties(&lease, &notes, FRAME_MAX);
     let headers = properties.headers().clone().unwrap_or_default();
     let headers = headers.inner();
     for gone in ["x-death", "x-delivery-count", "CC", "as-deliveries"] {
@@ -80,14 +81,15 @@ fn why_the_broker_dropped_a_message_is_its_newest_word_about_the_job_queue() {
 
 #[test]
 fn why_it_was_dropped_travels_until_the_message_has_its_end() {
-    let lease = delivered(&[("as-drop-reason", long("rejected")), ("as-deliveries", AMQPValue::LongLongInt(9))]).dead();
+    let lease = delivered(&[("as-drop-reason", long("rejected")), ("as-deliveries", AMQPValue::LongLongInt(9))])
+        .dead_letter_of("antispoof.jobs");
     let copy = |parked| {
-        let notes = Notes { spent: spent(2, 0), why: None, worker: "w", parked };
-        let properties = republished(&lease, &notes, FRAME_MAX);
+        let notes = CopyNotes { spent: spent(2, 0), why: None, worker: "w", parked };
+        let properties = copy_properties(&lease, &notes, FRAME_MAX);
         properties.headers().as_ref().and_then(|headers| headers.inner().get("as-drop-reason").cloned())
     };
     assert_eq!((copy(false), copy(true)), (Some(long("rejected")), None));
-    assert_eq!(number(&divided(&lease, FRAME_MAX), "as-deliveries"), None);
+    assert_eq!(number(&part_properties(&lease, FRAME_MAX), "as-deliveries"), None);
     assert_eq!(lease.deliveries(), 0, "those of its time in the job queue do not count");
 }
 
@@ -95,7 +97,7 @@ fn why_it_was_dropped_travels_until_the_message_has_its_end() {
 fn a_job_that_merely_goes_back_does_not_carry_an_old_reason() {
     let lease = delivered(&[("as-code", long("old")), ("as-error", long("old"))]);
     let properties =
-        republished(&lease, &Notes { spent: spent(0, 0), why: None, worker: "w", parked: false }, FRAME_MAX);
+        copy_properties(&lease, &CopyNotes { spent: spent(0, 0), why: None, worker: "w", parked: false }, FRAME_MAX);
     let headers = properties.headers().clone().unwrap_or_default();
     assert!(!headers.contains_key("as-code") && !headers.contains_key("as-error"));
 }
@@ -138,8 +140,8 @@ fn a_copy_fits_into_a_frame_whatever_it_was_made_of() {
                 ),
         );
         for frame_max in [4096, 8192, FRAME_MAX] {
-            let notes = Notes { spent: spent(7, 3), why: Some(&failure), worker: &worker, parked: true };
-            let properties = republished(&lease, &notes, frame_max);
+            let notes = CopyNotes { spent: spent(7, 3), why: Some(&failure), worker: &worker, parked: true };
+            let properties = copy_properties(&lease, &notes, frame_max);
             assert!(frame_length(&properties) <= frame_max, "{size} into {frame_max}");
             let headers = properties.headers().clone().unwrap_or_default();
             let kept = headers.contains_key("big");
@@ -155,9 +157,9 @@ fn a_copy_fits_into_a_frame_whatever_it_was_made_of() {
 #[test]
 fn what_was_left_out_before_is_not_forgotten() {
     let lease = delivered(&[("as-headers-dropped", AMQPValue::LongLongInt(2)), ("big", long(&"x".repeat(9000)))]);
-    let notes = || Notes { spent: spent(0, 0), why: None, worker: "w", parked: false };
-    assert_eq!(number(&republished(&lease, &notes(), FRAME_MAX), "as-headers-dropped"), Some(2));
-    assert_eq!(number(&republished(&lease, &notes(), 8192), "as-headers-dropped"), Some(3));
+    let notes = || CopyNotes { spent: spent(0, 0), why: None, worker: "w", parked: false };
+    assert_eq!(number(&copy_properties(&lease, &notes(), FRAME_MAX), "as-headers-dropped"), Some(2));
+    assert_eq!(number(&copy_properties(&lease, &notes(), 8192), "as-headers-dropped"), Some(3));
 }
 
 #[test]
@@ -184,7 +186,7 @@ fn an_event_fits_into_a_frame_whatever_its_trace() {
         body: Vec::new(),
     };
     for (frame_max, whole) in [(4096, false), (FRAME_MAX, true)] {
-        let properties = announced(&event, frame_max);
+        let properties = event_properties(&event, frame_max);
         assert!(frame_length(&properties) <= frame_max);
         let headers = properties.headers().clone().unwrap_or_default();
         assert!(headers.contains_key("traceparent") && headers.contains_key("cloudEvents_subject"));
@@ -204,7 +206,7 @@ fn a_part_has_everything_but_the_name_and_the_past_of_the_whole() {
         ("ce-id", long("e-1")),
         ("compression", long("application/x-gzip")),
     ]);
-    let properties = divided(&lease, FRAME_MAX);
+    let properties = part_properties(&lease, FRAME_MAX);
     let headers = properties.headers().clone().unwrap_or_default();
     let names: Vec<_> = headers.inner().keys().map(ShortString::as_str).collect();
     assert_eq!(names, ["as-first-seen", "tenant", "traceparent"]);
@@ -217,7 +219,7 @@ fn a_part_has_everything_but_the_name_and_the_past_of_the_whole() {
             .with_content_encoding("gzip".into())
             .with_type("amqp-1.0".into()),
     );
-    let properties = divided(&relayed, FRAME_MAX);
+    let properties = part_properties(&relayed, FRAME_MAX);
     assert_eq!(properties.correlation_id().as_ref().map(ShortString::as_str), Some("m-1"));
     assert_eq!(properties.content_type().as_ref().map(ShortString::as_str), Some("application/json"));
     assert_eq!((properties.content_encoding(), properties.kind()), (&None, &None), "a part is plain JSON");
@@ -241,10 +243,10 @@ fn a_copy_can_be_read_and_named_as_the_message_could() {
         vec![("x-message-id", AMQPValue::ByteArray(vec![0xff, 0x00].into()))],
     ] {
         let lease = message(&headers);
-        let notes = || Notes { spent: spent(1, 0), why: None, worker: "w", parked: false };
-        let copy = republished(&lease, &notes(), FRAME_MAX);
+        let notes = || CopyNotes { spent: spent(1, 0), why: None, worker: "w", parked: false };
+        let copy = copy_properties(&lease, &notes(), FRAME_MAX);
         assert_eq!(read(&copy), read(lease.raw()), "{headers:?}");
-        let copy_of_a_copy = republished(&JobLease::for_test(copy), &notes(), FRAME_MAX);
+        let copy_of_a_copy = copy_properties(&JobLease::for_test(copy), &notes(), FRAME_MAX);
         assert_eq!(read(&copy_of_a_copy), read(lease.raw()), "{headers:?}");
         assert_eq!(copy_of_a_copy.kind().as_ref().map(ShortString::as_str), Some("amqp-1.0"));
         let names = copy_of_a_copy.headers().clone().unwrap_or_default();

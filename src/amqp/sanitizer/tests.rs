@@ -1,4 +1,5 @@
-//! What lapin reads with is the judge: whatever leaves the sieve has to be a frame to `amq-protocol`.
+//! The sanitizer is tested through its output, which `amq-protocol`, the parser of lapin, has to read. Its inputs are just above
+//! the sanitizer's own limits, so that none of them could harm a parser.
 
 mod cuts;
 mod greetings;
@@ -6,20 +7,25 @@ mod headers;
 mod methods;
 mod write;
 
-use super::frames::Frames;
+use super::frames::{Frames, Handshake};
 use amq_protocol::frame::{AMQPFrame, parse_frame};
 use lapin::BasicProperties;
 use lapin::types::FieldTable;
+use std::sync::Arc;
 
 /// What both sides of most connections agree on.
 const FRAME_MAX: usize = 131_072;
 
+/// Frames of a connection that has agreed on this limit.
+fn frames(frame_max: usize) -> Frames {
+    Frames::new(Arc::new(Handshake { frame_max: frame_max.into(), ..Handshake::default() }))
+}
+
 /// All that comes out for bytes that come in whole.
-fn sieve(input: &[u8], frame_max: usize) -> Vec<u8> {
-    let mut input = input.to_vec();
-    let mut frames = Frames::default();
-    let stands = frames.take(&mut input, frame_max);
-    let mut out = input[..stands].to_vec();
+fn sanitize(input: &[u8], frame_max: usize) -> Vec<u8> {
+    let mut frames = frames(frame_max);
+    frames.feed(input);
+    let mut out = Vec::new();
     drain(&mut frames, &mut out, 1000);
     out
 }
@@ -27,7 +33,7 @@ fn sieve(input: &[u8], frame_max: usize) -> Vec<u8> {
 fn drain(frames: &mut Frames, out: &mut Vec<u8>, at_once: usize) {
     let mut buffer = vec![0; at_once];
     loop {
-        match frames.give(&mut buffer) {
+        match frames.drain(&mut buffer) {
             0 => return,
             count => out.extend_from_slice(&buffer[..count]),
         }
@@ -52,7 +58,7 @@ fn parse(mut bytes: &[u8], frame_max: usize) -> Vec<AMQPFrame> {
 
 /// What is left of the properties in the one header frame of `input`.
 fn properties(input: &[u8], frame_max: usize) -> BasicProperties {
-    match <[_; 1]>::try_from(parse(&sieve(input, frame_max), frame_max)).expect("one frame") {
+    match <[_; 1]>::try_from(parse(&sanitize(input, frame_max), frame_max)).expect("one frame") {
         [AMQPFrame::Header(7, header)] => {
             assert_eq!((header.class_id, header.body_size), (60, 42));
             header.properties

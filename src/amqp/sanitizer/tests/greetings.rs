@@ -1,9 +1,10 @@
-//! What a broker says of itself.
+//! The name and version that a broker sends in its greeting.
 
-use super::super::frames::Frames;
+use super::super::frames::{Frames, Handshake};
 use super::FRAME_MAX;
 use super::write::frame;
 use crate::amqp::version::Product;
+use std::sync::Arc;
 
 fn text(name: &str, kind: u8, value: &[u8]) -> Vec<u8> {
     let length = u32::try_from(value.len()).expect("short").to_be_bytes();
@@ -18,18 +19,16 @@ fn start(properties: &[Vec<u8>]) -> Vec<u8> {
     frame(1, &[&[0, 10, 0, 10, 0, 9][..], &length, &table, &mechanisms, &locales].concat())
 }
 
-/// What is heard when the bytes come in pieces of so many. What comes out is what went in.
+/// The product that is read when the bytes come in pieces of so many. What comes out is what went in.
 fn heard(input: &[u8], at_once: usize) -> Option<Product> {
-    let (mut frames, mut product, mut out) = (Frames::default(), None, Vec::new());
+    let handshake = Arc::new(Handshake { frame_max: FRAME_MAX.into(), ..Handshake::default() });
+    let (mut frames, mut out) = (Frames::new(handshake.clone()), Vec::new());
     for piece in input.chunks(at_once) {
-        let mut piece = piece.to_vec();
-        let stands = frames.take(&mut piece, FRAME_MAX);
-        product = product.or(frames.greeting());
-        out.extend_from_slice(&piece[..stands]);
+        frames.feed(piece);
         super::drain(&mut frames, &mut out, 1000);
     }
     assert_eq!(out, input, "a greeting is passed on as it is");
-    product
+    handshake.product.get().cloned()
 }
 
 #[test]

@@ -1,24 +1,24 @@
-//! Which headers stay when there is no room for all.
+//! Which headers are kept where there is no room for all.
 
-use super::{ATTEMPT, COMPRESSION, DEATHS, DELIVERIES, DELIVERY_COUNT, FIRST_SEEN, IN_DOUBT, REPLAY};
+use super::names::{ATTEMPT, COMPRESSION, DEATHS, DELIVERIES, DELIVERY_COUNT, FIRST_SEEN, IN_DOUBT, REPLAY};
 use antispoof_core::job::attribute;
 
-/// What a header is to us; the first stay longest.
+/// What a header is for; the first are kept longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::amqp) enum Weight {
-    /// What is decided on: without these a job could go round for ever.
+pub(in crate::amqp) enum HeaderPriority {
+    /// A count that limits how often a job is tried: without it a job could circulate for ever.
     Count,
-    /// Ours, the trace context, and what the body cannot be read or the job not be named without.
+    /// Another header of ours, of the trace context, or one without which the body cannot be read or the job not be named.
     Ours,
     /// A CloudEvents attribute of binary mode.
     CloudEvent,
-    /// Anything else.
+    /// Any other header.
     Foreign,
 }
 
-impl Weight {
-    /// All that a message without room keeps, in the order in which it is given room.
-    pub(in crate::amqp) const KEPT: [Self; 3] = [Self::Count, Self::Ours, Self::CloudEvent];
+impl HeaderPriority {
+    /// All of them, in the order in which headers get room.
+    pub(in crate::amqp) const ALL: [Self; 4] = [Self::Count, Self::Ours, Self::CloudEvent, Self::Foreign];
 
     pub(in crate::amqp) fn of(name: &str) -> Self {
         match name {

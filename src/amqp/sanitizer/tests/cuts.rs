@@ -1,9 +1,10 @@
 //! However a stream is cut, the same comes out; and nothing at all makes it panic.
 
-use super::super::frames::Frames;
-use super::super::{Sieved, Terms};
+use super::super::SanitizingStream;
+use super::super::frames::Handshake;
+use super::super::wire::DEPTH_MAX;
 use super::write::{body, deliver, field, frame, header, heartbeat, integer, nested, text, with_headers};
-use super::{FRAME_MAX, drain, parse, sieve};
+use super::{FRAME_MAX, drain, frames, parse, sanitize};
 use futures_io::AsyncRead;
 use futures_util::task::noop_waker;
 use proptest::collection::vec;
@@ -11,6 +12,7 @@ use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// Frames that pass as they are.
@@ -23,8 +25,8 @@ fn clean() -> impl Strategy<Value = Vec<u8>> {
         Just(header(0, &[])),
         ("[a-z]{0,9}", bytes()).prop_map(|(name, value)| with_headers(&field(name.as_bytes(), &text(&value)))),
         any::<i64>().prop_map(|count| with_headers(&field(b"as-attempt", &integer(count)))),
-        (1..30_usize).prop_map(|depth| with_headers(&field(b"x-death", &nested(b'F', depth)))),
-        // Methods that the sieve has nothing to do with, whatever is in them.
+        (1..=DEPTH_MAX).prop_map(|depth| with_headers(&field(b"x-death", &nested(b'F', depth)))),
+        // A method that the sanitizer has nothing to do with.
         Just(frame(1, &[0, 20, 0, 11, 0, 0, 0, 0])),
     ]
 }
@@ -32,7 +34,7 @@ fn clean() -> impl Strategy<Value = Vec<u8>> {
 /// Frames of which something has to go.
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
-        (33..200_usize).prop_map(|depth| with_headers(&field(b"deep", &nested(b'A', depth)))),
+        (DEPTH_MAX + 1..DEPTH_MAX + 4).prop_map(|depth| with_headers(&field(b"deep", &nested(b'A', depth)))),
         vec(any::<u8>(), 0..200).prop_map(|bytes| with_headers(&bytes)),
         (any::<u16>(), vec(any::<u8>(), 0..200)).prop_map(|(flags, bytes)| header(flags, &bytes)),
         vec(any::<u8>(), 0..250).prop_map(|key| deliver(&key)),
@@ -42,15 +44,13 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
 
 /// Feeds a stream in pieces of these lengths, over and over, as a reader with buffers of `at_once` bytes.
 fn in_pieces(stream: &[u8], lengths: &[usize], at_once: usize, frame_max: usize) -> Vec<u8> {
-    let (mut frames, mut out, mut rest) = (Frames::default(), Vec::new(), stream);
+    let (mut frames, mut out, mut rest) = (frames(frame_max), Vec::new(), stream);
     for &length in lengths.iter().cycle() {
         if rest.is_empty() {
             break;
         }
         let (piece, behind) = rest.split_at(length.min(rest.len()));
-        let mut piece = piece.to_vec();
-        let stands = frames.take(&mut piece, frame_max);
-        out.extend_from_slice(&piece[..stands]);
+        frames.feed(piece);
         drain(&mut frames, &mut out, at_once);
         rest = behind;
     }
@@ -65,7 +65,7 @@ proptest! {
         at_once in 1..200_usize,
     ) {
         let stream = stream.concat();
-        let whole = sieve(&stream, 4096);
+        let whole = sanitize(&stream, 4096);
         prop_assert_eq!(&in_pieces(&stream, &lengths, at_once, 4096), &whole);
         prop_assert_eq!(&in_pieces(&stream, &[1], at_once, 4096), &whole);
     }
@@ -74,16 +74,16 @@ proptest! {
     fn a_clean_stream_passes_byte_for_byte(stream in vec(clean(), 1..12), lengths in vec(1..500_usize, 1..20)) {
         let count = stream.len();
         let stream = stream.concat();
-        prop_assert_eq!(&sieve(&stream, FRAME_MAX), &stream);
+        prop_assert_eq!(&sanitize(&stream, FRAME_MAX), &stream);
         prop_assert_eq!(&in_pieces(&stream, &lengths, 100, FRAME_MAX), &stream);
         prop_assert_eq!(parse(&stream, FRAME_MAX).len(), count);
     }
 
     #[test]
     fn what_leaves_is_read_by_lapin_and_passes_again_as_it_is(frame in prop_oneof![clean(), hostile()]) {
-        let once = sieve(&frame, 4096);
+        let once = sanitize(&frame, 4096);
         prop_assert_eq!(parse(&once, 4096).len(), 1);
-        prop_assert_eq!(&sieve(&once, 4096), &once);
+        prop_assert_eq!(&sanitize(&once, 4096), &once);
     }
 
     #[test]
@@ -99,7 +99,7 @@ proptest! {
                 stream[at] = octet;
             }
         }
-        prop_assert_eq!(in_pieces(&stream, &lengths, 100, 4096), sieve(&stream, 4096));
+        prop_assert_eq!(in_pieces(&stream, &lengths, 100, 4096), sanitize(&stream, 4096));
     }
 }
 
@@ -120,19 +120,20 @@ impl AsyncRead for Pieces {
 
 #[test]
 fn a_read_is_empty_only_at_the_end_of_the_stream() {
-    let stream = [with_headers(&field(b"deep", &nested(b'A', 40))), body(b"{}"), heartbeat()].concat();
+    let stream = [with_headers(&field(b"deep", &nested(b'A', DEPTH_MAX + 1))), body(b"{}"), heartbeat()].concat();
     let pieces = stream.chunks(5).map(<[u8]>::to_vec).collect();
-    let mut sieved = Sieved::new(Pieces(pieces, false), Terms::proposed(131_072));
+    let handshake = Handshake { frame_max: FRAME_MAX.into(), ..Handshake::default() };
+    let mut stream_of_frames = SanitizingStream::new(Pieces(pieces, false), Arc::new(handshake));
     let waker = noop_waker();
     let mut cx = Context::from_waker(&waker);
     let mut out = Vec::new();
     let mut buffer = [0; 16];
     loop {
-        match Pin::new(&mut sieved).poll_read(&mut cx, &mut buffer) {
+        match Pin::new(&mut stream_of_frames).poll_read(&mut cx, &mut buffer) {
             Poll::Pending => {}
             Poll::Ready(Ok(0)) => break,
             Poll::Ready(read) => out.extend_from_slice(&buffer[..read.unwrap()]),
         }
     }
-    assert_eq!(out, sieve(&stream, FRAME_MAX));
+    assert_eq!(out, sanitize(&stream, FRAME_MAX));
 }

@@ -1,12 +1,12 @@
 //! Routing keys that are not UTF-8.
 
 use super::write::{deliver, frame};
-use super::{FRAME_MAX, parse, sieve};
+use super::{FRAME_MAX, parse, sanitize};
 use amq_protocol::frame::AMQPFrame;
 use amq_protocol::protocol::{AMQPClass, basic};
 
 fn routing_key(input: &[u8]) -> String {
-    match parse(&sieve(input, FRAME_MAX), FRAME_MAX).as_slice() {
+    match parse(&sanitize(input, FRAME_MAX), FRAME_MAX).as_slice() {
         [AMQPFrame::Method(7, AMQPClass::Basic(basic::AMQPMethod::Deliver(deliver)))] => {
             assert_eq!((deliver.consumer_tag.as_str(), deliver.delivery_tag), ("ctag", 5));
             deliver.routing_key.to_string()
