@@ -51,7 +51,6 @@ use antispoof_core::event::Event;
 use antispoof_core::failure::Failure;
 use antispoof_core::job::NothingAsked;
 use antispoof_core::ports::{Broker, Lease as _, LeaseLost, PublishError, Spent};
-use futures_util::future;
 use lapin::BasicProperties;
 use session::{Met, Session};
 use std::sync::Arc;
@@ -96,7 +95,7 @@ pub enum Consumed {
 }
 
 /// What [`Amqp::start`] starts.
-pub struct Started<R> {
+pub struct Started<R, D> {
     /// The broker.
     pub amqp: Amqp,
     /// Where the jobs arrive.
@@ -104,7 +103,9 @@ pub struct Started<R> {
     /// Where what the broker took off the job queue arrives, one at a time.
     pub dead: Inbox,
     /// Ends when everything is closed, or with an error when the broker can never be worked with.
-    pub running: R,
+    pub supervising: R,
+    /// Reads what the broker took off the job queue, until [`Amqp::read_no_more`] or `stop`.
+    pub reading: D,
 }
 
 /// The broker, as the pipeline sees it. Cheap to clone.
@@ -135,7 +136,8 @@ impl Amqp {
         worker: String,
         observer: Arc<dyn Observer>,
         stop: &CancellationToken,
-    ) -> Started<impl Future<Output = Result<(), ConnectError>> + Send + use<>> {
+    ) -> Started<impl Future<Output = Result<(), ConnectError>> + Send + use<>, impl Future<Output = ()> + Send + use<>>
+    {
         let names = Names::new(&settings.prefix, delays);
         let shared = Arc::new(Shared {
             settings,
@@ -150,21 +152,9 @@ impl Amqp {
         // A session never has more than the prefetch unsettled. The rest is room for what a lost session left behind.
         let (leases, inbox) = mpsc::channel(usize::from(prefetch) * 2);
         let (dead_leases, dead) = mpsc::channel(1);
-        let running = {
-            let (shared, reader, stop) = (shared.clone(), shared.clone(), stop.child_token());
-            async move {
-                let reading = dead::run(reader, dead_leases, observer.clone(), stop.clone());
-                let supervising = supervisor::run(shared, prefetch, leases, observer, stop.clone());
-                let supervised = async {
-                    let ended = Box::pin(supervising).await;
-                    // Without the one, the other has nobody to publish for it.
-                    stop.cancel();
-                    ended
-                };
-                Box::pin(future::join(supervised, reading)).await.0
-            }
-        };
-        Started { amqp: Self { shared }, jobs: Inbox::new(inbox), dead: Inbox::new(dead), running }
+        let reading = dead::run(shared.clone(), dead_leases, observer.clone(), stop.clone());
+        let supervising = supervisor::run(shared.clone(), prefetch, leases, observer, stop.clone());
+        Started { amqp: Self { shared }, jobs: Inbox::new(inbox), dead: Inbox::new(dead), supervising, reading }
     }
 
     /// How much is to be consumed. Takes effect by cancelling and consuming anew: the prefetch of a live consumer cannot be changed.

@@ -5,7 +5,8 @@ mod appetite;
 mod reminder;
 
 use crate::amqp::{Amqp, Demand, Inbox, JobLease};
-use crate::lifecycle::Stop;
+use crate::health::Health;
+use crate::lifecycle::{Stop, Tasks};
 use crate::pipeline::Pipeline;
 use antispoof_core::ports::{Broker, Detector, ImageStore, Ledger};
 use appetite::{Caution, follow};
@@ -85,6 +86,7 @@ struct Hands<S, D, L, B> {
     permits: Arc<Semaphore>,
     concurrency: u16,
     caution: watch::Sender<Caution>,
+    health: Arc<Health>,
 }
 
 /// Consumes until the soft stop, then drains for at most `drain`. From `dead` comes what the broker took off the job queue by itself: whatever the gate says, and
@@ -95,6 +97,8 @@ pub async fn run<S, D, L, B>(
     dead: impl Arrivals<B::Lease> + 'static,
     concurrency: u16,
     drain: Duration,
+    long_lived: &Tasks,
+    health: Arc<Health>,
 ) -> Drained
 where
     S: ImageStore + 'static,
@@ -108,14 +112,17 @@ where
         permits: Arc::new(Semaphore::new(usize::from(concurrency))),
         concurrency,
         caution: watch::Sender::new(Caution::None),
+        health,
     };
     let stop = &pipeline.stop;
-    let following = tokio::spawn(follow(pipeline.clone(), hands.caution.clone()));
+    // Consumption ends with the soft stop, or when the broker's edge has ended.
+    let consumed = stop.soft().child_token();
+    let following = long_lived.spawn_until("flow-control", &consumed, follow(pipeline.clone(), hands.caution.clone()));
     let reminded = pipeline.clone();
-    let reminding = tokio::spawn(async move {
+    long_lived.spawn_until("reminder", &consumed, async move {
         reminder::remind(&reminded.gate, |closed| reminder::say(&reminded, closed)).await;
     });
-    let burying = tokio::spawn(bury(pipeline.clone(), dead, hands.tasks.clone()));
+    let burying = long_lived.spawn("dead-letters", stop.soft(), bury(pipeline.clone(), dead, hands.tasks.clone()));
     while let Some(Ok(permit)) = hands.permit().await {
         let Some(Some(lease)) = stop.soft().run_until_cancelled(inbox.next()).await else { break };
         if Hands::<S, D, L, B>::suspects(&lease) {
@@ -125,13 +132,12 @@ where
             hands.start(lease, permit);
         }
     }
-    reminding.abort();
-    following.abort();
+    consumed.cancel();
     // Waited for, so that nothing it was about to ask for comes after the pause.
-    drop(following.await);
+    following.join().await;
     pipeline.broker.demand(Demand::Paused);
     // It takes up nothing more; what it has in hand is among the tasks.
-    drop(burying.await);
+    burying.join().await;
     drained(&hands.tasks, &mut inbox, &pipeline.broker, stop, drain).await
 }
 

@@ -4,7 +4,7 @@ use super::exit::Exit;
 use super::run::RunError;
 use super::terminal::say;
 use crate::amqp::{ConnectError, ManagementError, ToolError};
-use crate::app::StartError;
+use crate::app::{self, StartError};
 use crate::settings::LogFormat;
 use crate::telemetry::logs;
 use crate::{s3, settings};
@@ -174,7 +174,7 @@ impl From<ConnectError> for Problem {
 impl From<RunError> for Problem {
     fn from(error: RunError) -> Self {
         match error {
-            RunError::Start(StartError::Broker(error)) => error.into(),
+            RunError::App(app::Error::Start(StartError::Broker(error))) => error.into(),
             error => {
                 let remedy = error.remedy();
                 Self::failed(error).maybe_hint(remedy)

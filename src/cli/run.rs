@@ -17,9 +17,9 @@ pub enum RunError {
     /// The runtime.
     #[error("start the runtime: {0}")]
     Runtime(io::Error),
-    /// The parts.
+    /// The worker.
     #[error(transparent)]
-    Start(#[from] app::StartError),
+    App(#[from] app::Error),
     /// Jobs were in flight when the time was up or a second signal came.
     #[error("stopped with jobs in flight, the broker delivers them again")]
     Cut,
@@ -30,7 +30,7 @@ impl RunError {
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::Start(error) => error.remedy(),
+            Self::App(app::Error::Start(error)) => error.remedy(),
             _ => None,
         }
     }
@@ -53,5 +53,21 @@ pub fn run(loaded: Loaded) -> Result<(), RunError> {
     match ended? {
         Drained::Whole => Ok(()),
         Drained::Cut => Err(RunError::Cut),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::exit::Exit;
+    use crate::cli::problem::Problem;
+    use crate::lifecycle::{How, UnexpectedEnd};
+
+    #[test]
+    fn a_task_that_ended_is_exit_code_1() {
+        let end = UnexpectedEnd { task: "admin", how: How::Panicked("of 7".to_owned()) };
+        let error = RunError::from(app::Error::Task(end));
+        assert_eq!(error.to_string(), "the task \"admin\" panicked (of 7) while the worker was running");
+        assert_eq!(Problem::from(error).report(), Exit::Failed);
     }
 }

@@ -48,6 +48,11 @@ impl File {
         }
     }
 
+    /// Ends when no step can be taken any more: after [`Self::close`], or when the thread or the task behind it has ended.
+    pub async fn writer_ended(&self) {
+        self.writer.ended().await;
+    }
+
     async fn begun(&self, key: &str) -> Result<Known, LedgerError> {
         let Some(taken) = self.claims.take(key, String::new()) else { return Ok(Known::Busy) };
         let Said::Known(known) = self.ask(Step::Begin { key: key.to_owned() }).await? else {

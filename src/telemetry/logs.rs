@@ -81,6 +81,14 @@ pub fn install(settings: &Log) -> Result<(), LogError> {
     installed.map_err(|error| LogError::Install(error.into()))
 }
 
+/// Ends when the thread that writes the lines has ended, which it does not while the process runs. Never where there is no log.
+pub async fn writer_ended() {
+    match OUT.get() {
+        Some(out) => out.writer.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Lines that were dropped since the process began.
 pub fn dropped() -> Counter {
     DROPPED.clone()

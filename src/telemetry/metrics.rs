@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// One label with a value from a fixed list.
@@ -69,8 +69,6 @@ pub struct Metrics {
     pub alone: Counter,
     /// 1 while such a job waits for empty hands or is run.
     pub alone_now: Gauge,
-    /// A consumer has been registered at some time. Not a series.
-    pub has_consumed: AtomicBool,
     /// Steps that the ledger did not take, by `op`.
     pub ledger_errors: Family<Label, Counter>,
     /// From the request for an object to its header.
@@ -145,7 +143,6 @@ impl Metrics {
             reused: Counter::default(),
             alone: Counter::default(),
             alone_now: Gauge::default(),
-            has_consumed: AtomicBool::new(false),
             ledger_errors: Family::default(),
             fetch_duration: Histogram::new(SECONDS),
             object_bytes: Histogram::new(BYTES),

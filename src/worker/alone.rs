@@ -49,6 +49,7 @@ where
         );
         let metrics = self.pipeline.journal.metrics();
         metrics.alone_now.set(1);
+        self.health.isolated(true);
         let before = self.caution.send_replace(Caution::Nobody);
         let mut put_off = false;
         match self.hush(inbox, &mut put_off).await {
@@ -71,6 +72,7 @@ where
             Hush::Stopped => self.pipeline.broker.give_back(suspect).await,
         }
         metrics.alone_now.set(0);
+        self.health.isolated(false);
         let shortest = self.pipeline.rules.policy.delays.first().copied().unwrap_or_default();
         let now = Instant::now();
         let back = put_off.then(|| now + shortest + STRAGGLERS);

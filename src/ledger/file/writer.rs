@@ -16,6 +16,7 @@ use std::time::Duration;
 use thread::Thread;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Most steps that wait; a disk that stands still must not fill the memory.
 const BACKLOG: usize = 16 * 1024;
@@ -39,6 +40,7 @@ enum Order {
 pub(super) struct Writer {
     orders: Sender<Order>,
     backlog: Arc<AtomicUsize>,
+    ended: CancellationToken,
 }
 
 impl Writer {
@@ -58,12 +60,14 @@ impl Writer {
         let backlog = Arc::<AtomicUsize>::default();
         let (opened, is_open) = oneshot::channel();
         let (answers, batches) = unbounded_channel();
-        tokio::spawn(hand_out(batches));
+        let ended = CancellationToken::new();
+        // It ends with the thread, whose answers it hands out.
+        tokio::spawn(hand_out(batches, ended.clone().drop_guard()));
         let failed = |source| OpenError::Io { path: path.clone(), source };
         let thread = Thread::new(path.clone(), open, ttl, clock, receiver, answers, backlog.clone());
         std::thread::Builder::new().name("ledger".to_owned()).spawn(move || thread.run(opened)).map_err(failed)?;
         match is_open.await {
-            Ok(result) => result.map(|()| Self { orders, backlog }),
+            Ok(result) => result.map(|()| Self { orders, backlog, ended }),
             Err(_) => Err(failed(std::io::Error::other("the ledger's thread ended"))),
         }
     }
@@ -78,6 +82,11 @@ impl Writer {
     /// A step that nobody waits for.
     pub(super) fn tell(&self, step: Step) -> Result<(), LedgerError> {
         self.order(Order::Tell(step))
+    }
+
+    /// Ends when the thread has, or the task that hands out its answers.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Writes what waits and lets the file go.
@@ -99,7 +108,7 @@ impl Writer {
 }
 
 /// Gives each who asked the answer, on the runtime's own thread.
-async fn hand_out(mut batches: UnboundedReceiver<Answers>) {
+async fn hand_out(mut batches: UnboundedReceiver<Answers>, _ended: DropGuard) {
     while let Some(batch) = batches.recv().await {
         for (answer, said) in batch {
             // Nobody may wait any more; the step has been taken all the same.

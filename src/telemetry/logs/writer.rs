@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Most bytes that wait to be written: some thousand lines, a second of a busy worker at `info`.
 pub(super) const MOST_BYTES: usize = 1 << 20;
@@ -23,6 +24,7 @@ pub(super) struct Writer {
     out: Sender<Message>,
     waiting: Arc<AtomicUsize>,
     dropped: Counter,
+    ended: CancellationToken,
 }
 
 enum Message {
@@ -55,8 +57,14 @@ impl Writer {
             told: 0,
             batch: Vec::with_capacity(BATCH),
         };
-        thread::Builder::new().name("log".to_owned()).spawn(move || while drain.round() {})?;
-        Ok(Self { out, waiting, dropped })
+        let ended = CancellationToken::new();
+        let at_the_end = ended.clone().drop_guard();
+        thread::Builder::new().name("log".to_owned()).spawn(move || {
+            // Dropped in a panic, too.
+            let _ended = at_the_end;
+            while drain.round() {}
+        })?;
+        Ok(Self { out, waiting, dropped, ended })
     }
 
     /// Hands over a line with its end. Dropped and counted where there is no room for it.
@@ -68,6 +76,11 @@ impl Writer {
             self.waiting.fetch_sub(cost, Ordering::Relaxed);
             self.dropped.inc();
         }
+    }
+
+    /// Ends when the thread has.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Waits until what has been handed over is written, for at most so long. False when it was not.
