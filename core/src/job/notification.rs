@@ -3,7 +3,9 @@
 
 use super::envelope::Envelope;
 use super::fields::Fields;
-use super::{Intake, Job, NothingAsked, Properties, malformed, names, unquoted, unsupported};
+use super::model::{Intake, Job, NothingAsked, malformed, unsupported};
+use super::names::{self, unquoted};
+use super::properties::Properties;
 use crate::failure::Failure;
 use crate::image::{ImageRef, NULL_VERSION};
 use keys::Keys;
