@@ -171,7 +171,7 @@ async fn run_until(settings: Settings, stop: Stop, tasks: Tasks) -> Result<Drain
     let long_lived = tasks.clone();
     let working = {
         let pipeline = pipeline.clone();
-        async move { worker::run(pipeline, jobs, dead, concurrency, drain, &long_lived, health).await }
+        async move { Box::pin(worker::run(pipeline, jobs, dead, concurrency, drain, &long_lived, health)).await }
     };
     // A worker that panicked leaves what it had in hand to the broker.
     let drained = tasks.spawn("worker", stop.soft(), working).join().await.unwrap_or(Drained::Cut);

@@ -60,6 +60,7 @@ pub use backoff::{
     RateHeaders, RateHeadersError, RetryAfterForm, RetryAfterFormError, RetryStatuses, RetryStatusesError,
 };
 pub use books::{ImageCount, Stats};
+pub use call::DETECT_SPOOF;
 pub use change::Change;
 pub use config::{Config, RefusalManner, RefusalMannerError, WaitError, parse_wait};
 pub use fault::{Fault, FaultKindError};
@@ -67,9 +68,6 @@ pub use faults::{Faults, FaultsError};
 pub use latency::{Latency, LatencyError};
 pub use rate::{RateLimit, RateLimitError};
 pub use verdict::{VerdictRule, VerdictRuleError};
-
-/// The path of the endpoint, as the vendor documents it.
-pub const DETECT_SPOOF: &str = "/ai/v1/face-verification/detect-spoof";
 
 /// Reads a request body in these pieces as the endpoint does: the SHA-256 of the image in it, or the status and the reason of the refusal.
 pub fn read_body<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<[u8; 32], (u16, String)> {

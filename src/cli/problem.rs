@@ -1,16 +1,18 @@
 //! Why a command could not do what it was asked for, and the one place that prints it.
 
 use super::exit::Exit;
-use super::run::RunError;
 use super::terminal::say;
 use crate::amqp::{ConnectError, ManagementError, ToolError};
-use crate::app::{self, StartError};
 use crate::settings::LogFormat;
 use crate::telemetry::logs;
 use crate::{s3, settings};
 use serde_json::{Value, json};
 use std::fmt::Display;
 use tracing::Level;
+
+/// What to do when an exchange is not there.
+pub(super) const NO_TOPOLOGY: &str = "a worker with amqp.topology = \"declare\" has to have run on this vhost; \
+     are amqp.url and amqp.prefix the same here and there?";
 
 /// An error with the exit code that it leads to and, where there is something to be done, a hint.
 #[derive(Debug)]
@@ -171,21 +173,9 @@ impl From<ConnectError> for Problem {
     }
 }
 
-impl From<RunError> for Problem {
-    fn from(error: RunError) -> Self {
-        match error {
-            RunError::App(app::Error::Start(StartError::Broker(error))) => error.into(),
-            error => {
-                let remedy = error.remedy();
-                Self::failed(error).maybe_hint(remedy)
-            }
-        }
-    }
-}
-
 impl From<ToolError> for Problem {
     fn from(error: ToolError) -> Self {
-        let hint = error.is_missing().then_some(super::submit::NO_TOPOLOGY);
+        let hint = error.is_missing().then_some(NO_TOPOLOGY);
         Self::unreachable(error).maybe_hint(hint)
     }
 }

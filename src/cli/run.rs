@@ -1,8 +1,8 @@
 //! `antispoofd run`: the worker daemon.
 
-use super::problem;
+use super::problem::{self, Problem};
 use super::runtime;
-use crate::app;
+use crate::app::{self, StartError};
 use crate::settings::Loaded;
 use crate::telemetry::logs;
 use crate::worker::Drained;
@@ -36,6 +36,18 @@ impl RunError {
     }
 }
 
+impl From<RunError> for Problem {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::App(app::Error::Start(StartError::Broker(error))) => error.into(),
+            error => {
+                let remedy = error.remedy();
+                Self::failed(error).maybe_hint(remedy)
+            }
+        }
+    }
+}
+
 /// Runs until a signal.
 pub fn run(loaded: Loaded) -> Result<(), RunError> {
     let Loaded { settings, warnings, .. } = loaded;
@@ -60,7 +72,6 @@ pub fn run(loaded: Loaded) -> Result<(), RunError> {
 mod tests {
     use super::*;
     use crate::cli::exit::Exit;
-    use crate::cli::problem::Problem;
     use crate::lifecycle::{How, UnexpectedEnd};
 
     #[test]

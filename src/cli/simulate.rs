@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
 use super::problem::Problem;
-use super::terminal::{print, say};
+use super::stdout::print;
+use super::terminal::say;
 use crate::simulator::{
     Auth, Config, Faults, Latency, Options, RateHeaders, RateLimit, RefusalManner, RetryAfterForm, RetryStatuses,
     Simulator, Stats, VerdictRule, parse_wait,

@@ -3,7 +3,8 @@
 use super::differences::{listed, policy, policy_remedy, remedy};
 use super::exit::Exit;
 use super::problem::Problem;
-use super::terminal::{plain, print, say};
+use super::stdout::print;
+use super::terminal::{plain, say};
 use crate::amqp::{
     Compared, Effect, Found, Link, Management, Names, Role, State, close, connect, definitions, inspect, put_up,
 };

@@ -2,7 +2,8 @@
 
 use super::exit::Exit;
 use super::problem::Problem;
-use super::terminal::{print, say};
+use super::stdout::print;
+use super::terminal::say;
 use super::view::View;
 use crate::amqp::{Keep, Names, Role, Tail, close, connect};
 use crate::settings::{self, Settings};

@@ -2,10 +2,10 @@
 
 use super::error::{ConnectError, SendError, chain};
 use super::proxy::{Proxies, tunnel};
+use super::request::RequestBody;
 use super::stream::Stream;
 use super::tls::{Tls, chose_http2};
 use super::wire::{Wire, Written};
-use super::{Options, RequestBody};
 use http::Uri;
 use http::header::HeaderValue;
 use hyper::client::conn::{http1, http2};
@@ -32,6 +32,19 @@ const MOST_HEADERS: usize = 200;
 /// An HTTP/2 connection that does not answer a ping within the second after the first is dead, whatever TCP says.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the two edges want differently.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Limit for a connection, from the name's resolution to the end of the TLS handshake.
+    pub connect_timeout: Duration,
+    /// The longest time for which an idle connection is kept. A server that announces or shows a shorter one is heeded.
+    pub idle_timeout: Duration,
+    /// Whether HTTP/2 is offered in the TLS handshake.
+    pub http2: bool,
+    /// Whether `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are heeded.
+    pub proxies: bool,
+}
 
 /// A server, as a connection to it is told from others.
 pub(super) struct Target {

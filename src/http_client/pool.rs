@@ -9,8 +9,8 @@
 //! processed cannot be known. So an idle connection is used again only while it is younger than any limit that the server has announced
 //! (`Keep-Alive: timeout`) or shown: once it has closed one of age *a*, none older than *a*/2 is used.
 
-use super::RequestBody;
 use super::connect::{Made, Peer};
+use super::request::RequestBody;
 use super::wire::Written;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response};

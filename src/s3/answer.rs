@@ -3,6 +3,7 @@
 mod document;
 mod fault;
 mod marks;
+mod skew;
 
 pub(super) use fault::Fault;
 
@@ -10,11 +11,11 @@ use super::stream::ObjectStream;
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::image::{ImageRef, NULL_VERSION};
 use document::Document;
-use fault::Skew;
 use futures_util::StreamExt as _;
 use http::header::{DATE, ETAG, LOCATION};
 use http::{HeaderMap, StatusCode, Uri};
 use marks::Marks;
+use skew::Skew;
 use std::time::Duration;
 use tokio::time::timeout;
 

@@ -10,7 +10,7 @@ use crate::settings;
 use antispoof_core::failure::{Code, Failure};
 use aws_credential_types::Credentials as Keys;
 use aws_smithy_runtime_api::client::identity::Identity;
-use chain::{Chain, Source};
+use chain::{Chain, SEARCH_LIMIT, Source};
 use files::Seen;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -25,9 +25,6 @@ const ASK_EVERY: Duration = Duration::from_secs(10);
 
 /// The files are not looked at more often than this.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
-
-/// A search that takes longer is given up, and with it whatever process it waits for.
-const SEARCH_LIMIT: Duration = Duration::from_mins(1);
 
 /// A search that fails in the background is told of once in so long.
 const WARN_EVERY: Duration = Duration::from_mins(1);

@@ -22,6 +22,9 @@ use super::session::{CutOff, Session};
 use super::state::{Course, Plan, State};
 use super::verdict::Verdict;
 
+/// The path of the endpoint, as the vendor documents it.
+pub const DETECT_SPOOF: &str = "/ai/v1/face-verification/detect-spoof";
+
 /// How long the rest of a refused body is read and thrown away after the answer, so that a client that is still sending gets to
 /// read the answer instead of a reset.
 const LINGER: Duration = Duration::from_secs(10);

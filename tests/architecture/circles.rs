@@ -3,11 +3,11 @@
 //! A file depends on another when its code names something that is defined there: by a path, an import, or a name that a module on the way re-exports. Declaring
 //! a module and re-exporting from it are no dependencies; using what was re-exported is one, on the file that defines it.
 
-use crate::sources::{Module, Names, Source, names, sources};
+use crate::sources::{Module, Names, Source, names, sources, tokens};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Circles that are known and still to be opened, by their files.
-const KNOWN: &[&[&str]] = &[];
+/// Rooms in which circles are known and still to be opened. A room without one has to leave this list.
+const KNOWN: &[&str] = &["src/amqp", "src/gate", "src/pipeline", "src/settings", "src/worker"];
 
 struct Tree {
     files: BTreeMap<Module, (String, Names)>,
@@ -99,21 +99,26 @@ fn files_depend_on_each_other_in_one_direction() {
     let tree = Tree::new(sources());
     let arrows = tree.arrows();
     let circles = circles(&arrows);
-    let known: BTreeSet<BTreeSet<&str>> = KNOWN.iter().map(|files| files.iter().copied().collect()).collect();
-    let mut report = String::new();
-    for circle in circles.iter().filter(|circle| !known.contains(*circle)) {
-        report.push_str("a circle:\n");
+    let room = |circle: &BTreeSet<&str>| {
+        KNOWN.iter().copied().find(|room| {
+            circle.iter().all(|file| file.strip_suffix(".rs") == Some(room) || file.starts_with(&format!("{room}/")))
+        })
+    };
+    let mut report = Vec::new();
+    for circle in circles.iter().filter(|circle| room(circle).is_none()) {
+        report.push("a circle:".to_owned());
         for file in circle {
             for (to, names) in arrows[file].iter().filter(|(to, _)| circle.contains(*to)) {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                report.push_str(&format!("  {file} → {to}: {}\n", names.join(", ")));
+                report.push(format!("  {file} → {to}: {}", names.join(", ")));
             }
         }
     }
-    for gone in known.difference(&circles) {
-        report.push_str(&format!("KNOWN names a circle that is not there (any more): {gone:?}\n"));
+    let still: BTreeSet<&str> = circles.iter().filter_map(room).collect();
+    for room in KNOWN.iter().filter(|room| !still.contains(*room)) {
+        report.push(format!("{room} has no circle any more: take it out of KNOWN"));
     }
-    assert!(report.is_empty(), "\n{report}");
+    assert!(report.is_empty(), "\n{}", report.join("\n"));
 }
 
 /// Sets of files each of which leads to each other one.
@@ -137,4 +142,32 @@ fn reach<'t>(arrows: &BTreeMap<&'t str, BTreeMap<&'t str, BTreeSet<String>>>, fi
         }
     }
     reached
+}
+
+#[test]
+fn a_re_export_is_a_dependency_on_what_it_re_exports() {
+    let source = |module: &str, text: &str| Source {
+        path: format!("{module}.rs").into(),
+        module: std::iter::once("k")
+            .chain(module.split('/').filter(|name| *name != "lib"))
+            .map(str::to_owned)
+            .collect(),
+        tokens: tokens(text),
+    };
+    let arrows = |tree: &Tree| -> Vec<String> {
+        let arrows = tree.arrows();
+        arrows.iter().flat_map(|(from, to)| to.keys().map(move |to| format!("{from} {to}"))).collect()
+    };
+    let tree = Tree::new(vec![
+        source(
+            "a",
+            "mod b; mod c; mod d; pub use b::B; pub use c::C as Other; use d::D; pub struct A; fn f(_: Other) {}",
+        ),
+        source("a/b", "use super::Other; use crate::a; pub struct B; fn f() { a::Other::new(); }"),
+        source("a/c", "pub struct C;"),
+        source("a/d", "use super::{A, B}; pub struct D;"),
+    ]);
+    assert_eq!(arrows(&tree), ["a.rs a/c.rs", "a.rs a/d.rs", "a/b.rs a/c.rs", "a/d.rs a.rs", "a/d.rs a/b.rs"]);
+    let found = tree.arrows();
+    assert_eq!(circles(&found), BTreeSet::from([BTreeSet::from(["a.rs", "a/d.rs"])]));
 }

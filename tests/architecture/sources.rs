@@ -45,7 +45,7 @@ pub(crate) fn sources() -> Vec<Source> {
             files.iter().flat_map(|(path, text)| test_modules(&module(krate, root, path), text)).collect();
         for (path, text) in files {
             let module = module(krate, root, &path);
-            if !tests.iter().any(|test| module.starts_with(test)) && path.ends_with("main.rs").eq(&false) {
+            if !tests.iter().any(|test| module.starts_with(test)) {
                 found.push(Source { tokens: without_tests(&tokens(&text)), path, module });
             }
         }
@@ -85,6 +85,9 @@ fn test_modules(module: &Module, text: &str) -> Vec<Module> {
     declared.collect()
 }
 
+/// Stands for a string.
+const STRING: &str = "\"\"";
+
 const CFG_TEST: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
 
 fn is_test_item(tokens: &[String], at: usize) -> bool {
@@ -123,7 +126,13 @@ fn without_tests(tokens: &[String]) -> Vec<String> {
     kept
 }
 
-/// Comments, strings, characters and lifetimes left out. Macros are taken as if they were code.
+/// How many calls of a function `spawn` have no name, a string, as their first argument.
+pub(crate) fn nameless_spawns(tokens: &[String]) -> usize {
+    let calls = tokens.windows(4).filter(|at| matches!(at[0].as_str(), "." | "::") && at[1] == "spawn" && at[2] == "(");
+    calls.filter(|call| call[3] != STRING).count()
+}
+
+/// Comments, characters and lifetimes left out, strings without what they hold. Macros are taken as if they were code.
 pub(crate) fn tokens(text: &str) -> Vec<String> {
     let bytes = text.as_bytes();
     let mut tokens = Vec::new();
@@ -135,6 +144,7 @@ pub(crate) fn tokens(text: &str) -> Vec<String> {
         } else if rest.starts_with("/*") {
             rest.find("*/").map_or(rest.len(), |end| end + 2)
         } else if let Some(length) = string(rest) {
+            tokens.extend(rest.starts_with('"').then(|| STRING.to_owned()));
             length
         } else if rest.starts_with("::") {
             tokens.push("::".to_owned());
@@ -304,4 +314,44 @@ fn branches(inside: &[String]) -> Vec<&[String]> {
     parts.push(&inside[start..]);
     parts.retain(|part| !part.is_empty());
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_code_is_read() {
+        let text = r##"
+            // use super::comment;
+            /* super::block */
+            use super::{a::B, c as d};
+            pub(crate) use e::*;
+            const S: &str = "super::text \" super::more"; const R: &str = r#"super::raw"#; const C: char = '"';
+            fn f<'a>(x: &'a str) { super::g(x); tasks.spawn("name", 1); tokio::spawn(2) }
+            #[cfg(test)]
+            mod tests { use super::tested; }
+        "##;
+        let tokens = without_tests(&tokens(text));
+        let names = names(&tokens);
+        let imports: Vec<(String, String, bool)> =
+            names.imports.iter().map(|import| (import.name.clone(), import.path.join("::"), import.exported)).collect();
+        let import = |name: &str, path: &str, exported| (name.to_owned(), path.to_owned(), exported);
+        assert_eq!(
+            imports,
+            [import("B", "super::a::B", false), import("d", "super::c", false), import("*", "e::*", true)]
+        );
+        let paths: Vec<String> = names.paths.iter().map(|path| path.join("::")).collect();
+        assert_eq!(paths, ["super::g", "tokio::spawn"]);
+        assert!(["S", "R", "C", "f"].iter().all(|name| names.defined.contains(*name)));
+        assert_eq!(nameless_spawns(&tokens), 1);
+    }
+
+    #[test]
+    fn what_a_module_has_for_tests_only_is_left_out() {
+        let module = vec!["krate".to_owned(), "a".to_owned()];
+        let text = "mod b;\n#[cfg(test)]\nmod c;\n#[cfg(test)]\nmod tests { }\n#[cfg(test)]\npub(crate) mod d;";
+        let tests: Vec<String> = test_modules(&module, text).iter().map(|module| module.join("::")).collect();
+        assert_eq!(tests, ["krate::a::c", "krate::a::d"]);
+    }
 }

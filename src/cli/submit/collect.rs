@@ -3,10 +3,11 @@
 use super::super::exit::Exit;
 use super::super::problem::Problem;
 use super::super::progress::Progress;
+use super::super::stdout::print;
 use super::super::table;
-use super::super::terminal::{print, say};
+use super::super::terminal::say;
 use super::super::view::View;
-use super::publish::Stop;
+use super::stop::Stop;
 use crate::amqp::{Tail, ToolError};
 use anyhow::anyhow;
 use std::cell::RefCell;

@@ -1,28 +1,22 @@
 //! Items become published jobs, so many at a time, and are told in the order they were asked for.
 
-use super::super::problem::Problem;
+use super::super::problem::{NO_TOPOLOGY, Problem};
 use super::super::progress::Progress;
-use super::super::terminal::print;
+use super::super::stdout::print;
 use super::collect::{Book, Collector};
 use super::feed::{Item, Items, Work};
 use super::request::{Ready, Request, RequestError, Shape};
 use super::skipped::Skipped;
+use super::stop::Stop;
 use super::topology::{PAUSE, Topology};
 use crate::amqp::{Names, Outbox, Receipt, job_message};
 use crate::s3::Tools;
 use antispoof_core::ports::PublishError;
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use time::OffsetDateTime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
-
-/// SIGINT and SIGTERM: the first says that no more is wanted.
-pub(super) struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
 
 pub(super) struct Publisher<'a> {
     pub(super) outbox: &'a Outbox,
@@ -46,21 +40,6 @@ pub(super) struct Published {
 enum Done {
     Published(Ready),
     Skipped { place: String, why: RequestError },
-}
-
-impl Stop {
-    pub(super) fn install() -> Result<Self, Problem> {
-        let listen = |kind| signal(kind).context("listen for signals");
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    /// Ends when a signal comes. Cancel safe.
-    pub(super) async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
 
 impl Publisher<'_> {
@@ -138,7 +117,7 @@ impl Publisher<'_> {
                     book.forget(&ready.id);
                 }
                 let unbound = matches!(error, PublishError::Unroutable { .. });
-                Err(at(Problem::unreachable(error).maybe_hint(unbound.then_some(super::NO_TOPOLOGY))))
+                Err(at(Problem::unreachable(error).maybe_hint(unbound.then_some(NO_TOPOLOGY))))
             }
         }
     }

@@ -1,9 +1,8 @@
 //! What jobs are published to: waited for where a worker has still to declare it, or declared.
 
-use super::super::problem::Problem;
+use super::super::problem::{NO_TOPOLOGY, Problem};
 use super::super::terminal::say;
-use super::NO_TOPOLOGY;
-use super::publish::Stop;
+use super::stop::Stop;
 use crate::amqp::{Link, Names, missing, put_up};
 use crate::settings::TopologyMode;
 use std::time::Duration;

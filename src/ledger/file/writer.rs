@@ -1,13 +1,16 @@
 //! The one thread that touches the file. What has to be written gathers for a moment and goes together: a commit costs hundreds of
 //! microseconds of processor time however much is in it.
 
+mod order;
 mod thread;
+
+pub(super) use order::Opener;
 
 use super::open::{OpenError, open};
 use super::store::{Said, Step};
 use crate::ledger::clock::Clock;
 use antispoof_core::ports::LedgerError;
-use redb::Database;
+use order::{Answers, Order, ended};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,20 +23,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Most steps that wait; a disk that stands still must not fill the memory.
 const BACKLOG: usize = 16 * 1024;
-
-/// How the database is opened: at first with a look at every page, after an error of the disk without.
-pub(super) type Opener = Box<dyn Fn(bool) -> Result<Database, OpenError> + Send>;
-
-type Answer = oneshot::Sender<Result<Said, LedgerError>>;
-
-/// Answers on their way to who asked. All of a commit go together: waking the runtime from another thread costs a system call each time.
-type Answers = Vec<(Answer, Result<Said, LedgerError>)>;
-
-enum Order {
-    Ask(Step, Answer),
-    Tell(Step),
-    Close(oneshot::Sender<()>),
-}
 
 /// The way to the thread.
 #[derive(Debug)]
@@ -115,8 +104,4 @@ async fn hand_out(mut batches: UnboundedReceiver<Answers>, _ended: DropGuard) {
             drop(answer.send(said));
         }
     }
-}
-
-fn ended() -> LedgerError {
-    LedgerError("the ledger's file is closed".to_owned())
 }

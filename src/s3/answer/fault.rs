@@ -1,7 +1,7 @@
 //! What a refusal says against the credentials, and not against the object.
 
 use super::Refused;
-use std::time::{Duration, SystemTime};
+use super::skew::Skew;
 
 /// What is wrong with the credentials, or with what was made of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,13 +18,6 @@ pub(in crate::s3) enum Fault {
     Clock,
     /// The account may not use the store at all.
     Account,
-}
-
-/// How far this machine's clock is from the store's.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Skew {
-    by: Duration,
-    ahead: bool,
 }
 
 impl Refused {
@@ -74,19 +67,5 @@ impl Refused {
     /// True when the clock is what has to be mended.
     pub(in crate::s3) fn blames_the_clock(&self, fault: Fault) -> bool {
         fault == Fault::Clock || (self.skew.is_some() && matches!(fault, Fault::Expired | Fault::Signature))
-    }
-}
-
-impl Skew {
-    /// Less than this is in every two clocks; stores allow a quarter of an hour.
-    const MUCH: Duration = Duration::from_mins(5);
-
-    pub(super) fn of(theirs: SystemTime) -> Option<Self> {
-        let ours = SystemTime::now();
-        let (by, ahead) = match ours.duration_since(theirs) {
-            Ok(by) => (by, true),
-            Err(error) => (error.duration(), false),
-        };
-        (by >= Self::MUCH).then(|| Self { by: Duration::from_secs(by.as_secs()), ahead })
     }
 }

@@ -1,6 +1,5 @@
 //! The AWS chain, read afresh at every search: the SDK's own keeps what it has read of files for as long as the process lives.
 
-use super::SEARCH_LIMIT;
 use super::files::{Files, Seen};
 use crate::s3::sdk;
 use crate::settings;
@@ -14,9 +13,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+
+/// A search that takes longer is given up, and with it whatever process it waits for.
+pub(super) const SEARCH_LIMIT: Duration = Duration::from_mins(1);
 
 /// No part of the chain is set up.
 pub(super) const NOWHERE: &str = "none were found anywhere in the AWS chain";

@@ -1,6 +1,6 @@
 //! What the thread does.
 
-use super::{Answer, Answers, Opener, Order, ended};
+use super::order::{Answer, Answers, Opener, Order, ended};
 use crate::ledger::clock::Clock;
 use crate::ledger::file::open::OpenError;
 use crate::ledger::file::store::{Broken, Said, Step, Store};
