@@ -4,6 +4,7 @@
 //! [`verdict::Verdict`]; what came of a job becomes an [`event::Event`] and a [`plan::Plan`]. The world is asked through [`ports`].
 //! Time and chance come in as arguments, so everything here can be tested in milliseconds.
 
+pub mod causes;
 pub mod dropped;
 pub mod encode;
 pub mod event;

@@ -198,7 +198,7 @@ impl From<s3::ToolError> for Problem {
             s3::ToolError::Unreachable { .. } => {
                 Self::unreachable(error).hint("is the store up, and are s3.endpoint_url and s3.region right?")
             }
-            s3::ToolError::Store { why, .. } if why.starts_with("NoSuchBucket") => {
+            s3::ToolError::NoBucket { .. } => {
                 Self::failed(error).hint("name another bucket; for uploads, --create-bucket makes it")
             }
             s3::ToolError::Read { .. } | s3::ToolError::Store { .. } => Self::failed(error),

@@ -1,11 +1,12 @@
 //! From a URI to a connection that takes requests.
 
-use super::error::{ConnectError, SendError, chain};
+use super::error::{ConnectError, SendError};
 use super::proxy::{Proxies, tunnel};
 use super::request::RequestBody;
 use super::stream::Stream;
 use super::tls::{Tls, chose_http2};
 use super::wire::{Wire, Written};
+use antispoof_core::causes::causes;
 use http::Uri;
 use http::header::HeaderValue;
 use hyper::client::conn::{http1, http2};
@@ -217,7 +218,7 @@ fn handshake(error: hyper::Error) -> ConnectError {
 
 /// The connector's own error type is private; what it is made of is not.
 fn unconnected(error: &(dyn Error + 'static), uri: &Uri) -> ConnectError {
-    let causes = || chain(error);
+    let causes = || causes(error);
     if let Some(Unresolved(source)) = causes().find_map(|error| error.downcast_ref()) {
         let host = uri.host().unwrap_or_default().to_owned();
         return ConnectError::Name { host, source: again(source) };

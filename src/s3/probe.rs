@@ -1,7 +1,7 @@
 //! Whether a bucket can be read, found out as a job would: by a GET, of an object that is not there.
 
 use super::address::absent_object;
-use super::answer::{Fault, Refused};
+use super::answer::{ErrorCode, Fault, Refused};
 use super::{Answer, Store};
 use antispoof_core::failure::{Code, Failure};
 
@@ -76,9 +76,9 @@ fn meaning(refused: &Refused, region: &str) -> Result<(), Refusal> {
     }
     let said = refused.said();
     match refused.status() {
-        404 if refused.is("NoSuchBucket") => Err(Refusal::NoBucket),
+        404 if refused.code() == ErrorCode::NoSuchBucket => Err(Refusal::NoBucket),
         // A bare 404 may come from anything that speaks HTTP; only a store says what it does not have.
-        404 if refused.is("NoSuchKey") => Ok(()),
+        404 if refused.code() == ErrorCode::NoSuchKey => Ok(()),
         403 => Err(Refusal::Forbidden(said)),
         _ => Err(Refusal::Other(said)),
     }

@@ -1,6 +1,8 @@
 //! What a refusal says against the credentials, and not against the object.
 
 use super::Refused;
+use super::code::ErrorCode;
+use super::document::Nuance;
 use super::skew::Skew;
 
 /// What is wrong with the credentials, or with what was made of them.
@@ -23,19 +25,16 @@ pub(in crate::s3) enum Fault {
 impl Refused {
     /// What it says against the credentials.
     pub(in crate::s3) fn fault(&self) -> Option<Fault> {
-        Some(match self.error.code.as_str() {
-            // versitygw 1.8.0 says so with a 404.
-            "InvalidAccessKeyId" | "XAdminUserNotFound" | "InvalidClientTokenId" | "UnrecognizedClientException" => {
-                Fault::UnknownKey
-            }
-            "SignatureDoesNotMatch" => Fault::Signature,
+        Some(match self.error.code {
+            ErrorCode::UnknownKey => Fault::UnknownKey,
+            ErrorCode::SignatureMismatch => Fault::Signature,
             // Without the region that it should be: the key itself is written wrongly.
-            "AuthorizationHeaderMalformed" if self.region.is_none() => Fault::Signature,
-            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired" => Fault::Expired,
-            "InvalidToken" | "InvalidTokenId" => Fault::Token,
-            "RequestTimeTooSkewed" => Fault::Clock,
-            "NotSignedUp" | "AccountProblem" | "UserSuspended" | "InvalidSecurity" => Fault::Account,
-            "AccessDenied" if self.error.blames_the_credentials => Fault::UnknownKey,
+            ErrorCode::MalformedAuthorization if self.region.is_none() => Fault::Signature,
+            ErrorCode::Expired => Fault::Expired,
+            ErrorCode::InvalidToken => Fault::Token,
+            ErrorCode::ClockSkew => Fault::Clock,
+            ErrorCode::Account => Fault::Account,
+            ErrorCode::AccessDenied if self.error.nuance == Some(Nuance::Credentials) => Fault::UnknownKey,
             _ => return None,
         })
     }

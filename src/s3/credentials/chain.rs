@@ -3,6 +3,7 @@
 use super::files::{Files, Seen};
 use crate::s3::sdk;
 use crate::settings;
+use antispoof_core::causes::innermost;
 use aws_config::meta::ProviderChainError;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials as _;
@@ -120,14 +121,6 @@ fn words(error: &CredentialsError, name: &str) -> String {
     let causes = attempts.into_iter().flat_map(ProviderChainError::attempts).map(|attempt| innermost(attempt.error()));
     let mistake = causes.into_iter().find(|cause| cause.contains("was not defined"));
     mistake.map_or_else(|| NOWHERE.to_owned(), |mistake| format!("{name} has none: {mistake}"))
-}
-
-fn innermost(error: &dyn Error) -> String {
-    let mut at = error;
-    while let Some(source) = at.source() {
-        at = source;
-    }
-    at.to_string()
 }
 
 #[cfg(test)]
