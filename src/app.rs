@@ -19,7 +19,7 @@ use antispoof_core::dropped::Dropped;
 use antispoof_core::image::Limits;
 use antispoof_core::job::Admission;
 use antispoof_core::retry::{Backoff, InDoubt, InvalidBackoff, RetryPolicy};
-use antispoof_core::tap;
+use antispoof_core::stream_digest;
 use secrecy::ExposeSecret as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -216,7 +216,7 @@ async fn look_at_ledger(ledger: &AnyLedger) {
         }
         Err(error) => tracing::error!(
             %error,
-            "{error}; until it answers, nothing is paid for or jobs are judged without, as ledger.on_error says"
+            "{error}; until it answers, nothing is paid for or jobs are checked without it, as ledger.on_error says"
         ),
     }
 }
@@ -293,11 +293,11 @@ pub async fn open_ledger(settings: &Settings) -> Result<AnyLedger, StartError> {
     })
 }
 
-fn digest(kind: DigestKind) -> tap::DigestKind {
+fn digest(kind: DigestKind) -> stream_digest::DigestKind {
     match kind {
-        DigestKind::Sha256 => tap::DigestKind::Sha256,
-        DigestKind::Blake3 => tap::DigestKind::Blake3,
-        DigestKind::Off => tap::DigestKind::Off,
+        DigestKind::Sha256 => stream_digest::DigestKind::Sha256,
+        DigestKind::Blake3 => stream_digest::DigestKind::Blake3,
+        DigestKind::Off => stream_digest::DigestKind::Off,
     }
 }
 

@@ -81,7 +81,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return told(&error).into(),
     };
-    // Fails only where somebody has installed one already, which is as good.
+    // Fails only where one is installed already, which is as good.
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let exit = match dispatch(cli) {
         Ok(exit) => exit,
@@ -124,7 +124,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
 
 /// Prints what clap has to say: help and version are what was asked for, everything else is wrong usage.
 fn told(error: &clap::Error) -> Exit {
-    // Whoever closed the pipe does not want to read it.
+    // A reader that has closed the pipe does not want to read it.
     error.print().ok();
     if error.use_stderr() { Exit::Usage } else { Exit::Ok }
 }

@@ -131,7 +131,7 @@ impl Store {
         Err(self.unauthorized(image, &credentials, refused, fault, &remedy).await)
     }
 
-    /// The failure of everybody, unless the store accepts the same credentials for another object: then something about this one is signed otherwise
+    /// A failure of all jobs, unless the store accepts the same credentials for another object: then something about this one is signed otherwise
     /// there, as a proxy does that changes paths. A job must not stop all the others by its name.
     async fn unauthorized(
         &self,

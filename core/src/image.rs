@@ -48,7 +48,7 @@ impl ImageRef {
         version.or(self.etag.as_deref())
     }
 
-    /// What of the content is asked for: the pin, else the version `null`, else nothing. Different names are different wishes.
+    /// What of the content is asked for: the pin, else the version `null`, else nothing. Different names are different requests.
     pub fn asked(&self) -> &str {
         self.pin().or(self.version_id.as_deref()).unwrap_or_default()
     }

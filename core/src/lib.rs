@@ -14,5 +14,5 @@ pub mod job;
 pub mod plan;
 pub mod ports;
 pub mod retry;
-pub mod tap;
+pub mod stream_digest;
 pub mod verdict;

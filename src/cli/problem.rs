@@ -51,7 +51,7 @@ impl Problem {
         Self { daemon: true, ..Self::settings(problems) }
     }
 
-    /// Whoever read stdout has left: the end of a pipeline, not an error.
+    /// The reader of stdout has left: the end of a pipeline, not an error.
     pub(super) fn closed() -> Self {
         Self { exit: Exit::Ok, error: None, hint: None, daemon: false }
     }

@@ -67,7 +67,7 @@ pub(super) async fn run(args: SubmitArgs, settings: Settings) -> Result<Exit, Pr
     let collected = match (collector, &problem) {
         (None, _) => None,
         (Some(collector), None) => Some(collector.rest(args.timeout, &mut stop, &progress).await),
-        // Nobody knows what is still to come.
+        // After a failure it is not known which events are still to come.
         (Some(collector), Some(_)) => Some(collector.so_far()),
     };
     progress.finish();

@@ -3,7 +3,7 @@
 use crate::telemetry::logs;
 use std::io::Write as _;
 
-/// Says something to the person at the terminal. Where nobody can be told, nobody is. Beside a log it takes the log's way, which never blocks.
+/// Writes a line for the person at the terminal; where stderr is closed, it is dropped. Beside a log it goes through the log's writer, which never blocks.
 pub(super) fn say(text: &str) {
     if logs::say(text) {
         return;

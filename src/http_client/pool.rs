@@ -159,7 +159,7 @@ impl<B: RequestBody> Pool<B> {
             known.turn.clone()
         };
         let turn = turn.acquire_owned().await.ok()?;
-        // Meanwhile a connection may have failed, or shown that none is shared: then waiting in line helps nobody.
+        // Meanwhile a connection may have failed, or shown that none is shared: then waiting in line is of no use.
         (!self.state().origin(origin).concurrent).then_some(turn)
     }
 

@@ -116,7 +116,7 @@ impl Ledger for File {
             over: over.map(|over| Box::new(over.clone())),
         };
         let answer = self.ask(step).await?;
-        // Not after an error: whoever tries again is still the one who has the job.
+        // Not after an error: the task that tries again still has the claim.
         drop(self.claims.give(key));
         match answer {
             Said::Standing(end) => Ok(end),

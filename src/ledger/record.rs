@@ -60,7 +60,7 @@ impl Record {
     }
 }
 
-/// What the vendor can have said: a record may have been written by anybody who reaches the ledger.
+/// What the vendor can have said: a record may have been written by any client of the ledger's server.
 fn is_sound(end: &Conclusion) -> bool {
     match &end.ending {
         Ending::Verdict { verdict, .. } => (0.0..=1.0).contains(&verdict.accuracy),
@@ -94,7 +94,7 @@ pub(super) fn intent(record: Option<&Record>, prior: Option<u32>) -> (Intent, Ch
     }
 }
 
-/// An end that is found by whoever claimed the job, and that is not the one to be replaced, is that of somebody who took it over: it stands, and is
+/// An end that is found by the task that claimed the job, and that is not the one to be replaced, is that of somebody who took it over: it stands, and is
 /// returned.
 pub(super) fn conclude(
     record: Option<&Record>,

@@ -26,7 +26,7 @@ use std::time::Duration;
 /// Most steps that are made up for after an outage. With more jobs than that in its hands, no process would be well.
 const MOST_OWED: usize = 4096;
 
-/// The answer about a record that somebody else has written.
+/// The answer about a record that another program has written.
 const UNREADABLE: &[u8] = b"unreadable";
 
 /// Whether an end gives way: to other ends and to the calls of others, to other ends only, to nothing.
@@ -54,7 +54,7 @@ pub struct RedisOptions<'a> {
 pub struct Redis {
     link: Link,
     scripts: Scripts,
-    /// Whoever works in this process needs no round trip to be told that another task has the job; and the tokens of the claims are here.
+    /// Within this process, no round trip is needed to know that another task has the job; and the tokens of the claims are here.
     claims: Claims,
     prefix: String,
     ttl_ms: u64,
@@ -167,7 +167,7 @@ impl Redis {
             }
             b"busy" => Ok(Known::Busy),
             UNREADABLE => {
-                // Its own job's trouble, and nobody else's.
+                // A failure of this job alone.
                 tracing::error!("the ledger held a record of a job that cannot be read: taken as a call in doubt");
                 claim.keep(1);
                 Ok(Known::InDoubt { calls: 1 })
@@ -202,7 +202,7 @@ impl Redis {
         format!("{}object:{object}", self.prefix)
     }
 
-    /// An end that cannot be told now is told later, if nobody has ended the job by then.
+    /// An end that cannot be recorded now is recorded later, unless the job has ended by then.
     async fn tell(&self, step: Step) -> Result<Vec<u8>, LedgerError> {
         let answer = self.say(&step).await;
         if answer.is_err() {
@@ -273,7 +273,7 @@ impl Redis {
             }
             match Record::read(&answer) {
                 Ok(Record::Ended { end, .. }) => return Ok(Some(end)),
-                // Somebody has taken the job over and called. Their calls are in doubt; ours is one of them, unless it was answered.
+                // Another worker has taken the job over and called. Their calls are in doubt; ours is one of them, unless it was answered.
                 Ok(Record::Intent { calls }) => {
                     let others = if mine.is_verdict() { calls.saturating_sub(1) } else { calls };
                     mine.check.in_doubt = mine.check.in_doubt.max(others);
@@ -316,7 +316,7 @@ impl Ledger for Redis {
         let token = self.claims.of(key).map_or_else(|| self.token(), |claim| claim.token);
         let object = object.filter(|_| conclusion.is_verdict());
         let standing = self.concluded(key, object, conclusion, over, token).await?;
-        // Not after an error: whoever tries again is still the one who has the job.
+        // Not after an error: the task that tries again still has the claim.
         drop(self.claims.give(key));
         Ok(standing)
     }

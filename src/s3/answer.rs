@@ -1,4 +1,4 @@
-//! What an answer means that is no object: for the job, for the credentials, and for whoever has to mend it.
+//! What an answer means that is no object: for the job, for the credentials, and for the operator.
 
 mod code;
 mod document;
@@ -34,7 +34,7 @@ pub(super) struct Refused {
     delete_marker: bool,
     /// Where the store says that the bucket is.
     region: Option<String>,
-    /// Where the answer sends whoever asks, without the path.
+    /// Where the answer redirects to, without the path.
     location: Option<String>,
     /// How far this machine's clock is from the store's, if that is much.
     skew: Option<Skew>,
@@ -163,7 +163,7 @@ impl Refused {
         self.status == 400 && self.error.code == ErrorCode::InvalidArgument
     }
 
-    /// Where the bucket is, if the store sends whoever asks there.
+    /// Where the bucket is, if the store redirects there.
     pub(super) fn elsewhere(&self, region: &str) -> Option<String> {
         let sent_away = matches!(
             (self.status, self.error.code),
@@ -224,10 +224,10 @@ impl Refused {
             (404, _) => (Code::ObjectNotFound, "there is no such object"),
             (403, ErrorCode::InvalidObjectState) => (
                 Code::ObjectForbidden,
-                "the object is archived and cannot be read: restore it, and keep the lifecycle rule from archiving what is not judged yet",
+                "the object is archived and cannot be read: restore it, and keep the lifecycle rule from archiving what is not checked yet",
             ),
             (403, ErrorCode::Closed) => {
-                (Code::ObjectForbidden, "the owner of the bucket has closed it to everybody: ask the owner")
+                (Code::ObjectForbidden, "the owner of the bucket has closed it to all others: ask the owner")
             }
             (_, ErrorCode::Kms) => (
                 Code::ObjectForbidden,

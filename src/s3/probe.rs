@@ -29,10 +29,10 @@ pub enum Refusal {
     /// The clocks differ by too much for a signature.
     #[error("{0}")]
     Clock(String),
-    /// Nobody answered.
+    /// No answer.
     #[error("{0}")]
     Unreachable(String),
-    /// Whoever answered is no store.
+    /// What answered is no store.
     #[error("{0}")]
     NoStore(String),
     /// The store has troubles of its own.
@@ -41,7 +41,7 @@ pub enum Refusal {
 }
 
 impl Store {
-    /// Asks for an object that nobody has made. Bounded by twice `s3.timeout` (for the answer, and for its document) and the search for credentials. Reads no object.
+    /// Asks for an object that is not there. Bounded by twice `s3.timeout` (for the answer, and for its document) and the search for credentials. Reads no object.
     pub async fn probe(&self, bucket: &str) -> Result<(), Refusal> {
         let image = absent_object(bucket);
         let said = |failure: Failure| failure.message().to_owned();

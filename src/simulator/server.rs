@@ -68,7 +68,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn connection(stream: TcpStream, state: Arc<State>, header_timeout: Duration, stop: CancellationToken) {
-    let _line = state.books.connect();
+    let _line = state.counters.connect();
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY not set");
     }

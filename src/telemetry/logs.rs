@@ -31,7 +31,7 @@ struct Out {
 
 static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
 
-/// The process does not end before its last lines are written, unless nobody takes them for so long.
+/// The process does not end before its last lines are written, unless they are not read for so long.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The log could not be set up.

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 /// `correlation_id` of an AMQP message has room for so many bytes.
 const MAX_CORRELATION_BYTES: usize = 255;
 
-/// What W3C Trace Context asks everybody to pass on; more is dropped, as it allows.
+/// What W3C Trace Context asks every participant to pass on; more is dropped, as it allows.
 const MAX_TRACE_BYTES: usize = 512;
 
 /// The body is the event.

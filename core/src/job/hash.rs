@@ -1,6 +1,6 @@
 //! Names that follow from content.
 
-use crate::tap::hex;
+use crate::stream_digest::hex;
 use sha2::{Digest as _, Sha256};
 
 /// `prefix` and 32 hexadecimal digits over length-prefixed parts, so that no two lists of parts collide by concatenation.

@@ -81,7 +81,7 @@ fn plain(body: &[u8], properties: &Properties, admission: &Admission) -> Result<
     };
     let Ok(fields) = Fields::parse(body) else { return Err(refused) };
     if fields.has("key") {
-        // A job gone wrong, whatever else is in it: somebody waits for it.
+        // A job gone wrong, whatever else is in it: its producer waits for an event.
         return Err(refused);
     }
     if fields.has("specversion") && fields.has("source") {

@@ -5,17 +5,17 @@ use crate::image::ImageRef;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
-/// A job is a few hundred bytes, a notification a thousand; more than this is somebody's mistake (an image in the message).
+/// A job is a few hundred bytes, a notification a thousand; more than this is a mistake (an image in the message).
 pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// What a message asks for.
 #[derive(Debug)]
 pub enum Intake {
-    /// One image is to be judged.
+    /// One image is to be checked.
     Job(Box<Job>),
     /// Several are: the body of a message for each. Each has an id that follows from its object, and ends by itself.
     Several(Vec<Vec<u8>>),
-    /// None: the message is about something else, and nobody waits for an answer.
+    /// None: the message is about something else, and no producer waits for an event.
     Nothing(NothingAsked),
 }
 
@@ -93,7 +93,7 @@ impl Job {
         &self.origin.job_id
     }
 
-    /// The image to judge.
+    /// The image to check.
     pub fn image(&self) -> &ImageRef {
         &self.image
     }

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 mod form;
 mod keys;
 
-/// The events after which there is new content to judge.
+/// The events after which there is new content to check.
 const CREATIONS: [&str; 4] = ["Put", "Post", "Copy", "CompleteMultipartUpload"];
 
 /// Families of events whose every kind leaves the content as it was, or takes it away. What is not listed is not known, and not dismissed.

@@ -1,4 +1,4 @@
-//! What can be saved from a message that is no job: whoever sent it wants to know which of theirs it was.
+//! What can be read from a message that is no job: its producer wants to know which of its messages it was.
 
 use super::attributes::Attributes;
 use super::envelope::Envelope;

@@ -206,7 +206,7 @@ fn noun(jobs: usize) -> &'static str {
     if jobs == 1 { "job" } else { "jobs" }
 }
 
-/// The queue went with the connection: what is published from here on is seen by nobody.
+/// The queue went with the connection: events published from here on are lost to this command.
 fn lost(error: ToolError) -> Problem {
     Problem::unreachable(error)
         .context("wait for the events")

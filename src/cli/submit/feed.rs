@@ -67,7 +67,7 @@ impl Feed {
         let (items, receiver) = mpsc::channel(AHEAD);
         tokio::spawn(async move {
             if let Err(problem) = self.give(&tools, &items).await {
-                // Nobody is left to be told when the receiver is gone.
+                // The receiver is gone when publishing has ended; an error is of no use then.
                 items.send(Err(problem)).await.ok();
             }
         });

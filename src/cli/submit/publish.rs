@@ -83,7 +83,7 @@ impl Publisher<'_> {
             };
             if let Err(problem) = outcome {
                 more = false;
-                // The feed stops when nobody takes its items.
+                // The feed stops when its receiver is dropped.
                 items.close();
                 published.problem.get_or_insert(problem);
             }
@@ -161,7 +161,7 @@ impl Publisher<'_> {
     }
 }
 
-/// Takes the next event in; pending for ever when nobody waits for events.
+/// Takes the next event in; pending for ever without `--wait`.
 async fn next(collector: &mut Option<&mut Collector>) -> Result<(), Problem> {
     match collector {
         Some(collector) => collector.take_in().await,

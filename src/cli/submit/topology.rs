@@ -16,9 +16,9 @@ pub(super) const PAUSE: Duration = Duration::from_millis(250);
 pub(super) enum Topology {
     /// There from the beginning.
     Found,
-    /// Declared by this command, so nobody has bound a queue to the results yet.
+    /// Declared by this command, so no queue is bound to the results yet.
     Declared,
-    /// Somebody declares it in this moment: the binding of the job queue may come last, up to then.
+    /// A worker declares it at this moment: the binding of the job queue may come last, up to then.
     Appeared(Instant),
 }
 

@@ -61,7 +61,7 @@ pub(super) struct Store {
     sweep: Sweep,
     /// What the journal says, by place.
     recent: HashMap<Place, Recent>,
-    /// Lines that nobody waits for; they go with the next commit. Their loss is no harm.
+    /// Lines that no task waits for; they go with the next commit. Their loss is no harm.
     unwritten: Vec<Vec<u8>>,
     lines: usize,
     next: u64,
@@ -132,10 +132,10 @@ impl Store {
         steps.map(|step| self.step(step, now, &mut nothing)).collect()
     }
 
-    /// Takes a step that nobody waits for. It is durable some time later.
+    /// Takes a step without an answer. It is durable some time later.
     pub(super) fn note(&mut self, step: &Step, now: u64) -> Result<(), Broken> {
         let mut lines = std::mem::take(&mut self.unwritten);
-        // A record that cannot be read is told to whoever asks for it.
+        // A record that cannot be read is an error of the step that asks for it.
         drop(self.step(step, now, &mut lines)?);
         self.unwritten = lines;
         Ok(())
@@ -213,7 +213,7 @@ impl Store {
                 let (change, standing) = record::conclude(record.as_ref(), end, over.as_deref());
                 (Said::Standing(standing), change)
             }
-            // Whoever finds the end tells it again in any case: not worth a line.
+            // A task that finds the end publishes it again in any case: not worth a line.
             Step::Announced { keep: true, .. } => {
                 let change = record::announced(record, true);
                 return Ok(self.change(place, change, now, None).map(|()| Said::Done));

@@ -68,7 +68,7 @@ impl Writer {
         answered.await.unwrap_or_else(|_| Err(ended()))
     }
 
-    /// A step that nobody waits for.
+    /// A step without an answer.
     pub(super) fn tell(&self, step: Step) -> Result<(), LedgerError> {
         self.order(Order::Tell(step))
     }
@@ -100,7 +100,7 @@ impl Writer {
 async fn hand_out(mut batches: UnboundedReceiver<Answers>, _ended: DropGuard) {
     while let Some(batch) = batches.recv().await {
         for (answer, said) in batch {
-            // Nobody may wait any more; the step has been taken all the same.
+            // The task may have stopped waiting; the step has been taken all the same.
             drop(answer.send(said));
         }
     }

@@ -123,7 +123,7 @@ impl Fault {
             Kind::ReadOnly => "it is a replica that takes no writes",
             Kind::Orphaned => "it is a replica that has lost its primary",
             Kind::Loading => "it is still reading its data from its disk",
-            Kind::Busy => "it is busy with somebody's script",
+            Kind::Busy => "it is busy with a script",
             Kind::Disk => "it cannot write to its disk, so it takes no writes",
             Kind::Replicas => "it has too few replicas, so it takes no writes",
             Kind::Elsewhere => "it is a node of a cluster, and another one has the keys",
@@ -160,9 +160,9 @@ impl Fault {
                 "the ledger speaks to one server: name one that is no node of a cluster, or a proxy in front of the cluster"
             }
             Kind::ClusterDown => "bring back the nodes of the cluster that are missing",
-            Kind::Crowded => "raise its maxclients, or end connections that nobody uses",
+            Kind::Crowded => "raise its maxclients, or end connections that are not used",
             Kind::Protected => {
-                "give it a password, and write it into ledger.url; protected mode lets nobody in from another machine"
+                "give it a password, and write it into ledger.url; protected mode refuses connections from other machines"
             }
             Kind::Certificate => {
                 "name its certificate authority by SSL_CERT_FILE, and the server by the name that its certificate has"
@@ -174,7 +174,7 @@ impl Fault {
         }
     }
 
-    /// Whether it may pass without anybody's doing.
+    /// Whether it may pass by itself.
     pub(super) fn passes(&self) -> bool {
         match self.kind {
             Kind::Loading

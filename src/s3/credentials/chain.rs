@@ -25,7 +25,7 @@ pub(super) const SEARCH_LIMIT: Duration = Duration::from_mins(1);
 /// No part of the chain is set up.
 pub(super) const NOWHERE: &str = "none were found anywhere in the AWS chain";
 
-/// What says that a part of the chain is set up, and which. The chain's own errors do not: that nobody listens at an address is all that is left of an STS that is away.
+/// What says that a part of the chain is set up, and which. The chain's own errors do not: of an STS that is away they say only that a connection was refused.
 const SET_UP_BY: [&str; 7] = [
     "AWS_PROFILE",
     "AWS_CONFIG_FILE",
@@ -81,7 +81,7 @@ impl Chain {
                 let found = runtime.block_on(async { timeout(SEARCH_LIMIT, credentials(&settings, &name)).await });
                 found.unwrap_or_else(|_| Err(format!("{name} gave no answer within {SEARCH_LIMIT:?}")))
             });
-            // Nobody waits any more: the search was given up.
+            // An error means that the search was given up.
             drop(found.send(credentials));
         });
         searching.map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Log lines on their way out. A thread of its own writes them, so that a log that nobody reads (a full pipe, a disk that hangs) costs log lines and
+//! Log lines on their way out. A thread of its own writes them, so that a log that is not read (a full pipe, a disk that hangs) costs log lines and
 //! never a job: what does not fit into the space before the thread is dropped, and counted.
 
 use prometheus_client::metrics::counter::Counter;
@@ -121,7 +121,7 @@ impl<W: io::Write> Drain<W> {
                 Message::Flush(done) => flushed = Some(done),
             }
         }
-        // Whoever read the log may be gone. There is nobody to be told, and other lines may have better luck.
+        // The reader of the log may be gone. There is no other place to report it, and later lines may be read again.
         let written = self.sink.write_all(&self.batch).and_then(|()| self.sink.flush());
         if written.is_err() {
             self.dropped.inc_by(lines);
@@ -129,10 +129,10 @@ impl<W: io::Write> Drain<W> {
         self.batch.clear();
         self.waiting.fetch_sub(cost, Ordering::Relaxed);
         if let Some(done) = flushed {
-            // Whoever asked may have given up.
+            // The caller may have given up.
             done.send(()).ok();
         }
-        // To nobody it is not told: the line about it would be dropped, which would be worth a line.
+        // Not where nothing is read: the line about it would be dropped, which would be worth a line.
         if written.is_ok() {
             self.tell();
         }
