@@ -11,7 +11,7 @@ use crate::harness::world::World;
 use crate::images::jpeg;
 
 /// Longer than any test waits: a process that ends during a wait of this length has given that wait up.
-const LONG: &str = "5m";
+const LONG: &str = "3m";
 
 const FAILED: Option<i32> = Some(1);
 
