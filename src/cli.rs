@@ -79,7 +79,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(error) => return told(&error).into(),
+        Err(error) => return print_usage(&error).into(),
     };
     // Fails only where one is installed already, which is as good.
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
@@ -122,8 +122,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
     }
 }
 
-/// Prints what clap has to say: help and version are what was asked for, everything else is wrong usage.
-fn told(error: &clap::Error) -> Exit {
+/// Prints what clap has to say: help and version were requested, everything else is wrong usage.
+fn print_usage(error: &clap::Error) -> Exit {
     // A reader that has closed the pipe does not want to read it.
     error.print().ok();
     if error.use_stderr() { Exit::Usage } else { Exit::Ok }

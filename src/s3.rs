@@ -55,7 +55,7 @@ pub struct Store {
 pub struct StoreError(std::io::Error);
 
 impl Store {
-    /// Puts the parts together. Nothing is asked for yet: credentials are found when the first object is.
+    /// Puts the parts together. Nothing is requested yet: credentials are found when the first object is.
     pub async fn new(settings: settings::S3) -> Result<Self, StoreError> {
         let sdk = sdk::config(&settings).await;
         Ok(Self {

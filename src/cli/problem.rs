@@ -1,4 +1,4 @@
-//! Why a command could not do what it was asked for, and the one place that prints it.
+//! Why a command failed, and the one place that prints it.
 
 use super::exit::Exit;
 use super::terminal::say;

@@ -81,14 +81,14 @@ pub(super) async fn run(args: SubmitArgs, settings: Settings) -> Result<Exit, Pr
     if !skipped.is_empty() {
         say(&skipped.to_string());
     }
-    let told = collected.as_ref().map_or(Ok(()), |collected| tell(collected, args.json));
+    let printed = collected.as_ref().map_or(Ok(()), |collected| print_collected(collected, args.json));
     match problem {
         Some(problem) if problem.is_closed() => {
             Err(Problem::failed(anyhow::anyhow!("stdout was closed before all jobs were published")))
         }
         Some(problem) => Err(args.resumable(problem, count)),
         None => {
-            told?;
+            printed?;
             match collected.map_or(Ok(Exit::Ok), Collected::end)? {
                 Exit::Ok if !skipped.is_empty() => Ok(Exit::Failed),
                 exit => Ok(exit),
@@ -110,7 +110,7 @@ fn whereabouts(names: &Names, topology: Topology) -> String {
 }
 
 /// The table and the counts; of JSON, where every event has been printed, only the counts, to stderr.
-fn tell(collected: &Collected, json: bool) -> Result<(), Problem> {
+fn print_collected(collected: &Collected, json: bool) -> Result<(), Problem> {
     if json {
         say(&collected.summary());
         return Ok(());

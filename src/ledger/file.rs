@@ -125,19 +125,19 @@ impl Ledger for File {
     }
 
     async fn announced(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
-        self.writer.tell(Step::Announced { key: key.to_owned(), keep })
+        self.writer.send(Step::Announced { key: key.to_owned(), keep })
     }
 
     async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
         // Not waited for: the steps of the next delivery queue behind it.
-        let told = match self.claims.of(key) {
+        let sent = match self.claims.of(key) {
             Some(claim) if claim.intent && !paid => {
-                self.writer.tell(Step::Revert { key: key.to_owned(), prior: claim.prior })
+                self.writer.send(Step::Revert { key: key.to_owned(), prior: claim.prior })
             }
             Some(_) | None => Ok(()),
         };
         drop(self.claims.give(key));
-        told
+        sent
     }
 
     async fn recall(&self, object: &str) -> Result<Option<Conclusion>, LedgerError> {

@@ -62,7 +62,7 @@ pub struct Redis {
     /// Start of the tokens by which this process knows its claims.
     process: String,
     count: AtomicU64,
-    /// What the server could not be told: before anything else is begun, it is.
+    /// Steps that did not reach the server. They are sent before anything else begins.
     owed: Mutex<VecDeque<Step>>,
 }
 
@@ -77,7 +77,7 @@ pub struct Refused {
     pub passes: bool,
 }
 
-/// A step that can be told later.
+/// A step that can be sent later.
 #[derive(Debug)]
 enum Step {
     Conclude { job: String, object: Option<String>, record: String, token: String, over: String, force: u8 },
@@ -203,7 +203,7 @@ impl Redis {
     }
 
     /// An end that cannot be recorded now is recorded later, unless the job has ended by then.
-    async fn tell(&self, step: Step) -> Result<Vec<u8>, LedgerError> {
+    async fn send(&self, step: Step) -> Result<Vec<u8>, LedgerError> {
         let answer = self.say(&step).await;
         if answer.is_err() {
             let mut owed = self.owed();
@@ -267,7 +267,7 @@ impl Redis {
                 over: over.to_owned(),
                 force,
             };
-            let answer = self.tell(step).await?;
+            let answer = self.send(step).await?;
             if answer.is_empty() {
                 return Ok((mine != *conclusion).then(|| Box::new(mine)));
             }
@@ -329,8 +329,8 @@ impl Ledger for Redis {
 
     async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
         let Some(claim) = self.claims.of(key) else { return Ok(()) };
-        let answer = self.tell(Step::Release { job: self.job(key), token: claim.token, paid }).await.map(drop);
-        // Only now: until the server knows, another task of this process would be told that a dead claim is busy, or worse.
+        let answer = self.send(Step::Release { job: self.job(key), token: claim.token, paid }).await.map(drop);
+        // Only now: until the server knows, another task of this process would take a dead claim for a busy job, or worse.
         drop(self.claims.give(key));
         answer
     }

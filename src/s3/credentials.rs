@@ -26,7 +26,7 @@ const ASK_EVERY: Duration = Duration::from_secs(10);
 /// The files are not looked at more often than this.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
-/// A search that fails in the background is told of once in so long.
+/// A search that fails in the background is logged at most this often.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
 /// Longest wait of a job for a search, unless it has less time for the whole object.

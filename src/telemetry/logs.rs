@@ -49,7 +49,7 @@ pub enum LogError {
 }
 
 /// One failure, one line: the supervisor says why a session ended. lapin says the same in three to seven lines of its own, as errors, and speaks of a
-/// recovery that is never tried. The AWS SDK names the id of the key whenever it has found one, and tells of a search that failed with a page of its own,
+/// recovery that is never tried. The AWS SDK names the id of the key whenever it has found one, and logs a page about a search that failed,
 /// and of files that are not there at every search. A later directive for either, in `log.level`, wins.
 const QUIET: &str = "lapin=off,aws_config=error,aws_runtime=error,aws_credential_types=warn,aws_smithy_runtime=warn,aws_smithy_runtime_api=warn";
 

@@ -13,7 +13,7 @@ const UPLOAD_FOLDER: &str = "submitted/";
 /// Publish jobs: objects of a bucket, a list, or local files
 ///
 /// Each job is published persistently and confirmed by the broker; then its id and its object are printed, with a tab between them. What cannot be a
-/// job is left out and told of at the end, and the exit code is 1.
+/// job is left out and printed at the end, and the exit code is 1.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = crate::cli::examples::SUBMIT)]
 #[command(group = ArgGroup::new("what").args(["uris", "prefix", "from", "upload"]).required(true).multiple(true))]

@@ -32,7 +32,7 @@ pub(super) struct Book {
 
 #[derive(Default)]
 struct Pages {
-    /// By the job's id: its number in what was asked for, and whether its event is there.
+    /// By the job's id: its number in the request, and whether its event is there.
     jobs: HashMap<String, (usize, bool)>,
     ended: usize,
     /// Those of them without a verdict.

@@ -1,4 +1,4 @@
-//! Items become published jobs, so many at a time, and are told in the order they were asked for.
+//! Items become published jobs, so many at a time, and are printed in the order of the request.
 
 use super::super::problem::{NO_TOPOLOGY, Problem};
 use super::super::progress::Progress;
@@ -66,7 +66,7 @@ impl Publisher<'_> {
                     }
                     Err(Problem::failed(anyhow!("interrupted before all jobs were published")))
                 }
-                Some(done) = under_way.next() => self.tell(done, book.is_some(), &mut published),
+                Some(done) = under_way.next() => self.print_done(done, book.is_some(), &mut published),
                 event = next(&mut collector) => event,
                 item = items.recv(), if room => match item {
                     Some(Ok(item)) => {
@@ -137,7 +137,7 @@ impl Publisher<'_> {
     }
 
     /// Counts and prints a job that is out. With `--wait` its event is printed instead.
-    fn tell(&self, done: Result<Done, Problem>, waiting: bool, published: &mut Published) -> Result<(), Problem> {
+    fn print_done(&self, done: Result<Done, Problem>, waiting: bool, published: &mut Published) -> Result<(), Problem> {
         let ready = match done? {
             Done::Published(ready) => ready,
             Done::Skipped { place, why } => {

@@ -1,4 +1,4 @@
-//! What is asked for becomes the body of a job, which the worker's own reader has accepted before it is published.
+//! A request becomes the body of a job, which the worker's own reader has accepted before it is published.
 
 use super::super::problem::Problem;
 use super::uri::S3Uri;

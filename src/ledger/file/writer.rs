@@ -69,7 +69,7 @@ impl Writer {
     }
 
     /// A step without an answer.
-    pub(super) fn tell(&self, step: Step) -> Result<(), LedgerError> {
+    pub(super) fn send(&self, step: Step) -> Result<(), LedgerError> {
         self.order(Order::Tell(step))
     }
 

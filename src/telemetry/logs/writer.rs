@@ -39,8 +39,8 @@ struct Drain<W> {
     sink: W,
     waiting: Arc<AtomicUsize>,
     dropped: Counter,
-    /// Of the dropped ones, those that a line has told of.
-    told: u64,
+    /// Of the dropped ones, those that a line has reported.
+    reported: u64,
     batch: Vec<u8>,
 }
 
@@ -54,7 +54,7 @@ impl Writer {
             sink,
             waiting: waiting.clone(),
             dropped: dropped.clone(),
-            told: 0,
+            reported: 0,
             batch: Vec::with_capacity(BATCH),
         };
         let ended = CancellationToken::new();
@@ -134,16 +134,16 @@ impl<W: io::Write> Drain<W> {
         }
         // Not where nothing is read: the line about it would be dropped, which would be worth a line.
         if written.is_ok() {
-            self.tell();
+            self.report_dropped();
         }
         true
     }
 
     /// Says how many are missing, once there is room to say it.
-    fn tell(&mut self) {
+    fn report_dropped(&mut self) {
         let dropped = self.dropped.get();
-        if dropped > self.told && self.waiting.load(Ordering::Relaxed) < MOST_BYTES / 2 {
-            self.told = dropped;
+        if dropped > self.reported && self.waiting.load(Ordering::Relaxed) < MOST_BYTES / 2 {
+            self.reported = dropped;
             tracing::warn!(dropped, "log lines were dropped, {dropped} so far: they are not read as fast as they come");
         }
     }
@@ -163,11 +163,11 @@ mod tests {
         drop(reader);
         let (out, lines) = channel();
         let (waiting, dropped) = (Arc::default(), Counter::default());
-        let mut drain = Drain { lines, sink, waiting, dropped: dropped.clone(), told: 0, batch: Vec::new() };
+        let mut drain = Drain { lines, sink, waiting, dropped: dropped.clone(), reported: 0, batch: Vec::new() };
         drain.waiting.fetch_add(1 + LINE_COST, Ordering::Relaxed);
         out.send(Message::Line(vec![b'x'])).expect("it is there");
         assert!(drain.round());
-        assert_eq!((dropped.get(), drain.told), (1, 0));
+        assert_eq!((dropped.get(), drain.reported), (1, 0));
     }
 
     #[test]
