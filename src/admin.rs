@@ -13,7 +13,7 @@
 //! rolled out or drained. It is a metric (`antispoofd_gate_open`) to alert on.
 
 use crate::gate::Gate;
-use crate::lifecycle::Stop;
+use crate::health::{Check, Health};
 use crate::telemetry::Metrics;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
@@ -25,11 +25,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// A probe or a scraper sends its few headers at once.
@@ -41,45 +39,28 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
 /// More than any set of probes and scrapers needs; a flood must not take the worker's descriptors.
 const MOST_CONNECTIONS: usize = 64;
 
-/// What readiness is made of.
+/// What the pages show.
 #[derive(Clone)]
-pub struct Health {
-    metrics: Arc<Metrics>,
-    gate: Gate,
-    stop: Stop,
+pub struct Pages {
+    /// For the probes of an orchestrator.
+    pub health: Arc<Health>,
+    /// For `/metrics`.
+    pub metrics: Arc<Metrics>,
+    /// For its series in `/metrics`.
+    pub gate: Gate,
 }
 
-impl Health {
-    /// Reads from where the facts are kept.
-    pub fn new(metrics: Arc<Metrics>, gate: Gate, stop: Stop) -> Self {
-        Self { metrics, gate, stop }
-    }
-
-    fn readiness(&self) -> [(&'static str, bool); 3] {
-        let by_the_gate = self.gate.look(|state| state.excuses_idleness(Instant::now()));
-        let paused_on_purpose = by_the_gate || self.metrics.alone_now.get() == 1;
-        let consuming = self.metrics.amqp_consuming.get() == 1;
-        [
-            ("amqp-connected", self.metrics.amqp_connected.get() == 1),
-            ("amqp-consuming", consuming || paused_on_purpose),
-            ("not-draining", !self.stop.soft().is_cancelled()),
-        ]
-    }
-
+impl Pages {
     /// The metrics, those of the gate as it is at this moment.
-    fn observed(&self) -> Result<String, std::fmt::Error> {
+    fn metrics(&self) -> Result<String, std::fmt::Error> {
         let closed_by = self.gate.look(|state| state.closed().map(|closed| closed.reason.label()));
         self.metrics.gate_is(closed_by, self.gate.held_for());
         self.metrics.render()
     }
-
-    fn started(&self) -> bool {
-        self.metrics.has_consumed.load(Ordering::Relaxed)
-    }
 }
 
 /// Serves until `stop`.
-pub async fn serve(listener: TcpListener, health: Health, stop: CancellationToken) {
+pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let Some(Ok(permit)) = stop.run_until_cancelled(permits.clone().acquire_owned()).await else { return };
@@ -93,10 +74,10 @@ pub async fn serve(listener: TcpListener, health: Health, stop: CancellationToke
             }
             None => return,
         };
-        let health = health.clone();
+        let pages = pages.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let response = answer(&request, &health);
+                let response = answer(&request, &pages);
                 async move { Ok::<_, Infallible>(response) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
@@ -112,7 +93,7 @@ pub async fn serve(listener: TcpListener, health: Health, stop: CancellationToke
     }
 }
 
-fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, pages: &Pages) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
         refused.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET, HEAD"));
@@ -120,10 +101,10 @@ fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>>
     }
     let verbose = request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("verbose")));
     match request.uri().path() {
-        "/livez" | "/healthz" => checks(&[("process", true)], verbose),
-        "/readyz" => checks(&health.readiness(), verbose),
-        "/startupz" => checks(&[("consumer-registered", health.started())], verbose),
-        "/metrics" => match health.observed() {
+        "/livez" | "/healthz" => checks(&pages.health.liveness(), verbose),
+        "/readyz" => checks(&pages.health.readiness(), verbose),
+        "/startupz" => checks(&pages.health.startup(), verbose),
+        "/metrics" => match pages.metrics() {
             Ok(body) => {
                 let mut response = text(StatusCode::OK, body);
                 response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(Metrics::CONTENT_TYPE));
@@ -135,7 +116,7 @@ fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>>
     }
 }
 
-fn checks(checks: &[(&str, bool)], verbose: bool) -> Response<Full<Bytes>> {
+fn checks(checks: &[Check], verbose: bool) -> Response<Full<Bytes>> {
     let good = checks.iter().all(|(_, good)| *good);
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut body = String::new();

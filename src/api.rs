@@ -3,7 +3,7 @@
 mod answer;
 mod body;
 mod classify;
-mod pace;
+mod rate_limit;
 mod reach;
 #[cfg(test)]
 mod tests;
@@ -17,7 +17,7 @@ use crate::{http_client, settings};
 use antispoof_core::encode;
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::ports::{Answer, Inspected, SpoofDetector};
-use antispoof_core::tap::{DigestKind, Tap};
+use antispoof_core::stream_digest::{DigestKind, StreamDigest};
 use antispoof_core::verdict::Verdict;
 use body::{Broken, DetectBody, Report};
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTE
 use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
-use pace::Pace;
+use rate_limit::RateLimiter;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use token::Tokens;
@@ -41,7 +41,7 @@ const REQUEST_IDS: [&str; 4] = ["x-request-id", "request-id", "x-amzn-requestid"
 /// Longest request id that is repeated in an event.
 const MAX_REQUEST_ID: usize = 128;
 
-/// Whether a port speaks TLS is asked again after this: somebody may have put it right.
+/// Whether a port speaks TLS is asked again after this: it may have been corrected.
 const TLS_KNOWN: Duration = Duration::from_mins(1);
 
 const SPEAKS_TLS: &str = "the port of api.url speaks TLS and not plain HTTP: write https:// in api.url";
@@ -56,7 +56,7 @@ pub struct Vendor {
     speaks_tls: Mutex<Option<(Instant, bool)>>,
     tokens: Tokens,
     statuses: Statuses,
-    pace: Pace,
+    limiter: RateLimiter,
     digest: DigestKind,
     settings: settings::Api,
 }
@@ -84,7 +84,7 @@ impl Vendor {
             speaks_tls: Mutex::default(),
             tokens: Tokens::new(&settings, SystemTime::now())?,
             statuses: Statuses::new(&settings.statuses),
-            pace: Pace::new(settings.rate_limit),
+            limiter: RateLimiter::new(settings.rate_limit),
             digest,
             settings,
         })
@@ -149,7 +149,7 @@ impl Vendor {
         S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
     {
         let length = encode::body_len(image.bytes);
-        let tap = Tap::new(self.digest, image.facts.scan_from);
+        let digest = StreamDigest::new(self.digest, image.facts.scan_from);
         let mut request = Request::post(self.endpoint.clone())
             .header(AUTHORIZATION, token)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
@@ -162,7 +162,7 @@ impl Vendor {
         }
         // The settings have checked what goes into it.
         request
-            .body(DetectBody::new(image, tap, report.clone()).boxed_unsync())
+            .body(DetectBody::new(image, digest, report.clone()).boxed_unsync())
             .map_err(|error| Failure::new(Code::ApiUnreachable, format!("the request cannot be made: {error}")))
     }
 
@@ -192,7 +192,7 @@ impl Vendor {
         let code = self.statuses.code(status.as_u16());
         let wait = classify::wait(status, headers, now).map(|wait| wait.min(self.settings.max_retry_after));
         if code == Code::ApiRateLimited && wait.is_none() {
-            self.pace.hold();
+            self.limiter.pause();
         }
         if code == Code::ApiUnauthorized
             && let Some(skew) = classify::clock_skew(headers, now)
@@ -225,7 +225,7 @@ fn client<B: http_client::RequestBody>(settings: &settings::Api) -> std::io::Res
 
 impl SpoofDetector for Vendor {
     async fn acquire(&self) {
-        self.pace.turn().await;
+        self.limiter.acquire().await;
     }
 
     async fn detect<S>(&self, image: Inspected<S>, identity: &str) -> Result<Answer, Failure>
@@ -250,7 +250,7 @@ impl SpoofDetector for Vendor {
     }
 }
 
-/// What a person has to do about a refusal that is about everybody.
+/// What the operator has to do about a refusal that is about all jobs.
 fn refusal_remedy(code: Code, status: u16) -> Option<&'static str> {
     match (code, status) {
         (Code::ApiUnreachable, _) => Some("a redirect is not followed; correct api.url"),

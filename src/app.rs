@@ -1,32 +1,33 @@
-//! The composition root: settings become parts, parts become supervised tasks.
+//! The composition root: settings become parts, parts become tracked tasks.
 
-use crate::admin::{self, Health};
+use crate::admin::{self, Pages};
 use crate::amqp::{Amqp, ConnectError, Consumed, Observer, Product, Started};
 use crate::api::{Vendor, VendorError};
 use crate::gate::{self, Gate};
+use crate::health::Health;
 use crate::ledger::{self, AnyLedger, Clock, File, Memory, Redis, RedisOptions};
-use crate::lifecycle::{Signals, Stop};
+use crate::lifecycle::{Signals, Stop, Tasks, UnexpectedEnd};
 use crate::pipeline::{ClockAndRng, LedgerClient, OnLedgerError, Pipeline, Reuse, Rules, Stuck};
 use crate::s3::{Store, StoreError};
 use crate::settings::{
     ApiAuth, DigestKind, InDoubtPolicy, LedgerBackend, LedgerErrorPolicy, LedgerReuse, ObjectKeys, OrientationPolicy,
     Settings, follow,
 };
-use crate::telemetry::{JobLog, KeyNames, Metrics};
+use crate::telemetry::{JobLog, KeyNames, Metrics, logs};
 use crate::worker::{self, Drained};
 use antispoof_core::dropped::Dropped;
 use antispoof_core::image::Limits;
 use antispoof_core::job::Admission;
 use antispoof_core::ports::Ports;
 use antispoof_core::retry::{Backoff, InDoubt, InvalidBackoff, RetryPolicy};
-use antispoof_core::tap;
+use antispoof_core::stream_digest;
 use secrecy::ExposeSecret as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 /// The first and the longest wait between tries to publish what has to be published.
@@ -37,6 +38,20 @@ const CLAIM_MARGIN: Duration = Duration::from_secs(30);
 
 /// The longest wait of a probe.
 const LONGEST_PROBE_WAIT: Duration = Duration::from_mins(1);
+
+/// When the connections close, each side has two seconds to say goodbye. What takes longer is not waited for.
+const LAST_TASKS: Duration = Duration::from_secs(5);
+
+/// The worker could not be started, or a part of it ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It never ran.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// It was stopped because of this, and what was in hand is settled as far as it could be.
+    #[error(transparent)]
+    Task(UnexpectedEnd),
+}
 
 /// The worker could not be started. What is merely unreachable is no reason: it is waited for.
 #[derive(Debug, thiserror::Error)]
@@ -104,32 +119,44 @@ impl Ports for Edges {
     type Broker = Amqp;
 }
 
-/// Runs the worker until a signal ends it.
-pub async fn run(settings: Settings) -> Result<Drained, StartError> {
+/// Runs the worker until a signal ends it, or one of its tasks does.
+pub async fn run(settings: Settings) -> Result<Drained, Error> {
     let stop = Stop::new();
+    let tasks = Tasks::new(stop.clone());
     let signals = Signals::install().map_err(StartError::Signals)?;
+    tasks.spawn_until("signals", stop.closing(), signals.drive(stop.clone()));
+    run_until(settings, stop, tasks).await
+}
+
+/// Runs the worker until `stop`, or until one of `tasks` ends.
+async fn run_until(settings: Settings, stop: Stop, tasks: Tasks) -> Result<Drained, Error> {
     let address = settings.admin.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| StartError::Admin { address, source })?;
     let metrics = Arc::new(Metrics::new());
     let gate = Gate::new(gate_policy(&settings)?);
+    let health = Arc::new(Health::new(gate.clone(), stop.clone()));
+    tasks.spawn_until("log-writer", stop.closing(), logs::writer_ended());
 
     // First, because nothing may be consumed without it.
     let ledger = open_ledger(&settings).await?;
     // Connecting takes round trips, and nothing else has to wait for it.
-    let Started { amqp: broker, jobs, dead, running } = Amqp::start(
+    let Started { amqp: broker, jobs, dead, supervising, reading } = Amqp::start(
         settings.amqp.clone(),
         &settings.retry.delays,
         settings.worker.concurrency,
         settings.worker.instance.clone(),
-        metrics.clone(),
+        Arc::new(Observed { metrics: metrics.clone(), health: health.clone() }),
         stop.closing(),
     );
-    let supervisor = tokio::spawn(running);
+    let unusable = Arc::<Mutex<Option<ConnectError>>>::default();
+    tasks.spawn("amqp-supervisor", stop.closing(), supervise(supervising, stop.clone(), unusable.clone()));
+    // From the soft stop on it is asked to read no more.
+    tasks.spawn("amqp-dead-letters", stop.soft(), reading);
     let rules = rules(&settings)?;
     let log = JobLog::new(metrics.clone(), key_names(&settings));
     let pipeline = Arc::new(Pipeline::<Edges> {
-        store: Store::new(settings.s3.clone()).await?,
-        detector: Vendor::new(settings.api.clone(), digest(settings.image.digest))?,
+        store: Store::new(settings.s3.clone()).await.map_err(StartError::from)?,
+        detector: Vendor::new(settings.api.clone(), digest(settings.image.digest)).map_err(StartError::from)?,
         ledger: LedgerClient::new(ledger, on_ledger_error(&settings), metrics.clone()),
         broker,
         rules,
@@ -140,51 +167,69 @@ pub async fn run(settings: Settings) -> Result<Drained, StartError> {
         stop: stop.clone(),
     });
 
+    let ledger_open = CancellationToken::new();
+    let writing = pipeline.clone();
+    tasks.spawn_until("ledger-writer", &ledger_open, async move { writing.ledger.inner().writer_ended().await });
     let asking = pipeline.clone();
-    tokio::spawn(async move {
-        match asking.ledger.inner().look().await {
-            Ok(keeping) => {
-                if let Some(warning) = keeping.warning() {
-                    tracing::warn!("{warning}");
-                }
-            }
-            Err(error) => tracing::error!(
-                %error,
-                "{error}; until it answers, nothing is paid for or jobs are judged without, as ledger.on_error says"
-            ),
-        }
-    });
-    let secrets = tokio::spawn(follow(settings.rotating()));
+    tasks.spawn_once("ledger-check", async move { look_at_ledger(asking.ledger.inner()).await });
+    tasks.spawn_until("secret-files", stop.closing(), follow(settings.rotating()));
     if let Ok(local) = listener.local_addr() {
         info!(admin.address = %local, "antispoofd {} started, admin port at {local}", crate::VERSION);
     }
-    let admin = tokio::spawn(admin::serve(listener, Health::new(metrics, gate, stop.clone()), stop.closing().clone()));
-    let signals = tokio::spawn(signals.drive(stop.clone()));
-    let worker = &settings.worker;
-    let working = worker::run(pipeline.clone(), jobs, dead, worker.concurrency, worker.drain_timeout);
-    let drained = Box::pin(working).await;
+    let pages = Pages { health: health.clone(), metrics, gate };
+    tasks.spawn("admin", stop.closing(), admin::serve(listener, pages, stop.closing().clone()));
+    let (concurrency, drain) = (settings.worker.concurrency, settings.worker.drain_timeout);
+    let long_lived = tasks.clone();
+    let working = {
+        let pipeline = pipeline.clone();
+        async move { Box::pin(worker::run(pipeline, jobs, dead, concurrency, drain, &long_lived, health)).await }
+    };
+    // A worker that panicked leaves what it had in hand to the broker.
+    let drained = tasks.spawn("worker", stop.soft(), working).join().await.unwrap_or(Drained::Cut);
 
+    ledger_open.cancel();
     pipeline.ledger.inner().close().await;
     // Last: the connections, so that the acks of the last jobs are out.
     stop.closing().cancel();
-    let ended = supervisor.await;
-    signals.abort();
-    secrets.abort();
-    admin.abort();
-    // Without it nothing is consumed, and the worker takes that for the end: nobody asked for it.
-    match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(StartError::Broker(error)),
-        Err(_panicked) => {
-            tracing::error!("the supervisor of the broker connections panicked");
-            return Ok(Drained::Cut);
-        }
+    tasks.wait(LAST_TASKS).await;
+    if let Some(error) = unusable.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        return Err(StartError::Broker(error).into());
+    }
+    if let Some(end) = tasks.unexpected_end() {
+        return Err(Error::Task(end.clone()));
     }
     match drained {
         Drained::Whole => info!("drained, nothing left in hand"),
         Drained::Cut => info!("stopped"),
     }
     Ok(drained)
+}
+
+/// A broker that can never be worked with is no unexpected end of the task: it stops the worker, and the command reports it.
+async fn supervise(
+    supervising: impl Future<Output = Result<(), ConnectError>>,
+    stop: Stop,
+    unusable: Arc<Mutex<Option<ConnectError>>>,
+) {
+    if let Err(error) = supervising.await {
+        unusable.lock().unwrap_or_else(PoisonError::into_inner).replace(error);
+        stop.soft().cancel();
+        stop.closing().cancelled().await;
+    }
+}
+
+async fn look_at_ledger(ledger: &AnyLedger) {
+    match ledger.look().await {
+        Ok(keeping) => {
+            if let Some(warning) = keeping.warning() {
+                tracing::warn!("{warning}");
+            }
+        }
+        Err(error) => tracing::error!(
+            %error,
+            "{error}; until it answers, nothing is paid for or jobs are checked without it, as ledger.on_error says"
+        ),
+    }
 }
 
 fn rules(settings: &Settings) -> Result<Rules, StartError> {
@@ -259,11 +304,11 @@ pub async fn open_ledger(settings: &Settings) -> Result<AnyLedger, StartError> {
     })
 }
 
-fn digest(kind: DigestKind) -> tap::DigestKind {
+fn digest(kind: DigestKind) -> stream_digest::DigestKind {
     match kind {
-        DigestKind::Sha256 => tap::DigestKind::Sha256,
-        DigestKind::Blake3 => tap::DigestKind::Blake3,
-        DigestKind::Off => tap::DigestKind::Off,
+        DigestKind::Sha256 => stream_digest::DigestKind::Sha256,
+        DigestKind::Blake3 => stream_digest::DigestKind::Blake3,
+        DigestKind::Off => stream_digest::DigestKind::Off,
     }
 }
 
@@ -281,25 +326,32 @@ fn key_names(settings: &Settings) -> KeyNames {
     KeyNames::Hashed(Box::new(key))
 }
 
-impl Observer for Metrics {
+/// What the broker's edge says of itself, for the metrics and for the probes.
+struct Observed {
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+}
+
+impl Observer for Observed {
     fn connected(&self, up: bool) {
-        self.amqp_connected.set(up.into());
+        self.health.connected(up);
+        self.metrics.amqp_connected.set(up.into());
         if !up {
-            self.amqp_blocked.set(0);
+            self.metrics.amqp_blocked.set(0);
         }
     }
 
     fn met(&self, broker: &Product) {
-        self.broker_is(broker.name(), broker.version());
+        self.metrics.broker_is(broker.name(), broker.version());
     }
 
     fn reconnecting(&self, _reason: &str) {
-        self.amqp_reconnects.inc();
+        self.metrics.amqp_reconnects.inc();
     }
 
     fn delivered(&self, redelivered: bool) {
         let label = if redelivered { "true" } else { "false" };
-        self.deliveries.get_or_create(&[("redelivered", label)]).inc();
+        self.metrics.deliveries.get_or_create(&[("redelivered", label)]).inc();
     }
 
     fn cut(&self, queue: Consumed) {
@@ -307,52 +359,50 @@ impl Observer for Metrics {
             Consumed::Jobs => "jobs",
             Consumed::Dead => "dead",
         };
-        self.amqp_cut.get_or_create(&[("queue", queue)]).inc();
+        self.metrics.amqp_cut.get_or_create(&[("queue", queue)]).inc();
     }
 
     fn dead_letter(&self, dropped: &Dropped) {
-        self.dropped_by_broker.get_or_create(&[("reason", dropped.label())]).inc();
+        self.metrics.dropped_by_broker.get_or_create(&[("reason", dropped.label())]).inc();
     }
 
     fn reading_dead_letters(&self, on: bool) {
-        self.amqp_reading_dead.set(on.into());
+        self.metrics.amqp_reading_dead.set(on.into());
     }
 
     fn blocked(&self, blocked: bool) {
-        self.amqp_blocked.set(blocked.into());
+        self.metrics.amqp_blocked.set(blocked.into());
     }
 
     fn consuming(&self, on: bool) {
-        self.amqp_consuming.set(on.into());
-        if on {
-            self.has_consumed.store(true, Ordering::Relaxed);
-        }
+        self.health.consuming(on);
+        self.metrics.amqp_consuming.set(on.into());
     }
 
     fn published(&self, took: Duration) {
-        self.amqp_publish.observe(took.as_secs_f64());
+        self.metrics.amqp_publish.observe(took.as_secs_f64());
     }
 
     fn late(&self, waiting: bool) {
-        self.amqp_late.inc_by(if waiting { 1 } else { -1 });
+        self.metrics.amqp_late.inc_by(if waiting { 1 } else { -1 });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lifecycle::{How, log_of};
     use crate::settings::{Sources, load};
 
+    fn settings(more: &[(&str, &str)]) -> Settings {
+        let env =
+            [("VIDEOSDK_API_KEY", "key"), ("VIDEOSDK_SECRET", "secret"), ("ANTISPOOFD__S3__BUCKETS", "kyc-uploads")];
+        let env = env.iter().chain(more).map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        load(Sources { env, ..Sources::default() }).unwrap_or_else(|problems| panic!("{problems}")).settings
+    }
+
     fn hash_with(secret: &str, hash_key: &str) -> [u8; 32] {
-        let env = [
-            ("VIDEOSDK_API_KEY", "key"),
-            ("VIDEOSDK_SECRET", secret),
-            ("ANTISPOOFD__S3__BUCKETS", "kyc-uploads"),
-            ("ANTISPOOFD__LOG__HASH_KEY", hash_key),
-        ];
-        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let loaded = load(Sources { env, ..Sources::default() }).unwrap_or_else(|problems| panic!("{problems}"));
-        match key_names(&loaded.settings) {
+        match key_names(&settings(&[("VIDEOSDK_SECRET", secret), ("ANTISPOOFD__LOG__HASH_KEY", hash_key)])) {
             KeyNames::Hashed(key) => *key,
             KeyNames::Plain => panic!("hashed is the default"),
         }
@@ -365,5 +415,58 @@ mod tests {
         assert_ne!(hash_with("first", KEY), hash_with("first", "fedcba9876543210"));
         assert_ne!(hash_with("first", ""), hash_with("second", ""), "derived from the secret");
         assert_eq!(hash_with("first", ""), hash_with("first", ""), "the same in every replica");
+    }
+
+    /// A worker whose broker is away, with a task that ends after the start.
+    async fn worker_beside(doomed: impl Future<Output = ()> + Send + 'static) -> (Result<Drained, Error>, String) {
+        rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+        let settings = settings(&[
+            ("ANTISPOOFD__AMQP__URL", "amqp://guest:guest@127.0.0.1:1/%2f"),
+            ("ANTISPOOFD__ADMIN__LISTEN", "127.0.0.1:0"),
+            ("ANTISPOOFD__LEDGER__BACKEND", "memory"),
+        ]);
+        let stop = Stop::new();
+        let tasks = Tasks::new(stop.clone());
+        let mut ended = None;
+        let log = log_of(async {
+            tasks.spawn("doomed", stop.closing(), doomed);
+            ended = Some(Box::pin(run_until(settings, stop, tasks)).await);
+        });
+        let log = log.await;
+        (ended.expect("it has run"), log)
+    }
+
+    #[tokio::test]
+    async fn a_worker_whose_task_panics_or_returns_ends_with_its_name() {
+        for panics in [true, false] {
+            let (ended, log) = worker_beside(async move { assert!(!panics, "of its own accord") }).await;
+            let Err(Error::Task(end)) = ended else { panic!("{ended:?}") };
+            assert_eq!((end.task, matches!(end.how, How::Panicked(_))), ("doomed", panics));
+            assert!(log.contains(&end.to_string()), "{log}");
+            assert_eq!(log.matches("while the worker was running").count(), 1, "none of the others: {log}");
+            assert!(!log.contains("have not ended"), "in order: {log}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_is_stopped_ends_with_all_its_tasks() {
+        rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("ledger");
+        let settings = settings(&[
+            ("ANTISPOOFD__AMQP__URL", "amqp://guest:guest@127.0.0.1:1/%2f"),
+            ("ANTISPOOFD__ADMIN__LISTEN", "127.0.0.1:0"),
+            ("ANTISPOOFD__LEDGER__BACKEND", "file"),
+            ("ANTISPOOFD__LEDGER__PATH", file.to_str().expect("text")),
+        ]);
+        let stop = Stop::new();
+        let tasks = Tasks::new(stop.clone());
+        stop.soft().cancel();
+        let log = log_of(async {
+            let ended = Box::pin(run_until(settings, stop, tasks)).await;
+            assert!(matches!(ended, Ok(Drained::Whole)), "{ended:?}");
+        });
+        let log = log.await;
+        assert!(!log.contains("ERROR") && !log.contains("have not ended"), "{log}");
     }
 }

@@ -9,11 +9,13 @@ mod examples;
 mod exit;
 mod file_size;
 mod health;
+mod load;
 mod problem;
 mod progress;
 pub mod run;
 mod runtime;
 pub mod simulate;
+mod stdout;
 mod submit;
 mod table;
 mod terminal;
@@ -22,10 +24,11 @@ mod topology;
 mod view;
 mod watch;
 
-use crate::settings::{self, Loaded, Needs, Sources};
-use crate::telemetry::logs::{self, LastLines};
-use clap::{Parser, Subcommand};
+use crate::settings::{self, Needs, Sources};
+use crate::telemetry::logs::LastLines;
+use clap::{CommandFactory as _, Parser, Subcommand};
 pub use exit::Exit;
+use load::{client, load};
 use problem::Problem;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -76,9 +79,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(error) => return told(&error).into(),
+        Err(error) => return print_usage(&error).into(),
     };
-    // Fails only where somebody has installed one already, which is as good.
+    // Fails only where one is installed already, which is as good.
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let exit = match dispatch(cli) {
         Ok(exit) => exit,
@@ -114,14 +117,14 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         Command::Token(args) => token::run(&args, &load(Needs::Token, sources)?.settings.api),
         Command::Health(args) => runtime::block_on(health::run(args, load(Needs::Client, sources)?.settings.admin)),
         Command::Simulate(args) => runtime::block_on(simulate::run(args)),
-        Command::Completions(args) => completions::completions(args),
-        Command::Man(args) => completions::man(&args),
+        Command::Completions(args) => completions::completions(args, Cli::command()),
+        Command::Man(args) => completions::man(&args, Cli::command()),
     }
 }
 
-/// Prints what clap has to say: help and version are what was asked for, everything else is wrong usage.
-fn told(error: &clap::Error) -> Exit {
-    // Whoever closed the pipe does not want to read it.
+/// Prints what clap has to say: help and version were requested, everything else is wrong usage.
+fn print_usage(error: &clap::Error) -> Exit {
+    // A reader that has closed the pipe does not want to read it.
     error.print().ok();
     if error.use_stderr() { Exit::Usage } else { Exit::Ok }
 }
@@ -137,24 +140,9 @@ fn overrides(flags: Vec<String>) -> Result<Vec<(String, String)>, Problem> {
     flags.into_iter().enumerate().map(split).collect()
 }
 
-fn load(needs: Needs, sources: Sources) -> Result<Loaded, Problem> {
-    let loaded = settings::load_for(needs, sources).map_err(Problem::settings)?;
-    loaded.warnings.iter().for_each(problem::warn);
-    Ok(loaded)
-}
-
-/// A command that ends by itself reports its own problems; the libraries' logs are for who asks for them.
-fn client(loaded: Loaded) -> Result<Loaded, Problem> {
-    if loaded.settings.log.rust_log.is_some() {
-        logs::install(&loaded.settings.log).map_err(Problem::failed)?;
-    }
-    Ok(loaded)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_arguments_are_consistent() {

@@ -10,6 +10,7 @@ mod connect;
 mod error;
 mod pool;
 mod proxy;
+mod request;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,9 @@ mod tls;
 mod wire;
 
 pub use body::Body;
+pub use connect::Options;
 pub use error::{ConnectError, SendError};
+pub use request::RequestBody;
 
 use connect::{Connector, Peer, Target};
 use error::Unsent;
@@ -25,35 +28,9 @@ use http::header::{CONNECTION, HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Uri, Version};
 use pool::{Lease, Pool};
-use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 use tls::Tls;
 use tokio::time::{Instant, timeout_at};
-
-/// What the two edges want differently.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Limit for a connection, from the name's resolution to the end of the TLS handshake.
-    pub connect_timeout: Duration,
-    /// The longest time for which an idle connection is kept. A server that announces or shows a shorter one is heeded.
-    pub idle_timeout: Duration,
-    /// Whether HTTP/2 is offered in the TLS handshake.
-    pub http2: bool,
-    /// Whether `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are heeded.
-    pub proxies: bool,
-}
-
-/// A request's body, as hyper's connections take it.
-pub trait RequestBody:
-    http_body::Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static
-{
-}
-
-impl<B> RequestBody for B where
-    B: http_body::Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static
-{
-}
 
 /// An HTTP client whose requests have bodies of type `B`. Cheap to clone.
 pub struct Client<B: RequestBody> {

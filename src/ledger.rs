@@ -59,6 +59,14 @@ impl AnyLedger {
         }
     }
 
+    /// Ends when the thread or the task that takes the steps has ended, which it does not before [`Self::close`]. Never where there is none.
+    pub async fn writer_ended(&self) {
+        match self {
+            Self::File(file) => file.writer_ended().await,
+            Self::Nothing | Self::Memory(_) | Self::Redis(_) => std::future::pending().await,
+        }
+    }
+
     /// Writes what can wait until now. Bounded.
     pub async fn close(&self) {
         match self {

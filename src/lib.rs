@@ -8,6 +8,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod gate;
+pub mod health;
 pub mod http_client;
 pub mod ledger;
 pub mod lifecycle;

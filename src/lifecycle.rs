@@ -1,4 +1,8 @@
-//! Signals and the two ways to stop. Soft: begin nothing new, let what was sent finish. Hard: now.
+//! Signals, the two ways to stop, and the tasks that must not end before. Soft: begin nothing new, let what was sent finish. Hard: now.
+
+mod tasks;
+
+pub use tasks::{How, Task, Tasks, UnexpectedEnd};
 
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,7 +38,7 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// Nothing asked for yet.
+    /// Nothing is to stop yet.
     pub fn new() -> Self {
         let hard = CancellationToken::new();
         let soft = hard.child_token();
@@ -68,10 +72,10 @@ impl Signals {
         })
     }
 
-    /// The first signal stops softly, the second hard. Runs until then.
+    /// The first signal stops softly, the second hard, later ones do nothing. Does not end.
     pub async fn drive(mut self, stop: Stop) {
         let name = self.next().await;
-        // First the deed, then the word: a log that cannot be written must not keep the process alive.
+        // Before the log line: a log that cannot be written must not keep the process alive.
         stop.soft.cancel();
         info!(signal = name, "{name}: draining, a second signal ends it now");
         let first = Instant::now();
@@ -83,6 +87,9 @@ impl Signals {
         };
         stop.hard.cancel();
         warn!(signal = name, "{name} again: stopping now, what is in flight is delivered again");
+        loop {
+            self.next().await;
+        }
     }
 
     async fn next(&mut self) -> &'static str {
@@ -97,4 +104,33 @@ impl Signals {
             }
         }
     }
+}
+
+/// What is logged while `future` runs, on this thread.
+#[cfg(test)]
+pub(crate) async fn log_of(future: impl Future<Output = ()>) -> String {
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("not poisoned").extend_from_slice(line);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let lines = Lines::default();
+    let sink = lines.clone();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || sink.clone()).finish();
+    let scoped = tracing::subscriber::set_default(log);
+    future.await;
+    drop(scoped);
+    let lines = lines.0.lock().expect("not poisoned").clone();
+    String::from_utf8(lines).expect("text")
 }

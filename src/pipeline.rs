@@ -24,8 +24,9 @@ mod life;
 mod parts;
 mod prior_result;
 mod record;
+mod stuck;
 
-pub use copies::Stuck;
 pub use keys::{ledger_key, object_key};
 pub use ledger_client::{LedgerClient, OnLedgerError, Reuse};
 pub use parts::{ClockAndRng, Lease, Pipeline, Rules, SUSPECT};
+pub use stuck::Stuck;

@@ -8,6 +8,7 @@ mod answer;
 mod credentials;
 mod named;
 mod probe;
+mod request_error;
 mod sdk;
 mod sign;
 mod stream;
@@ -29,6 +30,7 @@ use credentials::{Credentials, Current, Renewal};
 use http::header::{self, CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Empty;
+use request_error::unavailable;
 use sign::Signer;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -53,7 +55,7 @@ pub struct Store {
 pub struct StoreError(std::io::Error);
 
 impl Store {
-    /// Puts the parts together. Nothing is asked for yet: credentials are found when the first object is.
+    /// Puts the parts together. Nothing is requested yet: credentials are found when the first object is.
     pub async fn new(settings: settings::S3) -> Result<Self, StoreError> {
         let sdk = sdk::config(&settings).await;
         Ok(Self {
@@ -129,7 +131,7 @@ impl Store {
         Err(self.unauthorized(image, &credentials, refused, fault, &remedy).await)
     }
 
-    /// The failure of everybody, unless the store accepts the same credentials for another object: then something about this one is signed otherwise
+    /// A failure of all jobs, unless the store accepts the same credentials for another object: then something about this one is signed otherwise
     /// there, as a proxy does that changes paths. A job must not stop all the others by its name.
     async fn unauthorized(
         &self,
@@ -140,7 +142,7 @@ impl Store {
         remedy: &str,
     ) -> Failure {
         let complaint = refused.complaint(fault);
-        let other = probe::nobodys(&image.bucket);
+        let other = address::absent_object(&image.bucket);
         let accepted = self.get(&other, credentials).await.is_ok_and(|answer| answer.accepts_the_credentials());
         if accepted {
             let message = format!("{complaint}, of this object only: its name does not reach the store as it is");
@@ -253,11 +255,6 @@ fn within(bytes: u64, most: u64) -> Result<(), Failure> {
         return Err(Failure::new(Code::ObjectTooLarge, message));
     }
     Ok(())
-}
-
-/// For steps that fail only when something is wrong with the settings or the names; the text never has a secret in it.
-fn unavailable(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(Code::StoreUnavailable, format!("the request to the store could not be made: {error}"))
 }
 
 #[cfg(test)]

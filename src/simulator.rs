@@ -1,7 +1,7 @@
 //! A local stand-in for the vendor's detect-spoof endpoint, as documented and no more lenient, with faults that can be asked for.
 //!
 //! It reads the body as a stream, so its memory does not grow with the image, and answers from the image's SHA-256: the same
-//! bytes always get the same answer. It keeps books of what the vendor would have billed ([`Stats`]). What it knows of the vendor is
+//! bytes always get the same answer. It counts what the vendor would have billed ([`Stats`]). What it knows of the vendor is
 //! what the vendor documents; status codes for the cases that are not documented are those of a strict implementation.
 //!
 //! Beside the endpoint, `/_sim/` has `GET stats` (`?images=false` leaves the images out), `POST reset`, `GET` and `PUT config`
@@ -36,7 +36,6 @@ mod admin;
 mod auth;
 mod backoff;
 mod body;
-mod books;
 mod call;
 mod change;
 mod config;
@@ -52,6 +51,7 @@ mod reply;
 mod server;
 mod session;
 mod state;
+mod stats;
 mod verdict;
 mod wire;
 
@@ -59,17 +59,15 @@ pub use auth::Auth;
 pub use backoff::{
     RateHeaders, RateHeadersError, RetryAfterForm, RetryAfterFormError, RetryStatuses, RetryStatusesError,
 };
-pub use books::{ImageCount, Stats};
+pub use call::DETECT_SPOOF;
 pub use change::Change;
 pub use config::{Config, RefusalManner, RefusalMannerError, WaitError, parse_wait};
 pub use fault::{Fault, FaultKindError};
 pub use faults::{Faults, FaultsError};
 pub use latency::{Latency, LatencyError};
 pub use rate::{RateLimit, RateLimitError};
+pub use stats::{ImageCount, Stats};
 pub use verdict::{VerdictRule, VerdictRuleError};
-
-/// The path of the endpoint, as the vendor documents it.
-pub const DETECT_SPOOF: &str = "/ai/v1/face-verification/detect-spoof";
 
 /// Reads a request body in these pieces as the endpoint does: the SHA-256 of the image in it, or the status and the reason of the refusal.
 pub fn read_body<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<[u8; 32], (u16, String)> {
@@ -169,22 +167,22 @@ impl Simulator {
 impl Handle {
     /// The counters with one entry per image.
     pub fn stats(&self) -> Stats {
-        self.state.books.stats(true)
+        self.state.counters.stats(true)
     }
 
     /// The counters without the images: cheap, whatever has been sent.
     pub fn totals(&self) -> Stats {
-        self.state.books.stats(false)
+        self.state.counters.stats(false)
     }
 
     /// Returns the totals as soon as they meet `condition`. It waits without a limit of its own.
     pub async fn wait_until(&self, condition: impl Fn(&Stats) -> bool) -> Stats {
-        self.state.books.wait_until(condition).await
+        self.state.counters.wait_until(condition).await
     }
 
     /// Sets the counters back; what is open or in flight stays counted.
     pub fn reset(&self) {
-        self.state.books.reset();
+        self.state.counters.reset();
     }
 
     /// Changes the behaviour for every decision from here on, all at once.

@@ -1,18 +1,23 @@
 //! A permit, a lease, a task; and how it all stops.
 
 mod alone;
+mod consuming;
 mod flow_control;
+mod job_slots;
 mod reminder;
 
-use crate::amqp::{Amqp, ConsumeMode, Inbox, JobLease};
-use crate::lifecycle::Stop;
+pub use consuming::{Arrivals, Consuming, ConsumingPorts};
+
+use crate::amqp::ConsumeMode;
+use crate::health::Health;
+use crate::lifecycle::{Stop, Tasks};
 use crate::pipeline::{Lease, Pipeline};
-use antispoof_core::ports::{Broker, Ports};
+use antispoof_core::ports::Broker as _;
 use flow_control::{Caution, follow};
+use job_slots::JobSlots;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -29,68 +34,6 @@ pub enum Drained {
     Cut,
 }
 
-/// A broker whose rate of delivery can be set.
-pub trait Consuming: Broker<Lease: 'static> + Clone + 'static {
-    /// Sets how much the broker delivers from now on. Deliveries in hand stay there.
-    fn set_consume_mode(&self, mode: ConsumeMode);
-    /// Ends when this mode is in effect and everything that was delivered before has arrived, or when there is no session. Cancel safe.
-    fn until_consuming(&self, mode: ConsumeMode) -> impl Future<Output = ()> + Send;
-    /// How many messages wait in the job queue, as far as is known without asking.
-    fn waiting(&self) -> Option<u32>;
-    /// Nothing more is to be delivered of what the broker has dropped. What has been delivered still arrives, and after it `None`.
-    fn read_no_more(&self);
-}
-
-/// Ports over a broker whose rate of delivery can be set.
-pub trait ConsumingPorts: Ports<Broker: Consuming> {}
-
-impl<P: Ports<Broker: Consuming>> ConsumingPorts for P {}
-
-/// Where the leases of a broker arrive.
-pub trait Arrivals<L>: Send {
-    /// The next lease that is still ours; `None` when there will be no more. Cancel safe.
-    fn next(&mut self) -> impl Future<Output = Option<L>> + Send;
-    /// What has arrived and was not taken.
-    fn waiting(&mut self) -> Option<L>;
-}
-
-impl Consuming for Amqp {
-    fn set_consume_mode(&self, mode: ConsumeMode) {
-        Self::set_consume_mode(self, mode);
-    }
-
-    async fn until_consuming(&self, mode: ConsumeMode) {
-        Self::until_consuming(self, mode).await;
-    }
-
-    fn waiting(&self) -> Option<u32> {
-        Self::waiting(self)
-    }
-
-    fn read_no_more(&self) {
-        Self::read_no_more(self);
-    }
-}
-
-impl Arrivals<JobLease> for Inbox {
-    async fn next(&mut self) -> Option<JobLease> {
-        Self::next(self).await
-    }
-
-    fn waiting(&mut self) -> Option<JobLease> {
-        Self::waiting(self)
-    }
-}
-
-/// What it takes to have jobs in hand.
-struct JobSlots<P: Ports> {
-    pipeline: Arc<Pipeline<P>>,
-    tasks: TaskTracker,
-    permits: Arc<Semaphore>,
-    concurrency: u16,
-    caution: watch::Sender<Caution>,
-}
-
 /// Consumes until the soft stop, then drains for at most `drain`. From `dead` comes what the broker took off the job queue by itself: whatever the gate says, and
 /// beside the jobs.
 pub async fn run<P: ConsumingPorts>(
@@ -99,6 +42,8 @@ pub async fn run<P: ConsumingPorts>(
     dead: impl Arrivals<Lease<P>> + 'static,
     concurrency: u16,
     drain: Duration,
+    long_lived: &Tasks,
+    health: Arc<Health>,
 ) -> Drained {
     let slots = JobSlots {
         pipeline: pipeline.clone(),
@@ -106,14 +51,17 @@ pub async fn run<P: ConsumingPorts>(
         permits: Arc::new(Semaphore::new(usize::from(concurrency))),
         concurrency,
         caution: watch::Sender::new(Caution::None),
+        health,
     };
     let stop = &pipeline.stop;
-    let following = tokio::spawn(follow(pipeline.clone(), slots.caution.clone()));
+    // Consumption ends with the soft stop, or when the broker's client has ended.
+    let consumed = stop.soft().child_token();
+    let following = long_lived.spawn_until("flow-control", &consumed, follow(pipeline.clone(), slots.caution.clone()));
     let reminded = pipeline.clone();
-    let reminding = tokio::spawn(async move {
+    long_lived.spawn_until("reminder", &consumed, async move {
         reminder::remind(&reminded.gate, |closed| reminder::say(&reminded, closed)).await;
     });
-    let burying = tokio::spawn(bury(pipeline.clone(), dead, slots.tasks.clone()));
+    let burying = long_lived.spawn("dead-letters", stop.soft(), bury(pipeline.clone(), dead, slots.tasks.clone()));
     while let Some(Ok(permit)) = slots.permit().await {
         let Some(Some(lease)) = stop.soft().run_until_cancelled(inbox.next()).await else { break };
         if JobSlots::<P>::suspects(&lease) {
@@ -123,29 +71,13 @@ pub async fn run<P: ConsumingPorts>(
             slots.start(lease, permit);
         }
     }
-    reminding.abort();
-    following.abort();
+    consumed.cancel();
     // Waited for, so that nothing it was about to ask for comes after the pause.
-    drop(following.await);
+    following.join().await;
     pipeline.broker.set_consume_mode(ConsumeMode::Paused);
     // It takes up nothing more; what it has in hand is among the tasks.
-    drop(burying.await);
+    burying.join().await;
     drained(&slots.tasks, &mut inbox, &pipeline.broker, stop, drain).await
-}
-
-impl<P: ConsumingPorts> JobSlots<P> {
-    /// `None` when the process stops.
-    async fn permit(&self) -> Option<Result<OwnedSemaphorePermit, AcquireError>> {
-        self.pipeline.stop.soft().run_until_cancelled(self.permits.clone().acquire_owned()).await
-    }
-
-    fn start(&self, lease: Lease<P>, permit: OwnedSemaphorePermit) -> JoinHandle<()> {
-        let pipeline = self.pipeline.clone();
-        self.tasks.spawn(async move {
-            pipeline.handle(lease).await;
-            drop(permit);
-        })
-    }
 }
 
 /// Gives what the broker has dropped its end, one after the other, until the soft stop. What arrives after it is handed back: a lease that is dropped would be

@@ -4,7 +4,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what the program is for")]
 
 use antispoof_core::encode::{Encoder, body_len};
-use antispoof_core::tap::{DigestKind, Tap};
+use antispoof_core::stream_digest::{DigestKind, StreamDigest};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use base64_simd::{AsOut as _, STANDARD};
@@ -62,17 +62,17 @@ fn main() {
         black_box(serde_json::to_vec(&text).expect("a string is JSON"));
     });
 
-    println!("\nEncoder and Tap together, as a job does it");
+    println!("\nEncoder and StreamDigest together, as a job does it");
     for (name, kind) in [("no digest", DigestKind::Off), ("blake3", DigestKind::Blake3), ("sha256", DigestKind::Sha256)]
     {
         row(name, || {
-            let (mut encoder, mut tap) = (Encoder::default(), Tap::new(kind, 0));
+            let (mut encoder, mut digest) = (Encoder::default(), StreamDigest::new(kind, 0));
             for chunk in image.chunks(CHUNK) {
-                tap.chunk(chunk);
+                digest.chunk(chunk);
                 black_box(encoder.push(chunk));
             }
             black_box(encoder.finish());
-            tap.finish(IMAGE as u64).expect("the image has an end");
+            digest.finish(IMAGE as u64).expect("the image has an end");
         });
     }
 }

@@ -3,7 +3,7 @@
 /// What stands before the base64. Only JPEG is documented by the vendor, so only JPEG is ever labelled so.
 pub const PREFIX: &[u8] = br#"{"img":"data:image/jpeg;base64,"#;
 
-/// What closes the body. Sent only after the image has ended cleanly: without it the body is not JSON and cannot be judged.
+/// What closes the body. Sent only after the image has ended cleanly: without it the body is not JSON and is not processed.
 pub const SUFFIX: &[u8] = br#""}"#;
 
 /// Exact length in bytes of the body for an image of `image_bytes`.

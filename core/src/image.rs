@@ -3,7 +3,10 @@
 use crate::failure::{Code, Failure};
 
 mod exif;
+mod facts;
 mod jpeg;
+
+pub use facts::{Facts, Format};
 
 /// How far into a file its frame header may lie, in bytes. Large EXIF, ICC and XMP segments come first in photographs; a megabyte of them is not a selfie.
 pub const MAX_HEADER_BYTES: usize = 1024 * 1024;
@@ -45,41 +48,10 @@ impl ImageRef {
         version.or(self.etag.as_deref())
     }
 
-    /// What of the content is asked for: the pin, else the version `null`, else nothing. Different names are different wishes.
+    /// What of the content is asked for: the pin, else the version `null`, else nothing. Different names are different requests.
     pub fn asked(&self) -> &str {
         self.pin().or(self.version_id.as_deref()).unwrap_or_default()
     }
-}
-
-/// Formats that go through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// JPEG/JFIF or Exif, baseline or progressive.
-    Jpeg,
-}
-
-impl Format {
-    /// The name in events.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Jpeg => "jpeg",
-        }
-    }
-}
-
-/// What the header says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// By the bytes, whatever the key or the Content-Type claim.
-    pub format: Format,
-    /// Pixels, before any EXIF rotation; at least 1.
-    pub width: u32,
-    /// Pixels, before any EXIF rotation; at least 1.
-    pub height: u32,
-    /// EXIF orientation, 1 (upright) to 8.
-    pub orientation: u8,
-    /// Offset of the frame header: an end-of-image marker counts only behind it.
-    pub scan_from: u64,
 }
 
 /// What the settings ask of an image.

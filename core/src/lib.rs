@@ -4,6 +4,7 @@
 //! [`verdict::Verdict`]; what came of a job becomes an [`event::Event`] and a [`plan::Plan`]. The world is asked through [`ports`].
 //! Time and chance come in as arguments, so everything here can be tested in milliseconds.
 
+pub mod causes;
 pub mod dropped;
 pub mod encode;
 pub mod event;
@@ -13,5 +14,5 @@ pub mod job;
 pub mod plan;
 pub mod ports;
 pub mod retry;
-pub mod tap;
+pub mod stream_digest;
 pub mod verdict;

@@ -1,8 +1,8 @@
-//! A file's first bytes, in any pieces, and the tap behind them.
+//! A file's first bytes, in any pieces, and the digest behind them.
 
 use antispoof_core::failure::{Class, Code, Stage};
 use antispoof_core::image::{Inspection, MAX_HEADER_BYTES, inspect};
-use antispoof_core::tap::{DigestKind, Tap};
+use antispoof_core::stream_digest::{DigestKind, StreamDigest};
 
 /// The first six bytes choose the cuts, the rest is the file.
 pub fn image_inspect(data: &[u8]) {
@@ -33,15 +33,15 @@ pub fn image_inspect(data: &[u8]) {
     watched(file, &pieces, scan_from);
 }
 
-/// The tap sees the same whatever the pieces, and an end only where there is one.
+/// The digest sees the same whatever the pieces, and an end only where there is one.
 fn watched(file: &[u8], pieces: &[&[u8]], scan_from: u64) {
     let announced = file.len() as u64;
     let watch = |pieces: &[&[u8]], announced| {
-        let mut tap = Tap::new(DigestKind::Sha256, scan_from);
+        let mut digest = StreamDigest::new(DigestKind::Sha256, scan_from);
         for piece in pieces {
-            tap.chunk(piece);
+            digest.chunk(piece);
         }
-        tap.finish(announced)
+        digest.finish(announced)
     };
     let whole = watch(&[file], announced);
     assert_eq!(watch(pieces, announced), whole);

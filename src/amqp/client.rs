@@ -15,23 +15,23 @@ use antispoof_core::event::Event;
 use antispoof_core::failure::Failure;
 use antispoof_core::job::NothingAsked;
 use antispoof_core::ports::{Broker, Lease as _, LeaseLost, PublishError, Spent};
-use futures_util::future;
 use lapin::BasicProperties;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// What [`Amqp::start`] returns.
-pub struct Started<R> {
+pub struct Started<R, D> {
     /// The broker.
     pub amqp: Amqp,
     /// Where the jobs arrive.
     pub jobs: Inbox,
     /// Where the messages arrive that the broker took off the job queue, one at a time.
     pub dead: Inbox,
-    /// Everything that runs: to be spawned and watched. Ends when all connections and tasks are closed, or with an error when the
-    /// broker is too old.
-    pub running: R,
+    /// To be spawned and watched. Ends when its connections and tasks are closed, or with an error when the broker is too old.
+    pub supervising: R,
+    /// To be spawned and watched. Reads the dead queue until [`Amqp::read_no_more`] or `stop`.
+    pub reading: D,
 }
 
 /// The broker, as the pipeline sees it. Cheap to clone.
@@ -49,27 +49,16 @@ impl Amqp {
         worker: String,
         observer: Arc<dyn Observer>,
         stop: &CancellationToken,
-    ) -> Started<impl Future<Output = Result<(), ConnectError>> + Send + use<>> {
+    ) -> Started<impl Future<Output = Result<(), ConnectError>> + Send + use<>, impl Future<Output = ()> + Send + use<>>
+    {
         let names = Names::new(&settings.prefix, delays);
         let shared = Arc::new(Shared::new(settings, names, worker));
         // A session never has more than the prefetch unsettled. The rest is room for the leases of a lost session.
         let (leases, inbox) = mpsc::channel(usize::from(prefetch) * 2);
         let (dead_leases, dead) = mpsc::channel(1);
-        let running = {
-            let (shared, reader, stop) = (shared.clone(), shared.clone(), stop.child_token());
-            async move {
-                let reading = dead::run(reader, dead_leases, observer.clone(), stop.clone());
-                let supervising = supervisor::run(shared, prefetch, leases, observer, stop.clone());
-                let supervised = async {
-                    let ended = Box::pin(supervising).await;
-                    // The reader of the dead queue needs a session to publish with.
-                    stop.cancel();
-                    ended
-                };
-                Box::pin(future::join(supervised, reading)).await.0
-            }
-        };
-        Started { amqp: Self { shared }, jobs: Inbox::new(inbox), dead: Inbox::new(dead), running }
+        let reading = dead::run(shared.clone(), dead_leases, observer.clone(), stop.clone());
+        let supervising = supervisor::run(shared.clone(), prefetch, leases, observer, stop.clone());
+        Started { amqp: Self { shared }, jobs: Inbox::new(inbox), dead: Inbox::new(dead), supervising, reading }
     }
 
     /// Sets how much is consumed. It takes effect by cancelling and consuming anew: the prefetch of a live consumer cannot be changed.

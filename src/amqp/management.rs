@@ -9,6 +9,7 @@ use super::definitions::definitions;
 use super::inspect::Found;
 use super::topology::Names;
 use crate::settings;
+use antispoof_core::causes::innermost;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lapin::uri::AMQPUri;
@@ -146,13 +147,4 @@ impl Management {
         };
         timeout(LIMIT, asked).await.map_err(|_| unreachable(format!("no answer within {LIMIT:?}")))?
     }
-}
-
-/// The cause at the end of the chain: what is before it names layers of the library.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut at: &dyn std::error::Error = error;
-    while let Some(source) = at.source() {
-        at = source;
-    }
-    at.to_string()
 }

@@ -3,7 +3,7 @@
 use antispoof_core::encode::{self, Encoder};
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::ports::Inspected;
-use antispoof_core::tap::Tap;
+use antispoof_core::stream_digest::StreamDigest;
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
@@ -48,7 +48,7 @@ pub(super) struct Broken;
 
 enum Stage {
     Prefix,
-    Image { encoder: Encoder, tap: Tap },
+    Image { encoder: Encoder, digest: StreamDigest },
     Done,
 }
 
@@ -60,11 +60,11 @@ pub(super) struct DetectBody<S> {
     /// Bytes of the body still to come.
     left: u64,
     report: Arc<Report>,
-    tap: Option<Tap>,
+    digest: Option<StreamDigest>,
 }
 
 impl<S> DetectBody<S> {
-    pub(super) fn new(image: Inspected<S>, tap: Tap, report: Arc<Report>) -> Self {
+    pub(super) fn new(image: Inspected<S>, digest: StreamDigest, report: Arc<Report>) -> Self {
         Self {
             stage: Stage::Prefix,
             chunk: image.head,
@@ -72,7 +72,7 @@ impl<S> DetectBody<S> {
             announced: image.bytes,
             left: encode::body_len(image.bytes),
             report,
-            tap: Some(tap),
+            digest: Some(digest),
         }
     }
 
@@ -88,9 +88,9 @@ impl<S> DetectBody<S> {
         Poll::Ready(Some(Err(Broken)))
     }
 
-    /// Takes the image's last word. Nothing closes the JSON before the tap has seen the end it was promised.
-    fn finish(&mut self, encoder: Encoder, tap: Tap) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match tap.finish(self.announced) {
+    /// Takes the image's last word. Nothing closes the JSON before the digest has seen the end it was promised.
+    fn finish(&mut self, encoder: Encoder, digest: StreamDigest) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match digest.finish(self.announced) {
             Ok(digest) => {
                 self.report.digest.get_or_init(|| digest);
                 self.stage = Stage::Done;
@@ -114,16 +114,16 @@ where
         match &mut this.stage {
             Stage::Done => Poll::Ready(None),
             Stage::Prefix => {
-                if let Some(tap) = this.tap.take() {
-                    this.stage = Stage::Image { encoder: Encoder::default(), tap };
+                if let Some(digest) = this.digest.take() {
+                    this.stage = Stage::Image { encoder: Encoder::default(), digest };
                 }
                 this.give(Bytes::from_static(encode::PREFIX))
             }
-            Stage::Image { encoder, tap } => loop {
+            Stage::Image { encoder, digest } => loop {
                 if !this.chunk.is_empty() {
                     let block = this.chunk.split_to(this.chunk.len().min(STEP));
-                    tap.chunk(&block);
-                    if tap.seen() > this.announced {
+                    digest.chunk(&block);
+                    if digest.seen() > this.announced {
                         let message = format!("the store sends more than the {} bytes it announced", this.announced);
                         return this.fail(Failure::new(Code::StoreUnavailable, message));
                     }
@@ -154,7 +154,7 @@ where
 impl<S> DetectBody<S> {
     fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match std::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Image { encoder, tap } => self.finish(encoder, tap),
+            Stage::Image { encoder, digest } => self.finish(encoder, digest),
             Stage::Prefix | Stage::Done => Poll::Ready(None),
         }
     }
@@ -164,7 +164,7 @@ impl<S> DetectBody<S> {
 mod tests {
     use super::*;
     use antispoof_core::image::{Facts, Format};
-    use antispoof_core::tap::DigestKind;
+    use antispoof_core::stream_digest::DigestKind;
     use futures_util::stream;
     use http_body_util::BodyExt as _;
 
@@ -180,7 +180,7 @@ mod tests {
             bytes: announced,
             facts: Facts { format: Format::Jpeg, width: 1, height: 1, orientation: 1, scan_from: 0 },
         };
-        (DetectBody::new(image, Tap::new(DigestKind::Sha256, 0), report.clone()), report)
+        (DetectBody::new(image, StreamDigest::new(DigestKind::Sha256, 0), report.clone()), report)
     }
 
     #[tokio::test]

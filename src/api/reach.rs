@@ -1,4 +1,4 @@
-//! Whether the vendor can be reached, found out without a call that anybody could be billed for: no token goes with it, no body, and it
+//! Whether the vendor can be reached, found out without a call that could be billed: no token goes with it, no body, and it
 //! does not name the endpoint.
 
 use super::classify::{clock_skew, unconnected};

@@ -100,7 +100,7 @@ impl Tokens {
         Ok(current.header.clone())
     }
 
-    /// The API refused this token. True if another one is now there: minted by this call, or by somebody else's since, or found in the file of a given
+    /// The API refused this token. True if another one is now there: minted by this call, or by another since, or found in the file of a given
     /// one. The files are read, which takes as long as the disk does.
     pub(super) fn replace(&self, refused: &HeaderValue, now: SystemTime) -> bool {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
@@ -209,7 +209,7 @@ mod tests {
         let second = sent(&tokens, now);
         assert_ne!(second, first);
 
-        // Found by whoever looks from time to time: the next call has it.
+        // Found by the task that reads the files from time to time: the next call has it.
         fs::write(&key, "second-key").expect("written");
         let ApiAuth::Keys { api_key, .. } = &settings.auth else { panic!("key and secret") };
         assert!(api_key.reread());

@@ -8,9 +8,10 @@ mod store;
 mod token;
 
 use super::exit::Exit;
+use super::load::client;
 use super::problem::{Problem, warn};
 use super::runtime;
-use super::terminal::print;
+use super::stdout::print;
 use crate::settings::{self, ApiAuth, Loaded, Origin, Problems};
 use clap::Args;
 use report::Line;
@@ -42,7 +43,7 @@ pub(super) struct CheckArgs {
 
 pub(super) fn run(args: &CheckArgs, loaded: Result<Loaded, Problems>) -> Result<Exit, Problem> {
     let loaded = match loaded {
-        Ok(loaded) => super::client(loaded)?,
+        Ok(loaded) => client(loaded)?,
         Err(problems) if args.json => {
             print(&format!("{:#}", document(problems.iter(), problems.warnings(), &[], Exit::Settings)))?;
             return Ok(Exit::Settings);

@@ -1,12 +1,12 @@
 //! `antispoofd completions` and `antispoofd man`: the commands as shells and `man` know them, from the same definitions as `--help`.
 
-use super::Cli;
 use super::exit::Exit;
 use super::problem::Problem;
-use super::terminal::{print, say};
+use super::stdout::print;
+use super::terminal::say;
 use crate::VERSION;
 use anyhow::Context as _;
-use clap::{Args, Command, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use std::path::{Path, PathBuf};
@@ -31,16 +31,16 @@ pub(super) struct ManArgs {
     output: Option<PathBuf>,
 }
 
-pub(super) fn completions(args: CompletionsArgs) -> Result<Exit, Problem> {
+pub(super) fn completions(args: CompletionsArgs, mut program: Command) -> Result<Exit, Problem> {
     let mut script = Vec::new();
     // A reader that leaves is met by `print`; the generator would panic.
-    clap_complete::generate(args.shell, &mut Cli::command(), "antispoofd", &mut script);
+    clap_complete::generate(args.shell, &mut program, "antispoofd", &mut script);
     print(String::from_utf8_lossy(&script).trim_end())?;
     Ok(Exit::Ok)
 }
 
-pub(super) fn man(args: &ManArgs) -> Result<Exit, Problem> {
-    let mut program = Cli::command().disable_help_subcommand(true);
+pub(super) fn man(args: &ManArgs, program: Command) -> Result<Exit, Problem> {
+    let mut program = program.disable_help_subcommand(true);
     program.build();
     if let Some(directory) = &args.output {
         std::fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;

@@ -2,7 +2,8 @@
 
 use super::exit::Exit;
 use super::problem::{Problem, warn};
-use super::terminal::{plain, print};
+use super::stdout::print;
+use super::terminal::plain;
 use crate::settings::{self, Loaded, Problems, Row};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};

@@ -23,7 +23,7 @@ pub(super) fn remedy(object: &str, vhost: &str) -> String {
         };
         format!("{first}, `rabbitmqctl delete_queue -p {} {}`", quoted(vhost), quoted(name))
     } else {
-        "delete it when nobody publishes to it (its bindings go with it)".to_owned()
+        "delete it when nothing publishes to it (its bindings go with it)".to_owned()
     };
     format!(
         "this cannot be changed of what is there: {empty}, then `antispoofd topology apply` (docs/operations.md, \"Queues of an earlier version\"); or choose \

@@ -4,7 +4,7 @@ use super::problem::Problem;
 use anyhow::Context as _;
 
 /// Makes the process undumpable: a fatal signal leaves no core, neither as a file nor for a handler such as systemd-coredump (which a limit of
-/// size 0 would not keep away), and nobody but root attaches to it or reads its memory.
+/// size 0 would not keep away), and only root attaches to it or reads its memory.
 ///
 /// Chunks of images, keys and tokens are in that memory, so a process that cannot be protected does not start.
 pub(super) fn forbid() -> Result<(), Problem> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Shorter than the patience of whoever probes, so that the reason gets said.
+/// Shorter than an orchestrator's own limit for a probe, so that the reason is printed.
 const LIMIT: Duration = Duration::from_secs(2);
 /// The answers have a few lines.
 const LONGEST_ANSWER: u64 = 64 * 1024;

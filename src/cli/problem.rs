@@ -1,16 +1,18 @@
-//! Why a command could not do what it was asked for, and the one place that prints it.
+//! Why a command failed, and the one place that prints it.
 
 use super::exit::Exit;
-use super::run::RunError;
 use super::terminal::say;
 use crate::amqp::{ConnectError, ManagementError, ToolError};
-use crate::app::StartError;
 use crate::settings::LogFormat;
 use crate::telemetry::logs;
 use crate::{s3, settings};
 use serde_json::{Value, json};
 use std::fmt::Display;
 use tracing::Level;
+
+/// What to do when an exchange is not there.
+pub(super) const NO_TOPOLOGY: &str = "a worker with amqp.topology = \"declare\" has to have run on this vhost; \
+     are amqp.url and amqp.prefix the same here and there?";
 
 /// An error with the exit code that it leads to and, where there is something to be done, a hint.
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Problem {
         Self { daemon: true, ..Self::settings(problems) }
     }
 
-    /// Whoever read stdout has left: the end of a pipeline, not an error.
+    /// The reader of stdout has left: the end of a pipeline, not an error.
     pub(super) fn closed() -> Self {
         Self { exit: Exit::Ok, error: None, hint: None, daemon: false }
     }
@@ -171,21 +173,9 @@ impl From<ConnectError> for Problem {
     }
 }
 
-impl From<RunError> for Problem {
-    fn from(error: RunError) -> Self {
-        match error {
-            RunError::Start(StartError::Broker(error)) => error.into(),
-            error => {
-                let remedy = error.remedy();
-                Self::failed(error).maybe_hint(remedy)
-            }
-        }
-    }
-}
-
 impl From<ToolError> for Problem {
     fn from(error: ToolError) -> Self {
-        let hint = error.is_missing().then_some(super::submit::NO_TOPOLOGY);
+        let hint = error.is_missing().then_some(NO_TOPOLOGY);
         Self::unreachable(error).maybe_hint(hint)
     }
 }
@@ -208,7 +198,7 @@ impl From<s3::ToolError> for Problem {
             s3::ToolError::Unreachable { .. } => {
                 Self::unreachable(error).hint("is the store up, and are s3.endpoint_url and s3.region right?")
             }
-            s3::ToolError::Store { why, .. } if why.starts_with("NoSuchBucket") => {
+            s3::ToolError::NoBucket { .. } => {
                 Self::failed(error).hint("name another bucket; for uploads, --create-bucket makes it")
             }
             s3::ToolError::Read { .. } | s3::ToolError::Store { .. } => Self::failed(error),

@@ -1,8 +1,8 @@
 //! `antispoofd run`: the worker daemon.
 
-use super::problem;
+use super::problem::{self, Problem};
 use super::runtime;
-use crate::app;
+use crate::app::{self, StartError};
 use crate::settings::Loaded;
 use crate::telemetry::logs;
 use crate::worker::Drained;
@@ -17,9 +17,9 @@ pub enum RunError {
     /// The runtime.
     #[error("start the runtime: {0}")]
     Runtime(io::Error),
-    /// The parts.
+    /// The worker.
     #[error(transparent)]
-    Start(#[from] app::StartError),
+    App(#[from] app::Error),
     /// Jobs were in flight when the time was up or a second signal came.
     #[error("stopped with jobs in flight, the broker delivers them again")]
     Cut,
@@ -30,8 +30,20 @@ impl RunError {
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::Start(error) => error.remedy(),
+            Self::App(app::Error::Start(error)) => error.remedy(),
             _ => None,
+        }
+    }
+}
+
+impl From<RunError> for Problem {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::App(app::Error::Start(StartError::Broker(error))) => error.into(),
+            error => {
+                let remedy = error.remedy();
+                Self::failed(error).maybe_hint(remedy)
+            }
         }
     }
 }
@@ -53,5 +65,20 @@ pub fn run(loaded: Loaded) -> Result<(), RunError> {
     match ended? {
         Drained::Whole => Ok(()),
         Drained::Cut => Err(RunError::Cut),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::exit::Exit;
+    use crate::lifecycle::{How, UnexpectedEnd};
+
+    #[test]
+    fn a_task_that_ended_is_exit_code_1() {
+        let end = UnexpectedEnd { task: "admin", how: How::Panicked("of 7".to_owned()) };
+        let error = RunError::from(app::Error::Task(end));
+        assert_eq!(error.to_string(), "the task \"admin\" panicked (of 7) while the worker was running");
+        assert_eq!(Problem::from(error).report(), Exit::Failed);
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn block_on(command: impl Future<Output = Result<Exit, Problem>>) -> 
 pub(super) fn block_on_value<T>(part: impl Future<Output = T>) -> Result<T, Problem> {
     let runtime = with_threads(1).context("start the runtime")?;
     let ended = runtime.block_on(part);
-    // A read of stdin cannot be interrupted; nobody waits for it.
+    // A read of stdin cannot be interrupted, and is not waited for.
     runtime.shutdown_background();
     Ok(ended)
 }

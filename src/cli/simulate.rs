@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
 use super::problem::Problem;
-use super::terminal::{print, say};
+use super::stdout::print;
+use super::terminal::say;
 use crate::simulator::{
     Auth, Config, Faults, Latency, Options, RateHeaders, RateLimit, RefusalManner, RetryAfterForm, RetryStatuses,
     Simulator, Stats, VerdictRule, parse_wait,
@@ -38,7 +39,7 @@ pub struct SimulateArgs {
     /// Accept this token only
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<SecretString>,
-    /// Accept everybody
+    /// Accept every call, with or without a token
     #[arg(long)]
     pub no_auth: bool,
     /// Time to answer: 50ms, uniform:50ms..150ms or lognormal:p50=200ms,p99=2s
@@ -108,7 +109,7 @@ pub(super) async fn run(args: SimulateArgs) -> Result<Exit, Problem> {
     let simulator =
         Simulator::bind(listen, args.into_options()).await.with_context(|| format!("listen on {listen}"))?;
     let handle = simulator.handle();
-    // Whoever started this process waits for this line.
+    // The process that started this one waits for this line.
     print(&format!("listening on {}", simulator.base_url()))?;
     say(&format!("endpoint {}; counters {}/_sim/stats", simulator.url(), simulator.base_url()));
 

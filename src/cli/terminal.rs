@@ -1,24 +1,9 @@
-//! Writing to stdout and stderr without ever panicking over who reads it.
+//! Writing to stderr without ever panicking when its reader has left.
 
-use super::problem::Problem;
 use crate::telemetry::logs;
-use anyhow::Context as _;
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 
-/// Writes a line of data. A reader that has left is [`Problem::closed`].
-pub(super) fn print(line: &str) -> Result<(), Problem> {
-    let mut stdout = std::io::stdout().lock();
-    let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-    match written {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Problem::closed()),
-        Err(error) => {
-            Err(Err::<(), _>(error).context("write to stdout").map_or_else(Problem::failed, |()| Problem::closed()))
-        }
-    }
-}
-
-/// Says something to the person at the terminal. Where nobody can be told, nobody is. Beside a log it takes the log's way, which never blocks.
+/// Writes a line for the person at the terminal; where stderr is closed, it is dropped. Beside a log it goes through the log's writer, which never blocks.
 pub(super) fn say(text: &str) {
     if logs::say(text) {
         return;

@@ -2,7 +2,8 @@
 
 use super::exit::Exit;
 use super::problem::Problem;
-use super::terminal::{plain, print, say};
+use super::stdout::print;
+use super::terminal::{plain, say};
 use crate::api;
 use crate::settings::jwt::{claims, moment};
 use crate::settings::{Api, ApiAuth};

@@ -3,7 +3,8 @@
 use super::differences::{listed, policy, policy_remedy, remedy};
 use super::exit::Exit;
 use super::problem::Problem;
-use super::terminal::{plain, print, say};
+use super::stdout::print;
+use super::terminal::{plain, say};
 use crate::amqp::{
     Compared, Effect, Found, Link, Management, Names, Role, State, close, connect, declare_over, definitions, inspect,
 };
@@ -54,7 +55,7 @@ pub(super) async fn run(args: TopologyArgs, settings: Settings) -> Result<Exit, 
     }
     if let What::Check { management: Some(url) } = &args.what {
         let compared = Management::new(url, amqp)?.compare(&names).await?;
-        let verdict = tell(&compared.found, amqp.url.vhost())?;
+        let verdict = print_differences(&compared.found, amqp.url.vhost())?;
         let of_policies = tell_policies(&compared, amqp.url.vhost())?;
         say(&if compared.results_bound {
             format!("a queue is bound to {}", names.results)
@@ -70,7 +71,7 @@ pub(super) async fn run(args: TopologyArgs, settings: Settings) -> Result<Exit, 
     let work = async {
         match args.what {
             What::Print | What::Check { .. } => {
-                let verdict = tell(&inspect(&link, &names).await?, amqp.url.vhost())?;
+                let verdict = print_differences(&inspect(&link, &names).await?, amqp.url.vhost())?;
                 say(
                     "bindings, and policies that drop, expire or move messages, are not known: they cannot be asked for over AMQP; \
                      --management http://host:15672 asks for them",
@@ -89,7 +90,7 @@ pub(super) async fn run(args: TopologyArgs, settings: Settings) -> Result<Exit, 
 }
 
 /// Prints a line for each. The outer error is of the printing.
-fn tell(found: &[Found], vhost: &str) -> Result<Result<Exit, Problem>, Problem> {
+fn print_differences(found: &[Found], vhost: &str) -> Result<Result<Exit, Problem>, Problem> {
     for Found { object, state } in found {
         print(&match state {
             State::AsItShould => format!("ok       {object}"),
@@ -113,7 +114,7 @@ fn tell(found: &[Found], vhost: &str) -> Result<Result<Exit, Problem>, Problem> 
     Ok(Err(Problem::failed(anyhow::anyhow!(words)).hint(hint)))
 }
 
-/// As [`tell`], of what policies do: a line for each key that matters.
+/// As [`print_differences`], of what policies do: a line for each key that matters.
 fn tell_policies(compared: &Compared, vhost: &str) -> Result<Result<Exit, Problem>, Problem> {
     let policies = &compared.policies;
     for finding in &policies.findings {

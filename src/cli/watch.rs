@@ -2,7 +2,8 @@
 
 use super::exit::Exit;
 use super::problem::Problem;
-use super::terminal::{print, say};
+use super::stdout::print;
+use super::terminal::say;
 use super::view::View;
 use crate::amqp::{Keep, Names, Role, Tail, close, connect};
 use crate::settings::{self, Settings};
@@ -14,12 +15,12 @@ use std::time::Duration;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// Some minutes of a busy day; what is more is not read by anybody on a terminal.
+/// Some minutes of a busy day; more than that is not read on a terminal.
 const KEEP: Keep = Keep::Latest(100_000);
 
 /// Print terminal events as they are published
 ///
-/// Reads from a queue of its own that goes when this command does: nobody else gets an event less. The results exchange must be there: it
+/// Reads from a queue of its own that goes when this command does: no other consumer gets an event less. The results exchange must be there: it
 /// is made by a worker, not by this command. While it runs, though, its queue
 /// counts as a consumer: a worker does not notice then that no other queue is bound for its events. A reader that falls far behind
 /// loses the oldest events.

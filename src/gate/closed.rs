@@ -1,8 +1,7 @@
 //! A closed gate: who probes, how often, and when it is another job's turn.
 
-use super::Policy;
+use super::policy::Policy;
 use super::reason::{Finding, Met, Proof, Reason};
-use super::state::Failed;
 use antispoof_core::plan::Blame;
 use antispoof_core::retry::Backoff;
 use std::time::Duration;
@@ -51,6 +50,16 @@ pub(super) struct Tenure {
     since: Instant,
     failed: u32,
     most: u32,
+}
+
+/// What comes of a failed try.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) blame: Blame,
+    /// The job has the right to probe now.
+    pub(super) tenure: Option<Tenure>,
+    /// It has probed for as often as it may.
+    pub(super) retired: bool,
 }
 
 impl Closed {

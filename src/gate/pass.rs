@@ -1,8 +1,8 @@
 //! What a job in hand is to the gate.
 
-use super::Gate;
 use super::closed::Tenure;
-use super::reason::{Met, Proof};
+use super::handle::Gate;
+use super::reason::{Met, Proof, Reason};
 use super::state::{Entered, State};
 use antispoof_core::failure::Failure;
 use antispoof_core::plan::Blame;
@@ -38,8 +38,28 @@ pub struct Probe {
     tenure: Tenure,
 }
 
+impl Gate {
+    /// What the job with this id is to the gate: for one delivery of it.
+    pub fn pass(&self, job: &str) -> Pass {
+        Pass::new(self.clone(), job)
+    }
+
+    /// Closes the gate for a failure that the caller itself tries to end. Who gets the probe keeps it as long as it tries; `None` means that another one probes.
+    pub fn close(&self, reason: impl Into<Reason>, message: &str) -> Option<Probe> {
+        let tenure = self.change(|state, now| state.close(reason.into(), message, now));
+        tenure.map(|tenure| Probe::new(self.clone(), tenure))
+    }
+
+    /// As [`Gate::close`], unless `probe` is still good: for a caller that has failed once more.
+    pub fn keep_closed(&self, probe: &mut Option<Probe>, reason: impl Into<Reason>, message: &str) {
+        if !probe.as_ref().is_some_and(Probe::holds) {
+            *probe = self.close(reason, message);
+        }
+    }
+}
+
 impl Pass {
-    pub(super) fn new(gate: Gate, job: &str) -> Self {
+    fn new(gate: Gate, job: &str) -> Self {
         Self { gate, job: job.to_owned(), inside: false, probe: None, retired: false, patience: None }
     }
 
@@ -170,7 +190,7 @@ impl Drop for Pass {
 }
 
 impl Probe {
-    pub(super) fn new(gate: Gate, tenure: Tenure) -> Self {
+    fn new(gate: Gate, tenure: Tenure) -> Self {
         Self { gate, tenure }
     }
 

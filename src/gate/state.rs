@@ -1,7 +1,7 @@
 //! The states of the gate, and what leads from one to the next. Nothing here waits, and the moment comes as an argument.
 
-use super::Policy;
-use super::closed::{Closed, Tenure};
+use super::closed::{Closed, Failed, Tenure};
+use super::policy::Policy;
 use super::reason::{Finding, Met, Proof, Reason};
 use super::streak::Streak;
 use antispoof_core::failure::Stage;
@@ -74,16 +74,6 @@ pub(super) enum Entered {
     Running,
     Probing(Tenure),
     No,
-}
-
-/// What comes of a failed try.
-#[derive(Debug)]
-pub(super) struct Failed {
-    pub(super) blame: Blame,
-    /// The job has the right to probe now.
-    pub(super) tenure: Option<Tenure>,
-    /// It has probed for as often as it may.
-    pub(super) retired: bool,
 }
 
 impl State {

@@ -1,7 +1,7 @@
 //! The body of an answer. It has its connection, and gives it back at its end.
 
-use super::RequestBody;
 use super::pool::Lease;
+use super::request::RequestBody;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;

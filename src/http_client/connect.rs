@@ -1,11 +1,12 @@
 //! From a URI to a connection that takes requests.
 
-use super::error::{ConnectError, SendError, chain};
+use super::error::{ConnectError, SendError};
 use super::proxy::{Proxies, tunnel};
+use super::request::RequestBody;
 use super::stream::Stream;
 use super::tls::{Tls, chose_http2};
 use super::wire::{Wire, Written};
-use super::{Options, RequestBody};
+use antispoof_core::causes::causes;
 use http::Uri;
 use http::header::HeaderValue;
 use hyper::client::conn::{http1, http2};
@@ -32,6 +33,19 @@ const MOST_HEADERS: usize = 200;
 /// An HTTP/2 connection that does not answer a ping within the second after the first is dead, whatever TCP says.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the two edges want differently.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Limit for a connection, from the name's resolution to the end of the TLS handshake.
+    pub connect_timeout: Duration,
+    /// The longest time for which an idle connection is kept. A server that announces or shows a shorter one is heeded.
+    pub idle_timeout: Duration,
+    /// Whether HTTP/2 is offered in the TLS handshake.
+    pub http2: bool,
+    /// Whether `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are heeded.
+    pub proxies: bool,
+}
 
 /// A server, as a connection to it is told from others.
 pub(super) struct Target {
@@ -204,7 +218,7 @@ fn handshake(error: hyper::Error) -> ConnectError {
 
 /// The connector's own error type is private; what it is made of is not.
 fn unconnected(error: &(dyn Error + 'static), uri: &Uri) -> ConnectError {
-    let causes = || chain(error);
+    let causes = || causes(error);
     if let Some(Unresolved(source)) = causes().find_map(|error| error.downcast_ref()) {
         let host = uri.host().unwrap_or_default().to_owned();
         return ConnectError::Name { host, source: again(source) };

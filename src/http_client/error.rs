@@ -1,8 +1,8 @@
 //! Why there is no answer: what was proved by it, and the cause in words.
 
+use antispoof_core::causes::{causes, innermost};
 use http::Request;
 use rustls::{AlertDescription, CertificateError};
-use std::error::Error;
 use std::io;
 
 /// No connection. Nothing of the request has left this machine.
@@ -165,7 +165,7 @@ impl SendError {
 /// HTTP/2's own words for "nothing was done". Of the GOAWAYs only the orderly kind counts: with another reason h2 tells streams that the server had taken on
 /// the same as those that it had not.
 fn refused_unprocessed(error: &hyper::Error) -> Option<&'static str> {
-    let h2 = chain(error).find_map(|error| error.downcast_ref::<h2::Error>())?;
+    let h2 = causes(error).find_map(|error| error.downcast_ref::<h2::Error>())?;
     if !h2.is_remote() {
         return None;
     }
@@ -174,16 +174,6 @@ fn refused_unprocessed(error: &hyper::Error) -> Option<&'static str> {
         Some(h2::Reason::NO_ERROR) if h2.is_go_away() => Some("the server closed the connection before this stream"),
         _ => None,
     }
-}
-
-/// An error and its causes, the innermost last.
-pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// The cause at the end of the chain: what is before it names layers of the library.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    chain(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 fn tcp(error: &io::Error) -> String {

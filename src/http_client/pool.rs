@@ -9,8 +9,8 @@
 //! processed cannot be known. So an idle connection is used again only while it is younger than any limit that the server has announced
 //! (`Keep-Alive: timeout`) or shown: once it has closed one of age *a*, none older than *a*/2 is used.
 
-use super::RequestBody;
 use super::connect::{Made, Peer};
+use super::request::RequestBody;
 use super::wire::Written;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response};
@@ -159,7 +159,7 @@ impl<B: RequestBody> Pool<B> {
             known.turn.clone()
         };
         let turn = turn.acquire_owned().await.ok()?;
-        // Meanwhile a connection may have failed, or shown that none is shared: then waiting in line helps nobody.
+        // Meanwhile a connection may have failed, or shown that none is shared: then waiting in line is of no use.
         (!self.state().origin(origin).concurrent).then_some(turn)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A server that refuses a request by its head answers at once and closes, while the body is still being written: the next write fails, and
 //! hyper gives the connection up without looking at what has arrived (seen with 1.12: two in five refusals of a 9 MB request were lost).
-//! So a failed write is not told: writing blocks from then on, reading goes on, and the answer, or the end of the connection, is found.
+//! So a failed write is not reported: writing blocks from then on, reading goes on, and the answer, or the end of the connection, is found.
 
 use std::io;
 use std::pin::Pin;
@@ -56,7 +56,7 @@ impl Wire {
         self.written.clone()
     }
 
-    /// After a failed write: nothing more is written, and after a while the failure is told.
+    /// After a failed write: nothing more is written, and after a while the failure is reported.
     fn poll_failed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some((error, limit)) = &mut self.failed else { return Poll::Pending };
         match limit.as_mut().poll(cx) {

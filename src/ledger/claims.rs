@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A claim that nobody gave up (its task panicked) is void after this. As long as a broker waits for an acknowledgement: whoever still holds the
+/// A claim that was not given up (its task panicked) is void after this. As long as a broker waits for an acknowledgement: whoever still holds the
 /// claim then has lost its lease, which is looked at before every call.
 pub(super) const LIFE: Duration = Duration::from_mins(30);
 

@@ -48,6 +48,11 @@ impl File {
         }
     }
 
+    /// Ends when no step can be taken any more: after [`Self::close`], or when the thread or the task behind it has ended.
+    pub async fn writer_ended(&self) {
+        self.writer.ended().await;
+    }
+
     async fn begun(&self, key: &str) -> Result<ClaimOutcome, LedgerError> {
         let Some(taken) = self.claims.take(key, String::new()) else { return Ok(ClaimOutcome::Busy) };
         let Said::Claim(known) = self.ask(Step::Begin { key: key.to_owned() }).await? else {
@@ -111,7 +116,7 @@ impl Ledger for File {
             superseded: superseded.map(|end| Box::new(end.clone())),
         };
         let answer = self.ask(step).await?;
-        // Not after an error: whoever tries again is still the one who has the job.
+        // Not after an error: the task that tries again still has the claim.
         drop(self.claims.give(key));
         match answer {
             Said::Standing(end) => Ok(end),
@@ -120,19 +125,19 @@ impl Ledger for File {
     }
 
     async fn published(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
-        self.writer.tell(Step::Announced { key: key.to_owned(), keep })
+        self.writer.send(Step::Announced { key: key.to_owned(), keep })
     }
 
     async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
         // Not waited for: the steps of the next delivery queue behind it.
-        let told = match self.claims.of(key) {
+        let sent = match self.claims.of(key) {
             Some(claim) if claim.intent && !paid => {
-                self.writer.tell(Step::Revert { key: key.to_owned(), prior: claim.prior })
+                self.writer.send(Step::Revert { key: key.to_owned(), prior: claim.prior })
             }
             Some(_) | None => Ok(()),
         };
         drop(self.claims.give(key));
-        told
+        sent
     }
 
     async fn recall(&self, object: &str) -> Result<Option<JobResult>, LedgerError> {

@@ -1,15 +1,15 @@
 //! A ledger that lives as long as the process, bounded in number and in time.
 
-mod shelf;
+mod ttl_cache;
 
 use super::claims::Claims;
 use super::clock::Clock;
 use super::record::{self, Change, Record};
 use antispoof_core::event::JobResult;
 use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
-use shelf::Shelf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use ttl_cache::TtlCache;
 
 /// The memory backend. Keeps at most so many jobs and as many objects; a full one forgets the oldest announced end, then the oldest of the
 /// rest, and never a claim.
@@ -17,8 +17,8 @@ use std::time::Duration;
 pub struct Memory {
     clock: Clock,
     claims: Claims,
-    jobs: Mutex<Shelf<Record>>,
-    objects: Mutex<Shelf<JobResult>>,
+    jobs: Mutex<TtlCache<Record>>,
+    objects: Mutex<TtlCache<JobResult>>,
 }
 
 impl Memory {
@@ -27,8 +27,8 @@ impl Memory {
         Self {
             claims: Claims::new(clock.clone()),
             clock,
-            jobs: Mutex::new(Shelf::new(most, ttl)),
-            objects: Mutex::new(Shelf::new(most, ttl)),
+            jobs: Mutex::new(TtlCache::new(most, ttl)),
+            objects: Mutex::new(TtlCache::new(most, ttl)),
         }
     }
 
@@ -54,7 +54,7 @@ impl Memory {
         known
     }
 
-    fn apply(&self, jobs: &mut Shelf<Record>, key: &str, change: Change, now: u64) {
+    fn apply(&self, jobs: &mut TtlCache<Record>, key: &str, change: Change, now: u64) {
         match change {
             Change::Keep => {}
             Change::Remove => jobs.remove(key),

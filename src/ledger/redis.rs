@@ -26,7 +26,7 @@ use std::time::Duration;
 /// Most steps that are made up for after an outage. With more jobs than that in its hands, no process would be well.
 const MOST_OWED: usize = 4096;
 
-/// The answer about a record that somebody else has written.
+/// The answer about a record that another program has written.
 const UNREADABLE: &[u8] = b"unreadable";
 
 /// Whether an end gives way: to other ends and to the calls of others, to other ends only, to nothing.
@@ -54,7 +54,7 @@ pub struct RedisOptions<'a> {
 pub struct Redis {
     link: Link,
     scripts: Scripts,
-    /// Whoever works in this process needs no round trip to be told that another task has the job; and the tokens of the claims are here.
+    /// Within this process, no round trip is needed to know that another task has the job; and the tokens of the claims are here.
     claims: Claims,
     prefix: String,
     ttl_ms: u64,
@@ -62,7 +62,7 @@ pub struct Redis {
     /// Start of the tokens by which this process knows its claims.
     process: String,
     count: AtomicU64,
-    /// What the server could not be told: before anything else is begun, it is.
+    /// Steps that did not reach the server. They are sent before anything else begins.
     owed: Mutex<VecDeque<Step>>,
 }
 
@@ -77,7 +77,7 @@ pub struct Refused {
     pub passes: bool,
 }
 
-/// A step that can be told later.
+/// A step that can be sent later.
 #[derive(Debug)]
 enum Step {
     Conclude { job: String, object: Option<String>, record: String, token: String, superseded: String, force: u8 },
@@ -202,8 +202,8 @@ impl Redis {
         format!("{}object:{object}", self.prefix)
     }
 
-    /// An end that cannot be told now is told later, if nobody has ended the job by then.
-    async fn tell(&self, step: Step) -> Result<Vec<u8>, LedgerError> {
+    /// An end that cannot be recorded now is recorded later, unless the job has ended by then.
+    async fn send(&self, step: Step) -> Result<Vec<u8>, LedgerError> {
         let answer = self.say(&step).await;
         if answer.is_err() {
             let mut owed = self.owed();
@@ -267,7 +267,7 @@ impl Redis {
                 superseded: over.to_owned(),
                 force,
             };
-            let answer = self.tell(step).await?;
+            let answer = self.send(step).await?;
             if answer.is_empty() {
                 return Ok((mine != *result).then(|| Box::new(mine)));
             }
@@ -317,7 +317,7 @@ impl Ledger for Redis {
         let token = self.claims.of(key).map_or_else(|| self.token(), |claim| claim.token);
         let object = object.filter(|_| result.is_verdict());
         let standing = self.concluded(key, object, result, superseded, token).await?;
-        // Not after an error: whoever tries again is still the one who has the job.
+        // Not after an error: the task that tries again still has the claim.
         drop(self.claims.give(key));
         Ok(standing)
     }
@@ -330,8 +330,8 @@ impl Ledger for Redis {
 
     async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
         let Some(claim) = self.claims.of(key) else { return Ok(()) };
-        let answer = self.tell(Step::Release { job: self.job(key), token: claim.token, paid }).await.map(drop);
-        // Only now: until the server knows, another task of this process would be told that a dead claim is busy, or worse.
+        let answer = self.send(Step::Release { job: self.job(key), token: claim.token, paid }).await.map(drop);
+        // Only now: until the server knows, another task of this process would take a dead claim for a busy job, or worse.
         drop(self.claims.give(key));
         answer
     }

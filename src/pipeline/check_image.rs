@@ -1,6 +1,6 @@
 //! Checking an image: guards, object, intent, call; and quick tries of that.
 
-use super::inspect::inspect_head;
+use super::inspect::{inspect_head, slow_store};
 use super::job_run::{Interrupt, JobRun};
 use super::keys::{call_identity, object_key};
 use super::ledger_client::Reuse;
@@ -13,7 +13,6 @@ use antispoof_core::plan::Blame;
 use antispoof_core::ports::{
     Answer, Broker as _, ImageStore, Inspected, Intent, Lease as _, Ports, SpoofDetector as _,
 };
-use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 impl<P: Ports> JobRun<'_, P> {
@@ -182,8 +181,4 @@ impl<P: Ports> JobRun<'_, P> {
         }
         found
     }
-}
-
-pub(super) fn slow_store(limit: Duration) -> Failure {
-    Failure::new(Code::StoreTimeout, format!("the store did not send the beginning of the object within {limit:?}"))
 }

@@ -2,73 +2,12 @@
 
 use super::delivery::{Delivery, RESULT_HOLD, Unpublished, fault, status};
 use super::parts::{Pipeline, Receipt};
-use crate::gate::{Gate, Proof, Reason};
+use crate::gate::Reason;
 use crate::telemetry::Copied;
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::ports::{Broker, Lease as _, Ports, PublishError, Spent};
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
-
-/// How many jobs are in hand because a queue takes no copy of them.
-#[derive(Debug, Default)]
-pub struct Stuck {
-    jobs: AtomicUsize,
-    changed: Notify,
-}
-
-/// One of them.
-struct StuckJob<'a> {
-    stuck: &'a Stuck,
-    gate: &'a Gate,
-}
-
-impl Stuck {
-    fn one_more<'a>(&'a self, gate: &'a Gate) -> StuckJob<'a> {
-        self.jobs.fetch_add(1, Ordering::Relaxed);
-        self.changed.notify_waiters();
-        StuckJob { stuck: self, gate }
-    }
-
-    /// Ends when there are not so many any more, or others. Cancel safe.
-    pub async fn not(&self, so_many: usize) {
-        loop {
-            let changed = self.changed.notified();
-            if self.count() != so_many {
-                return;
-            }
-            changed.await;
-        }
-    }
-
-    /// Ends when there is one more, whatever becomes of those that are there now. Cancel safe.
-    pub async fn one_more_than_now(&self) {
-        let mut fewest = self.count();
-        loop {
-            let changed = self.changed.notified();
-            let now = self.count();
-            if now > fewest {
-                return;
-            }
-            fewest = now;
-            changed.await;
-        }
-    }
-
-    /// How many.
-    pub fn count(&self) -> usize {
-        self.jobs.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for StuckJob<'_> {
-    fn drop(&mut self) {
-        self.stuck.jobs.fetch_sub(1, Ordering::Relaxed);
-        self.stuck.changed.notify_waiters();
-        self.gate.proof(Proof::Slot);
-    }
-}
 
 impl<P: Ports> Delivery<'_, P> {
     /// Into the delay queue with index `tier`; or into another, when that one takes nothing.

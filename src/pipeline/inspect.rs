@@ -5,6 +5,7 @@ use antispoof_core::image::{Inspection, Limits, inspect};
 use antispoof_core::ports::{Inspected, Opened};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
+use std::time::Duration;
 
 /// Reads until the frame header is there. The head is kept and sent first; nothing is read twice. One chunk is usually enough, and then
 /// nothing is copied either.
@@ -35,6 +36,11 @@ where
             }
         }
     }
+}
+
+/// The store did not open an object, or did not send its first bytes, in time.
+pub(super) fn slow_store(limit: Duration) -> Failure {
+    Failure::new(Code::StoreTimeout, format!("the store did not send the beginning of the object within {limit:?}"))
 }
 
 fn joined(head: Bytes, chunk: Bytes) -> Bytes {

@@ -1,7 +1,7 @@
 //! What a pipeline is made of.
 
-use super::copies::Stuck;
 use super::ledger_client::{LedgerClient, Reuse};
+use super::stuck::Stuck;
 use crate::gate::Gate;
 use crate::lifecycle::Stop;
 use crate::telemetry::JobLog;

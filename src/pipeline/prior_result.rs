@@ -1,6 +1,6 @@
 //! Whether a result in the ledger is the result of the message in hand.
 
-use super::check_image::slow_store;
+use super::inspect::slow_store;
 use super::job_run::{Interrupt, JobRun};
 use antispoof_core::event::JobResult;
 use antispoof_core::failure::{Class, Stage};

@@ -1,6 +1,7 @@
 //! Where an object is. The SDK's own rules (partitions, path style, dual stack, `AWS_ENDPOINT_URL_S3`) are asked once a bucket.
 
-use super::{sdk, unavailable};
+use super::request_error::unavailable;
+use super::sdk;
 use crate::settings;
 use antispoof_core::failure::Failure;
 use antispoof_core::image::ImageRef;
@@ -72,6 +73,17 @@ impl Addresses {
         }
         bases.insert(bucket.to_owned(), base.clone());
         Ok(base)
+    }
+}
+
+/// The name of an object that is not there: random, so that no producer has made it.
+pub(super) fn absent_object(bucket: &str) -> ImageRef {
+    ImageRef {
+        bucket: bucket.to_owned(),
+        key: format!("antispoofd-check-{:032x}", fastrand::u128(..)),
+        version_id: None,
+        etag: None,
+        other_key: None,
     }
 }
 

@@ -1,37 +1,28 @@
-//! What an answer means that is no object: for the job, for the credentials, and for whoever has to mend it.
+//! What an answer means that is no object: for the job, for the credentials, and for the operator.
 
+mod code;
 mod document;
 mod fault;
 mod marks;
+mod skew;
 
+pub(super) use code::ErrorCode;
 pub(super) use fault::Fault;
 
 use super::stream::ObjectStream;
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::image::{ImageRef, NULL_VERSION};
-use document::Document;
-use fault::Skew;
+use document::{Document, Nuance};
 use futures_util::StreamExt as _;
 use http::header::{DATE, ETAG, LOCATION};
 use http::{HeaderMap, StatusCode, Uri};
 use marks::Marks;
+use skew::Skew;
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// S3's error documents are a few hundred bytes; the longest seen has two thousand.
 const MOST_BYTES: usize = 16 * 1024;
-
-/// A 400 by which the store says that no object can have such a name: trying again cannot help. `InvalidArgument` is not among them: without a version it
-/// is about how the request was made (the kind of signature, a header of a proxy), and so about every job.
-const IMPOSSIBLE: [&str; 7] = [
-    "InvalidBucketName",
-    "InvalidObjectName",
-    "InvalidURI",
-    "KeyTooLong",
-    "KeyTooLongError",
-    "XMinioInvalidObjectName",
-    "XMinioInvalidResourceName",
-];
 
 /// An answer that is no object.
 #[derive(Debug, Default)]
@@ -43,7 +34,7 @@ pub(super) struct Refused {
     delete_marker: bool,
     /// Where the store says that the bucket is.
     region: Option<String>,
-    /// Where the answer sends whoever asks, without the path.
+    /// Where the answer redirects to, without the path.
     location: Option<String>,
     /// How far this machine's clock is from the store's, if that is much.
     skew: Option<Skew>,
@@ -72,7 +63,7 @@ pub(super) async fn success(
     let text = String::from_utf8_lossy(&first);
     let is_text = text.trim_start_matches('\u{feff}').trim_start().starts_with('<');
     let error = Document::parse(&first);
-    if error.code.is_empty() && !(is_text && marks::says_page(headers)) && headers.contains_key(ETAG) {
+    if error.name.is_empty() && !(is_text && marks::says_page(headers)) && headers.contains_key(ETAG) {
         return Ok(Success::Object(body.beginning_with(first)));
     }
     Ok(Success::Refused(Refused::of(status, headers, error)))
@@ -107,7 +98,7 @@ impl Refused {
         });
         Self {
             status: status.as_u16(),
-            marked: marks::has_request_id(headers) || !(error.code.is_empty() || error.is_of_a_console),
+            marked: marks::has_request_id(headers) || !(error.name.is_empty() || error.nuance == Some(Nuance::Console)),
             delete_marker: text("x-amz-delete-marker") == Some("true"),
             region: region.filter(|region| region.len() <= 64),
             location,
@@ -119,26 +110,26 @@ impl Refused {
     /// An answer with these, for tables.
     #[cfg(test)]
     pub(super) fn with(status: u16, code: &str) -> Self {
-        let error = Document { code: code.to_owned(), ..Document::default() };
+        let error = Document { name: code.to_owned(), code: ErrorCode::of(code), ..Document::default() };
         Self { status, error, marked: true, ..Self::default() }
     }
 
     /// The status and the name of the error, if it has one.
     pub(super) fn said(&self) -> String {
-        let name = if self.error.code.is_empty() { String::new() } else { format!(" {}", self.error.code) };
+        let name = if self.error.name.is_empty() { String::new() } else { format!(" {}", self.error.name) };
         format!("{}{name}", self.status)
     }
 
     /// True when nothing says that an S3 store has answered.
     pub(super) fn is_no_store(&self) -> bool {
-        !self.marked || (self.status == 200 && self.error.code.is_empty())
+        !self.marked || (self.status == 200 && self.error.name.is_empty())
     }
 
     /// Why there is no believing the answer, and what to do.
     pub(super) fn no_store(&self) -> String {
         let said = self.said();
         match (self.status, &self.location) {
-            (_, Some(location)) if self.error.is_of_a_console => {
+            (_, Some(location)) if self.error.nuance == Some(Nuance::Console) => {
                 format!(
                     "this does not look like an S3 store: it is MinIO's console, whose S3 API is at {location} ({said})"
                 )
@@ -162,22 +153,21 @@ impl Refused {
         self.status
     }
 
-    /// True for the name of an error.
-    pub(super) fn is(&self, code: &str) -> bool {
-        self.error.code == code
+    /// Which error of S3 it is.
+    pub(super) fn code(&self) -> ErrorCode {
+        self.error.code
     }
 
     /// True when a store without versions does not know the version of every object there.
     pub(super) fn knows_no_versions(&self) -> bool {
-        self.status == 400 && self.is("InvalidArgument")
+        self.status == 400 && self.error.code == ErrorCode::InvalidArgument
     }
 
-    /// Where the bucket is, if the store sends whoever asks there.
+    /// Where the bucket is, if the store redirects there.
     pub(super) fn elsewhere(&self, region: &str) -> Option<String> {
         let sent_away = matches!(
-            (self.status, self.error.code.as_str()),
-            (301 | 302 | 307 | 308, _)
-                | (400, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "IncorrectEndpoint")
+            (self.status, self.error.code),
+            (301 | 302 | 307 | 308, _) | (400, ErrorCode::MalformedAuthorization | ErrorCode::OtherRegion)
         );
         let at = self.region.as_deref().filter(|at| *at != region);
         match (sent_away, at) {
@@ -211,15 +201,17 @@ impl Refused {
     fn meaning(&self, image: &ImageRef) -> (Code, String) {
         // What is not there under the version "null" may be written yet.
         let pinned = image.version_id.as_ref().is_some_and(|version| version != NULL_VERSION);
-        let (code, what) = match (self.status, self.error.code.as_str()) {
+        let (code, what) = match (self.status, self.error.code) {
             (412, _) => (Code::ObjectChanged, "the object no longer has the pinned ETag"),
-            (404, "NoSuchVersion") if pinned => (Code::ObjectChanged, "the pinned version is gone"),
+            (404, ErrorCode::NoSuchVersion) if pinned => (Code::ObjectChanged, "the pinned version is gone"),
             (405, _) if pinned => (Code::ObjectChanged, "the pinned version is a delete marker"),
-            (400, "InvalidArgument") if pinned => (Code::ObjectChanged, "the store does not know such a version id"),
-            (400, name) if IMPOSSIBLE.contains(&name) => {
+            (400, ErrorCode::InvalidArgument) if pinned => {
+                (Code::ObjectChanged, "the store does not know such a version id")
+            }
+            (400, ErrorCode::ImpossibleName) => {
                 (Code::MalformedJob, "the store has no objects of such a name, and cannot have any")
             }
-            (404, "NoSuchBucket") => {
+            (404, ErrorCode::NoSuchBucket) => {
                 return (
                     Code::ObjectNotFound,
                     format!(
@@ -230,18 +222,18 @@ impl Refused {
             }
             (404, _) if self.delete_marker => (Code::ObjectNotFound, "the object has been deleted"),
             (404, _) => (Code::ObjectNotFound, "there is no such object"),
-            (403, "InvalidObjectState") => (
+            (403, ErrorCode::InvalidObjectState) => (
                 Code::ObjectForbidden,
-                "the object is archived and cannot be read: restore it, and keep the lifecycle rule from archiving what is not judged yet",
+                "the object is archived and cannot be read: restore it, and keep the lifecycle rule from archiving what is not checked yet",
             ),
-            (403, "InvalidPayer" | "AllAccessDisabled") => {
-                (Code::ObjectForbidden, "the owner of the bucket has closed it to everybody: ask the owner")
+            (403, ErrorCode::Closed) => {
+                (Code::ObjectForbidden, "the owner of the bucket has closed it to all others: ask the owner")
             }
-            (_, name) if name.starts_with("KMS.") || name.starts_with("KMS") || name.starts_with("XMinioKMS") => (
+            (_, ErrorCode::Kms) => (
                 Code::ObjectForbidden,
                 "the object is encrypted with a KMS key that cannot be used: enable the key, or bring it back, where the store has it",
             ),
-            (403, _) if self.error.blames_the_encryption => {
+            (403, _) if self.error.nuance == Some(Nuance::Encryption) => {
                 (Code::ObjectForbidden, "the object is encrypted with a KMS key: allow kms:Decrypt on it")
             }
             (403, _) => (
@@ -249,9 +241,7 @@ impl Refused {
                 "the store refuses the read: allow s3:GetObject (kms:Decrypt for what is encrypted so; buckets whose requester pays are not \
                  read); with no right to list, a missing object looks like this too",
             ),
-            (429, _) | (503, "SlowDown" | "SlowDownRead" | "RequestLimitExceeded" | "Throttling") => {
-                (Code::StoreUnavailable, "the store asks to slow down")
-            }
+            (429, _) | (503, ErrorCode::SlowDown) => (Code::StoreUnavailable, "the store asks to slow down"),
             (503, _) => (Code::StoreUnavailable, "the store cannot serve at present"),
             (200, _) => (Code::StoreUnavailable, "the store answered with an error document instead of the object"),
             _ => (Code::StoreUnavailable, "the store answered with an error"),

@@ -10,7 +10,7 @@ use crate::settings;
 use antispoof_core::failure::{Code, Failure};
 use aws_credential_types::Credentials as Keys;
 use aws_smithy_runtime_api::client::identity::Identity;
-use chain::{Chain, Source};
+use chain::{Chain, SEARCH_LIMIT, Source};
 use files::Seen;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -26,10 +26,7 @@ const ASK_EVERY: Duration = Duration::from_secs(10);
 /// The files are not looked at more often than this.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
-/// A search that takes longer is given up, and with it whatever process it waits for.
-const SEARCH_LIMIT: Duration = Duration::from_mins(1);
-
-/// A search that fails in the background is told of once in so long.
+/// A search that fails in the background is logged at most this often.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
 /// Longest wait of a job for a search, unless it has less time for the whole object.
@@ -71,7 +68,7 @@ struct State {
     asked: Option<Instant>,
     /// Why it found nothing, if it did not.
     failed: Option<String>,
-    /// When somebody last looked at the files.
+    /// When the files were last looked at.
     looked: Option<Instant>,
     /// How they were when the last search began.
     seen: Seen,
@@ -158,7 +155,7 @@ impl Keeper {
                 return;
             }
         }
-        // Somebody who searches already has the turn.
+        // A search that is under way has the turn.
         let Ok(turn) = self.turn.clone().try_acquire_owned() else { return };
         tokio::spawn(async move {
             if self.changed().await || (old && self.may_ask()) {
@@ -190,7 +187,7 @@ impl Keeper {
             let failed = self.state.read().unwrap_or_else(PoisonError::into_inner).failed.clone();
             return failed.map_or(Ok(None), Err);
         }
-        // Whoever waits may be gone before it ends; what it finds is for all.
+        // The job that waits may be gone before the search ends; what it finds is for all.
         let keeper = self.clone();
         let searching = tokio::spawn(async move { keeper.ask(turn).await });
         searching.await.map_err(|_| "the search broke off".to_owned())?;
@@ -249,7 +246,7 @@ impl State {
         self.held = Some(Held { keys, current, good_until, replace_from });
     }
 
-    /// While there are credentials that are good, nobody else hears of a search that failed.
+    /// While there are credentials that are good, this line is all that a failed search leaves.
     fn warn(&mut self, why: &str) {
         let silent = self.warned.is_some_and(|at| at.elapsed() < WARN_EVERY);
         if self.held.is_some() && !silent {

@@ -17,7 +17,7 @@ pub(super) struct Named {
     pub(super) version_id: Option<String>,
 }
 
-/// Reads the names of the content, and holds them against what was asked for: not every store heeds `If-Match` and `versionId`.
+/// Reads the names of the content, and compares them with the request: not every store heeds `If-Match` and `versionId`.
 pub(super) fn named(headers: &HeaderMap, image: &ImageRef) -> Result<Named, Failure> {
     let text = |name: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok())?;

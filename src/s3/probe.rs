@@ -1,9 +1,9 @@
 //! Whether a bucket can be read, found out as a job would: by a GET, of an object that is not there.
 
-use super::answer::{Fault, Refused};
+use super::address::absent_object;
+use super::answer::{ErrorCode, Fault, Refused};
 use super::{Answer, Store};
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::image::ImageRef;
 
 /// Why no object of a bucket can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,10 +29,10 @@ pub enum Refusal {
     /// The clocks differ by too much for a signature.
     #[error("{0}")]
     Clock(String),
-    /// Nobody answered.
+    /// No answer.
     #[error("{0}")]
     Unreachable(String),
-    /// Whoever answered is no store.
+    /// What answered is no store.
     #[error("{0}")]
     NoStore(String),
     /// The store has troubles of its own.
@@ -40,21 +40,10 @@ pub enum Refusal {
     Other(String),
 }
 
-/// An object that nobody has made.
-pub(super) fn nobodys(bucket: &str) -> ImageRef {
-    ImageRef {
-        bucket: bucket.to_owned(),
-        key: format!("antispoofd-check-{:032x}", fastrand::u128(..)),
-        version_id: None,
-        etag: None,
-        other_key: None,
-    }
-}
-
 impl Store {
-    /// Asks for an object that nobody has made. Bounded by twice `s3.timeout` (for the answer, and for its document) and the search for credentials. Reads no object.
+    /// Asks for an object that is not there. Bounded by twice `s3.timeout` (for the answer, and for its document) and the search for credentials. Reads no object.
     pub async fn probe(&self, bucket: &str) -> Result<(), Refusal> {
-        let image = nobodys(bucket);
+        let image = absent_object(bucket);
         let said = |failure: Failure| failure.message().to_owned();
         let credentials = self.credentials.get().await.map_err(|failure| Refusal::NoCredentials(said(failure)))?;
         self.addresses.object(&image).await.map_err(|failure| Refusal::Unasked(said(failure)))?;
@@ -87,9 +76,9 @@ fn meaning(refused: &Refused, region: &str) -> Result<(), Refusal> {
     }
     let said = refused.said();
     match refused.status() {
-        404 if refused.is("NoSuchBucket") => Err(Refusal::NoBucket),
+        404 if refused.code() == ErrorCode::NoSuchBucket => Err(Refusal::NoBucket),
         // A bare 404 may come from anything that speaks HTTP; only a store says what it does not have.
-        404 if refused.is("NoSuchKey") => Ok(()),
+        404 if refused.code() == ErrorCode::NoSuchKey => Ok(()),
         403 => Err(Refusal::Forbidden(said)),
         _ => Err(Refusal::Other(said)),
     }

@@ -1,6 +1,6 @@
 //! Signature version 4 by the SDK's own signer.
 
-use super::unavailable;
+use super::request_error::unavailable;
 use antispoof_core::failure::Failure;
 use aws_sigv4::http_request::{
     PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode,

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 /// Chunks as they come from the socket. An error is the last item.
 pub struct ObjectStream {
-    /// What somebody has looked at already.
+    /// What has been read ahead.
     first: Option<Bytes>,
     body: Body<Empty<Bytes>>,
     limit: Duration,
@@ -23,7 +23,7 @@ pub struct ObjectStream {
 }
 
 impl ObjectStream {
-    /// A body of which each chunk may take `limit`, counted only while somebody waits for it: our own back-pressure is not the store's fault.
+    /// A body of which each chunk may take `limit`, counted only while it is waited for: our own back-pressure is not the store's fault.
     pub(super) fn new(body: Body<Empty<Bytes>>, limit: Duration) -> Self {
         Self { first: None, body, limit, deadline: Box::pin(tokio::time::sleep(limit)), waiting: false }
     }

@@ -1,7 +1,9 @@
 //! Operations of the command line, off the hot path: plain SDK calls.
 
+use super::answer::ErrorCode;
 use super::sdk;
 use crate::settings;
+use antispoof_core::causes::innermost;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
@@ -30,6 +32,14 @@ pub enum ToolError {
         /// What was to be done.
         what: String,
         /// Why not.
+        why: String,
+    },
+    /// There is no such bucket.
+    #[error("{what}: {why}")]
+    NoBucket {
+        /// What was to be done.
+        what: String,
+        /// The store's words.
         why: String,
     },
     /// The store could not be reached, or did not answer as one.
@@ -95,7 +105,10 @@ where
                 (Some(code), None) => code.to_owned(),
                 (None, _) => format!("the store answered {status}"),
             };
-            ToolError::Store { what, why }
+            match meta.code().map(ErrorCode::of) {
+                Some(ErrorCode::NoSuchBucket) => ToolError::NoBucket { what, why },
+                _ => ToolError::Store { what, why },
+            }
         }
         SdkError::ConstructionFailure(_) => ToolError::Store { what, why: innermost(&error) },
         // The search for credentials ends as a dispatch failure, too, though it never got as far as the store.
@@ -104,13 +117,4 @@ where
         }
         _ => ToolError::Unreachable { what, why: innermost(&error) },
     }
-}
-
-/// The cause at the end of the chain: what is before it names layers of the SDK.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut at = error;
-    while let Some(source) = at.source() {
-        at = source;
-    }
-    at.to_string()
 }

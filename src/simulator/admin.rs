@@ -23,8 +23,8 @@ pub(super) async fn serve(state: &State, request: Request<Incoming>) -> Response
         ("health", method) => alive(method),
         ("stats", &Method::GET) => stats(state, request.uri().query()),
         ("reset", &Method::POST) => {
-            state.books.reset();
-            reply::json(StatusCode::OK, &state.books.stats(false))
+            state.counters.reset();
+            reply::json(StatusCode::OK, &state.counters.stats(false))
         }
         ("config", &Method::GET) => reply::json(StatusCode::OK, &state.config_json()),
         ("config", &Method::PUT) => configure(state, request.into_body()).await,
@@ -50,7 +50,7 @@ fn stats(state: &State, query: Option<&str>) -> Response<Reply> {
             return reply::message(StatusCode::BAD_REQUEST, "the query must be images=true or images=false");
         }
     };
-    reply::json(StatusCode::OK, &state.books.stats(images))
+    reply::json(StatusCode::OK, &state.counters.stats(images))
 }
 
 async fn configure(state: &State, body: Incoming) -> Response<Reply> {

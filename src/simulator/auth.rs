@@ -16,11 +16,11 @@ const FIRST_MILLISECONDS: u64 = 100_000_000_000;
 /// Who may call.
 #[derive(Clone, Debug)]
 pub enum Auth {
-    /// Everybody; the header is not looked at.
+    /// Every call; the header is not looked at.
     Open,
-    /// Whoever sends exactly this.
+    /// Calls that send exactly this.
     Token(SecretString),
-    /// Whoever sends a token that was made with this key and secret, has not expired, and is for server-side use.
+    /// Calls that send a token that was made with this key and secret, has not expired, and is for server-side use.
     Keys {
         /// The public key, expected in the claim `apikey`.
         api_key: String,
@@ -63,7 +63,7 @@ impl Verifier {
             Auth::Token(token) => Self::Token(token.clone()),
             Auth::Keys { api_key, secret } => {
                 let mut validation = Validation::new(Algorithm::HS256);
-                // The claims are judged below, without leeway and with a reason for each.
+                // The claims are checked below, without leeway and with a reason for each.
                 validation.required_spec_claims.clear();
                 validation.validate_exp = false;
                 validation.validate_aud = false;

@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 
 use super::backoff::Backoff;
 use super::body::{ImageDigest, Scanner};
-use super::books::Ticket;
 use super::config::RefusalManner;
 use super::encoding::Encoding;
 use super::fault::Fault;
@@ -20,7 +19,11 @@ use super::refusal::Refusal;
 use super::reply::{self, Reply};
 use super::session::{CutOff, Session};
 use super::state::{Course, Plan, State};
+use super::stats::Ticket;
 use super::verdict::Verdict;
+
+/// The path of the endpoint, as the vendor documents it.
+pub const DETECT_SPOOF: &str = "/ai/v1/face-verification/detect-spoof";
 
 /// How long the rest of a refused body is read and thrown away after the answer, so that a client that is still sending gets to
 /// read the answer instead of a reset.
@@ -42,7 +45,7 @@ pub(super) async fn detect(
     session: Arc<Session>,
     request: Request<Incoming>,
 ) -> Result<Response<Reply>, CutOff> {
-    let mut ticket = state.books.arrive();
+    let mut ticket = state.counters.arrive();
     let (parts, body) = request.into_parts();
 
     if let Err(refusal) = admit(&state, &parts, &body) {
@@ -52,7 +55,7 @@ pub(super) async fn detect(
     let share = match state.arrival() {
         Arrival::Proceed(share) => share,
         Arrival::Now(fault @ Fault::HangConnection) => {
-            state.books.count_fault(&fault.to_string());
+            state.counters.count_fault(&fault.to_string());
             session.hang().await;
             None
         }
@@ -136,7 +139,7 @@ fn backed_off(response: Response<Reply>, backoff: Option<Backoff>) -> Response<R
 pub(super) fn unknown_path(state: &Arc<State>, request: Request<Incoming>) -> Response<Reply> {
     let refusal = Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path");
     let (version, body) = (request.version(), request.into_body());
-    refuse(state, state.books.arrive(), &refusal, Some(body), version)
+    refuse(state, state.counters.arrive(), &refusal, Some(body), version)
 }
 
 /// The checks that need no body, in the order in which a gateway and a framework would make them.

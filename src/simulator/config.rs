@@ -66,7 +66,7 @@ pub enum RefusalManner {
 #[error("read the manner of refusals `{0}`: write drain, close or linger")]
 pub struct RefusalMannerError(String);
 
-/// Longer than anybody waits for a simulator, and short enough that no date overflows.
+/// Longer than any test waits for a simulator, and short enough that no date overflows.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// Why a text is not a time to wait.

@@ -1,4 +1,4 @@
-//! Answers in forms that nobody asked for.
+//! Answers in forms that the request did not accept.
 
 use std::io::{self, Write};
 

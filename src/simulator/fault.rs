@@ -29,7 +29,7 @@ pub enum Fault {
     Hang,
     /// The right answer, its body one byte at a time.
     Slow,
-    /// The right answer, compressed though nobody asked for it.
+    /// The right answer, compressed although the request did not accept that.
     Gzip,
     /// As `gzip`, with the `deflate` of HTTP, which is zlib's format.
     Deflate,

@@ -88,7 +88,7 @@ impl Goaway {
         }
     }
 
-    /// Whether the bytes must come through here. Before the preface is in nobody knows.
+    /// Whether the bytes must come through here. Before the preface is in, that is not known.
     pub(super) fn applies(&self) -> bool {
         !matches!(self.arriving, Arriving::Other) || !self.inward.is_empty()
     }

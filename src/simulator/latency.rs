@@ -59,7 +59,7 @@ impl Latency {
     }
 }
 
-/// Box-Muller; the second of the pair is thrown away because nobody counts cycles here.
+/// Box-Muller; the second of the pair is thrown away: cycles do not matter here.
 fn standard_normal(rng: &mut fastrand::Rng) -> f64 {
     // 1 - x keeps zero, whose logarithm is not a number to work with, out of the draw.
     let radius = (-2.0 * (1.0 - rng.f64()).ln()).sqrt();

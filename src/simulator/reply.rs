@@ -13,9 +13,9 @@ use http_body::{Body, Frame, SizeHint};
 use serde::Serialize;
 use tokio::time::{Instant, Sleep};
 
-use super::books::Ticket;
 use super::encoding::{self, Encoding};
 use super::session::Busy;
+use super::stats::Ticket;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -13,12 +13,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::call;
+use super::admin;
+use super::call::{self, DETECT_SPOOF};
 use super::reply::{self, Reply};
 use super::session::{CutOff, Session};
 use super::state::State;
 use super::wire::Wire;
-use super::{DETECT_SPOOF, admin};
 
 /// After a failed accept: time for connections to close, when file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -68,7 +68,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn connection(stream: TcpStream, state: Arc<State>, header_timeout: Duration, stop: CancellationToken) {
-    let _line = state.books.connect();
+    let _line = state.counters.connect();
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY not set");
     }

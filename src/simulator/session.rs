@@ -83,7 +83,7 @@ impl Session {
 
     /// Over HTTP/2, GOAWAY names the last request.
     pub(super) fn told_to_go_away(&self) {
-        self.state.books.count_fault("goaway");
+        self.state.counters.count_fault("goaway");
     }
 
     /// The connection is to end with a reset, and the error makes the server end it now. Over HTTP/2 the error alone resets

@@ -11,17 +11,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::auth::Verifier;
 use super::backoff::Backoff;
-use super::books::Books;
 use super::change::Change;
 use super::config::{Config, RefusalManner};
 use super::fault::Fault;
 use super::faults::Arrival;
 use super::rate::Bucket;
+use super::stats::Counters;
 use super::verdict::VerdictRule;
 
-/// The behaviour, which can change, beside the books and the limits, which cannot.
+/// The behaviour, which can change, beside the counters and the limits, which cannot.
 pub(super) struct State {
-    pub(super) books: Arc<Books>,
+    pub(super) counters: Arc<Counters>,
     /// Bytes of a request body, base64 and all, above which it is refused.
     pub(super) max_body: u64,
     /// Time without a byte of the body after which a request is given up.
@@ -74,7 +74,7 @@ impl State {
             rng: fastrand::Rng::with_seed(seed),
         };
         Self {
-            books: Arc::new(Books::default()),
+            counters: Arc::new(Counters::default()),
             max_body,
             body_idle,
             stopping: CancellationToken::new(),

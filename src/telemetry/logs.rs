@@ -31,7 +31,7 @@ struct Out {
 
 static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
 
-/// The process does not end before its last lines are written, unless nobody takes them for so long.
+/// The process does not end before its last lines are written, unless they are not read for so long.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The log could not be set up.
@@ -49,7 +49,7 @@ pub enum LogError {
 }
 
 /// One failure, one line: the supervisor says why a session ended. lapin says the same in three to seven lines of its own, as errors, and speaks of a
-/// recovery that is never tried. The AWS SDK names the id of the key whenever it has found one, and tells of a search that failed with a page of its own,
+/// recovery that is never tried. The AWS SDK names the id of the key whenever it has found one, and logs a page about a search that failed,
 /// and of files that are not there at every search. A later directive for either, in `log.level`, wins.
 const QUIET: &str = "lapin=off,aws_config=error,aws_runtime=error,aws_credential_types=warn,aws_smithy_runtime=warn,aws_smithy_runtime_api=warn";
 
@@ -79,6 +79,14 @@ pub fn install(settings: &Log) -> Result<(), LogError> {
         builder.with_ansi(std::io::stderr().is_terminal()).finish().with(filter_fn(is_presentable)).try_init()
     };
     installed.map_err(|error| LogError::Install(error.into()))
+}
+
+/// Ends when the thread that writes the lines has ended, which it does not while the process runs. Never where there is no log.
+pub async fn writer_ended() {
+    match OUT.get() {
+        Some(out) => out.writer.ended().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Lines that were dropped since the process began.

@@ -11,34 +11,34 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// One label with a value from a fixed list.
 pub type Label = [(&'static str, &'static str); 1];
 
-/// How a delivery was settled.
+/// The ways in which a delivery is settled.
 pub const SETTLEMENTS: [&str; 9] =
     ["announced", "deferred", "parked", "divided", "dismissed", "returned", "given_back", "lost", "cancelled"];
 
-/// What the ledger is asked for.
+/// The operations of the ledger.
 pub const LEDGER_OPS: [&str; 6] = ["begin", "intent", "conclude", "announced", "release", "recall"];
 
-/// What closes the gate besides systemic failures, which have the names of their codes.
+/// Reasons for which jobs do not run, besides systemic failures, which have the names of their codes.
 const OTHER_GATE_REASONS: [&str; 6] =
     ["store_outage", "api_outage", "api_hold", "api_rejections", "ledger", "queue_outage"];
 
-/// What a publish came to.
+/// The results of a publish.
 const STATUSES: [&str; 5] = ["confirmed", "unroutable", "refused", "unconfirmed", "unavailable"];
 
-/// Why the broker took a message off the job queue.
+/// Why the broker dead-lettered a message from the job queue.
 const DROP_REASONS: [&str; 5] = ["delivery_limit", "expired", "maxlen", "rejected", "other"];
 
 const SECONDS: [f64; 16] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 const BYTES: [f64; 8] = [16e3, 64e3, 256e3, 512e3, 1e6, 2e6, 5e6, 10e6];
 
-/// Everything that is counted.
+/// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
     /// Jobs that ended, by `outcome`: `live`, `spoof`, `review`, `failed`.
@@ -49,7 +49,7 @@ pub struct Metrics {
     pub settlements: Family<Label, Counter>,
     /// From the delivery to its settlement.
     pub job_duration: Histogram,
-    /// Deliveries in hand.
+    /// Deliveries that are not settled yet.
     pub in_flight: Gauge,
     /// Messages that arrived, by `redelivered`.
     pub deliveries: Family<Label, Counter>,
@@ -57,21 +57,19 @@ pub struct Metrics {
     pub api_requests: Family<Label, Counter>,
     /// From the start of a call to the end of its answer.
     pub api_duration: Histogram,
-    /// Quick repetitions, by `reason` (a failure code).
+    /// Immediate retries, by `reason` (a failure code).
     pub api_retries: Family<Label, Counter>,
-    /// Calls whose request was sent whole: the most the vendor can have billed.
+    /// Calls whose request was sent in full: the most the vendor can have billed.
     pub billable: Counter,
     /// Calls that may have been paid for without a verdict, and jobs taken up again after such a call.
     pub in_doubt: Counter,
-    /// Verdicts given again without a call.
+    /// Verdicts published again without another call.
     pub reused: Counter,
     /// Jobs with several deliveries behind them that were run with nothing beside them.
     pub alone: Counter,
-    /// 1 while such a job waits for empty hands or is run.
+    /// 1 while such a job waits for the others to end, or is run.
     pub alone_now: Gauge,
-    /// A consumer has been registered at some time. Not a series.
-    pub has_consumed: AtomicBool,
-    /// Steps that the ledger did not take, by `op`.
+    /// Ledger operations that failed, by `op`.
     pub ledger_errors: Family<Label, Counter>,
     /// From the request for an object to its header.
     pub fetch_duration: Histogram,
@@ -79,13 +77,13 @@ pub struct Metrics {
     pub object_bytes: Histogram,
     /// Terminal events, by `status`: `confirmed`, `unroutable`, `unavailable`.
     pub results: Family<Label, Counter>,
-    /// Copies into queues of our own, by `queue` and `status`.
+    /// Copies of jobs into queues of the worker, by `queue` and `status`.
     copies: Family<[(&'static str, &'static str); 2], Counter>,
-    /// Jobs in hand because a queue takes no copy of them, by `queue`.
+    /// Jobs held because a queue takes no copy of them, by `queue`.
     copies_held: Family<Label, Gauge>,
     /// Jobs that were parked, by `reason` (a failure code).
     pub dead_lettered: Family<Label, Counter>,
-    /// What the broker took off the job queue by itself, by `reason`.
+    /// Messages that the broker dead-lettered from the job queue, by `reason`.
     pub dropped_by_broker: Family<Label, Counter>,
     /// 1 while there is a session with the broker.
     pub amqp_connected: Gauge,
@@ -99,21 +97,21 @@ pub struct Metrics {
     pub amqp_late: Gauge,
     /// From a publish to its confirm.
     pub amqp_publish: Histogram,
-    /// Sessions that were lost or could not be built.
+    /// Sessions that were lost or could not be opened.
     pub amqp_reconnects: Counter,
-    /// Consuming connections that ended while the broker was there, by `queue`.
+    /// Consuming connections that ended while the broker was reachable, by `queue`.
     pub amqp_cut: Family<Label, Counter>,
-    /// 1 while the consumer of what the broker has dropped is registered.
+    /// 1 while the consumer of dead-lettered messages is registered.
     pub amqp_reading_dead: Gauge,
     /// 1 while jobs may run, 0 while the gate is closed.
     gate_open: Gauge,
     /// 1 for the `reason` that keeps the gate closed.
     gate_closed: Family<Label, Gauge>,
-    /// Seconds until calls go on which the vendor has asked to hold.
+    /// Seconds until calls resume that the vendor has asked to delay.
     api_paused: Gauge<f64, AtomicU64>,
-    /// Log lines that nobody took.
+    /// Log lines that were dropped.
     pub log_dropped: Counter,
-    /// When the last verdict was announced.
+    /// When the last verdict was published.
     pub last_success: Gauge<f64, AtomicU64>,
 }
 
@@ -145,7 +143,6 @@ impl Metrics {
             reused: Counter::default(),
             alone: Counter::default(),
             alone_now: Gauge::default(),
-            has_consumed: AtomicBool::new(false),
             ledger_errors: Family::default(),
             fetch_duration: Histogram::new(SECONDS),
             object_bytes: Histogram::new(BYTES),
@@ -181,18 +178,18 @@ impl Metrics {
         Ok(text::prometheus(&page))
     }
 
-    /// A verdict was announced now.
+    /// A verdict has just been published.
     pub fn succeeded(&self) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_success.set(since.as_secs_f64());
     }
 
-    /// A copy into a queue of our own was taken, or not.
+    /// A copy into a queue of the worker was confirmed, or not.
     pub fn copied(&self, queue: Copied, status: &'static str) {
         self.copies.get_or_create(&[("queue", queue.label()), ("status", status)]).inc();
     }
 
-    /// A job is in hand because that queue takes no copy of it, for as long as this lives.
+    /// A job is held because that queue takes no copy of it, for as long as the guard lives.
     pub fn stuck(&self, queue: Copied) -> Counted {
         let held = self.copies_held.get_or_create(&[("queue", queue.label())]).clone();
         Counted::new(held)
@@ -207,7 +204,7 @@ impl Metrics {
         self.api_paused.set(held_for.as_secs_f64());
     }
 
-    /// The session that came up is with this broker. The one of before is no more.
+    /// The session that came up is with this broker, and no longer with the one before.
     pub fn broker_is(&self, product: &str, version: &str) {
         self.amqp_broker.clear();
         let labels = [("product", product.to_owned()), ("version", version.to_owned())];
@@ -257,60 +254,101 @@ impl Metrics {
 
     fn registered(mut self) -> Self {
         let r = &mut self.registry;
-        r.register("jobs", "Jobs that ended", self.jobs.clone());
-        r.register("failures", "Attempts that failed", self.failures.clone());
-        r.register("settlements", "Deliveries that were settled", self.settlements.clone());
-        r.register_with_unit("job_duration", "From delivery to settlement", Unit::Seconds, self.job_duration.clone());
-        r.register("jobs_in_flight", "Deliveries in hand", self.in_flight.clone());
-        r.register("deliveries", "Messages that arrived", self.deliveries.clone());
-        r.register("api_requests", "Calls of the API", self.api_requests.clone());
+        r.register("jobs", "Jobs that ended with a published event, by outcome", self.jobs.clone());
+        r.register("failures", "Attempts at a job that failed, by failure code", self.failures.clone());
+        r.register("settlements", "Deliveries that were settled, by how", self.settlements.clone());
+        r.register_with_unit(
+            "job_duration",
+            "Time from a delivery to its settlement",
+            Unit::Seconds,
+            self.job_duration.clone(),
+        );
+        r.register("jobs_in_flight", "Deliveries that are not settled yet", self.in_flight.clone());
+        r.register("deliveries", "Messages delivered by the broker", self.deliveries.clone());
+        r.register("api_requests", "Calls of the spoof-detection API that ended, by result", self.api_requests.clone());
         r.register_with_unit(
             "api_request_duration",
-            "From the start of a call to the end of its answer",
+            "Time from the start of a call to the end of its response",
             Unit::Seconds,
             self.api_duration.clone(),
         );
-        r.register("api_retries", "Quick repetitions", self.api_retries.clone());
-        r.register("api_billable_calls", "Calls whose request was sent whole", self.billable.clone());
-        r.register("api_in_doubt", "Calls that may have been paid for without a verdict", self.in_doubt.clone());
-        r.register("verdicts_reused", "Verdicts given again without a call", self.reused.clone());
-        r.register("jobs_run_alone", "Jobs delivered several times, run by themselves", self.alone.clone());
-        r.register("running_alone", "1 while a job is run by itself", self.alone_now.clone());
-        r.register("ledger_errors", "Steps that the ledger did not take", self.ledger_errors.clone());
+        r.register("api_retries", "Immediate retries within a delivery, by reason", self.api_retries.clone());
+        r.register(
+            "api_billable_calls",
+            "Calls whose request was sent in full, the most that can be billed",
+            self.billable.clone(),
+        );
+        r.register("api_in_doubt", "Calls that may be billed and brought no verdict", self.in_doubt.clone());
+        r.register("verdicts_reused", "Verdicts published again without another call", self.reused.clone());
+        r.register("jobs_run_alone", "Jobs with several deliveries that were run in isolation", self.alone.clone());
+        r.register("running_alone", "1 while a job is run in isolation", self.alone_now.clone());
+        r.register("ledger_errors", "Ledger operations that failed, by operation", self.ledger_errors.clone());
         r.register_with_unit(
             "object_fetch_duration",
-            "From the request for an object to its header",
+            "Time from the request for an object to the head of the response",
             Unit::Seconds,
             self.fetch_duration.clone(),
         );
-        r.register("object_bytes", "Lengths of the objects that were opened", self.object_bytes.clone());
-        r.register("results_published", "Terminal events", self.results.clone());
-        r.register("copies_published", "Copies of jobs into queues of the daemon's own", self.copies.clone());
-        r.register("copies_held", "Jobs in hand because a queue takes no copy of them", self.copies_held.clone());
-        r.register("dead_lettered", "Jobs that were parked", self.dead_lettered.clone());
-        let what = "Messages that the broker took off the job queue by itself";
+        r.register("object_bytes", "Sizes of the objects that were opened", self.object_bytes.clone());
+        r.register("results_published", "Attempts to publish a terminal event, by status", self.results.clone());
+        r.register(
+            "copies_published",
+            "Attempts to publish a copy of a job into a queue of the worker, by queue and status",
+            self.copies.clone(),
+        );
+        r.register(
+            "copies_held",
+            "Jobs held because a queue takes no copy of them, by queue",
+            self.copies_held.clone(),
+        );
+        r.register("dead_lettered", "Jobs that were parked, by failure code", self.dead_lettered.clone());
+        let what = "Messages that the broker dead-lettered from the job queue, by reason";
         r.register("dropped_by_broker", what, self.dropped_by_broker.clone());
         r.register("amqp_connected", "1 while there is a session with the broker", self.amqp_connected.clone());
-        r.register("amqp_broker_info", "Which broker the last session was with", self.amqp_broker.clone());
-        r.register("amqp_consuming", "1 while the consumer is registered", self.amqp_consuming.clone());
-        r.register("amqp_blocked", "1 while the broker blocks publishing", self.amqp_blocked.clone());
+        r.register(
+            "amqp_broker_info",
+            "Product and version of the broker of the last session",
+            self.amqp_broker.clone(),
+        );
+        r.register(
+            "amqp_consuming",
+            "1 while the consumer of the job queue is registered",
+            self.amqp_consuming.clone(),
+        );
+        r.register("amqp_blocked", "1 while an alarm of the broker blocks publishing", self.amqp_blocked.clone());
         r.register("amqp_confirms_late", "Publishes whose confirm is late", self.amqp_late.clone());
         r.register_with_unit(
             "amqp_publish_duration",
-            "From a publish to its confirm",
+            "Time from a publish to its confirm",
             Unit::Seconds,
             self.amqp_publish.clone(),
         );
-        r.register("amqp_reconnects", "Sessions that were lost or could not be built", self.amqp_reconnects.clone());
-        let what = "Consuming connections that ended while the broker was there";
+        r.register(
+            "amqp_reconnects",
+            "Sessions with the broker that were lost or could not be opened",
+            self.amqp_reconnects.clone(),
+        );
+        let what = "Consuming connections that ended while the broker was reachable, by queue";
         r.register("amqp_consumer_cuts", what, self.amqp_cut.clone());
-        let what = "1 while the consumer of what the broker has dropped is registered";
+        let what = "1 while the consumer of dead-lettered messages is registered";
         r.register("amqp_reading_dead", what, self.amqp_reading_dead.clone());
-        r.register("gate_open", "1 while jobs may run", self.gate_open.clone());
-        r.register("gate_closed", "1 for the reason that keeps the gate closed", self.gate_closed.clone());
-        r.register("api_paused_seconds", "Until calls go on that the API has asked to hold", self.api_paused.clone());
-        r.register("log_lines_dropped", "Log lines that were not read as fast as they came", self.log_dropped.clone());
-        r.register("last_success_timestamp_seconds", "When the last verdict was announced", self.last_success.clone());
+        r.register("gate_open", "1 while jobs may run, 0 while the circuit breaker is open", self.gate_open.clone());
+        r.register("gate_closed", "1 for the reason that keeps jobs from running", self.gate_closed.clone());
+        r.register(
+            "api_paused_seconds",
+            "Seconds until calls resume that the API has asked to delay",
+            self.api_paused.clone(),
+        );
+        r.register(
+            "log_lines_dropped",
+            "Log lines that were dropped because they were not read fast enough",
+            self.log_dropped.clone(),
+        );
+        r.register(
+            "last_success_timestamp_seconds",
+            "Unix time at which the last verdict was published",
+            self.last_success.clone(),
+        );
         // A gauge of 1, as is the custom: the type for it is one that only OpenMetrics knows.
         let build = Family::<Label, Gauge>::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
@@ -319,7 +357,7 @@ impl Metrics {
     }
 }
 
-/// What closes the gate.
+/// The reasons for which jobs do not run.
 fn gate_reasons() -> impl Iterator<Item = &'static str> {
     let systemic = Code::ALL.iter().filter(|code| code.class() == Class::Systemic);
     systemic.map(|code| code.name()).chain(OTHER_GATE_REASONS)

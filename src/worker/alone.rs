@@ -2,9 +2,9 @@
 //! in hand beside it would be counted as delivered once more, until the broker parks jobs that nobody ever tried. So a suspect runs with nothing
 //! beside it, and is alone when it fails.
 
-use super::Consuming as _;
+use super::consuming::{Arrivals, Consuming as _, ConsumingPorts};
 use super::flow_control::Caution;
-use super::{Arrivals, ConsumingPorts, JobSlots};
+use super::job_slots::JobSlots;
 use crate::amqp::ConsumeMode;
 use crate::pipeline::{Lease, SUSPECT};
 use antispoof_core::ports::{Broker as _, Lease as _};
@@ -43,6 +43,7 @@ impl<P: ConsumingPorts> JobSlots<P> {
         );
         let metrics = self.pipeline.log.metrics();
         metrics.alone_now.set(1);
+        self.health.isolated(true);
         let before = self.caution.send_replace(Caution::Alone);
         let mut put_off = false;
         match self.quiesce(inbox, &mut put_off).await {
@@ -65,6 +66,7 @@ impl<P: ConsumingPorts> JobSlots<P> {
             Quiesced::Stopped => self.pipeline.broker.requeue(suspect).await,
         }
         metrics.alone_now.set(0);
+        self.health.isolated(false);
         let shortest = self.pipeline.rules.policy.delays.first().copied().unwrap_or_default();
         let now = Instant::now();
         let back = put_off.then(|| now + shortest + STRAGGLERS);

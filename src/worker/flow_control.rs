@@ -1,6 +1,6 @@
 //! How much is consumed: as much as both the gate and the caution about suspects allow.
 
-use super::{Consuming as _, ConsumingPorts};
+use super::consuming::{Consuming as _, ConsumingPorts};
 use crate::amqp::ConsumeMode;
 use crate::gate::Flow;
 use crate::pipeline::Pipeline;

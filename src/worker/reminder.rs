@@ -1,6 +1,6 @@
 //! While nothing is consumed, the log says so once a minute: what is wrong, since when, and how many jobs wait.
 
-use super::{Consuming as _, ConsumingPorts};
+use super::consuming::{Consuming as _, ConsumingPorts};
 use crate::gate::{Closed, Gate};
 use crate::pipeline::Pipeline;
 use std::time::Duration;

@@ -58,7 +58,7 @@ impl RabbitBench {
         let loaded = load_for(Needs::Client, Sources { overrides, ..Sources::default() });
         let settings = loaded.unwrap_or_else(|problems| panic!("{problems}")).settings;
         let stop = CancellationToken::new();
-        let Started { amqp: broker, jobs: inbox, running, .. } = Amqp::start(
+        let Started { amqp: broker, jobs: inbox, supervising, .. } = Amqp::start(
             settings.amqp,
             &settings.retry.delays,
             PREFETCH,
@@ -66,7 +66,7 @@ impl RabbitBench {
             Arc::new(Silent),
             &stop,
         );
-        tokio::spawn(running);
+        tokio::spawn(supervising);
         Self { world, broker, inbox, _stop: stop.drop_guard() }
     }
 }

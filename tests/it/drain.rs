@@ -1,20 +1,17 @@
 //! Stopping is not failing: what is in hand ends or goes back, and the process says how it went.
 
-use std::time::Duration;
-
 use reqwest::StatusCode;
 use serde_json::json;
-use tokio::time::Instant;
 
 use crate::batch::Batch;
 use crate::harness::broker::{JOBS, PARKED};
-use crate::harness::daemon::Daemon;
+use crate::harness::daemon::{Daemon, DaemonBuilder};
 use crate::harness::wait::{EVENTUALLY, SOON, STARTED, eventually, eventually_equals};
 use crate::harness::world::World;
 use crate::images::jpeg;
 
-/// For a process that has nothing to wait for.
-const AT_ONCE: Duration = Duration::from_secs(3);
+/// Longer than any test waits: a process that ends during a wait of this length has given that wait up.
+const LONG: &str = "3m";
 
 const FAILED: Option<i32> = Some(1);
 
@@ -86,9 +83,8 @@ async fn an_unanswered_call_is_in_doubt_before_the_drain_ends() {
     let batch = Batch::submitted(&world, 2).await;
     calls_in_flight(&world, 2).await;
     daemon.term();
-    let since = Instant::now();
+    // Cut off by the end of the drain it would end with 1.
     assert!(daemon.wait_exit(STARTED).await.success(), "a call cannot outlast the drain");
-    assert!(since.elapsed() < Duration::from_secs(5));
     assert!(daemon.logs_contain("api_in_doubt"));
 
     world.simulator.configure(json!({ "faults": "" })).await;
@@ -118,9 +114,9 @@ async fn a_verdict_that_nobody_takes_is_held_until_the_drain_is_over() {
     unroutable(&daemon).await;
 
     daemon.term();
-    let since = Instant::now();
     assert_eq!(daemon.wait_exit(STARTED).await.code(), FAILED);
-    assert!((2..5).contains(&since.elapsed().as_secs()), "after {:?}", since.elapsed());
+    assert!(!daemon.logs_contain("again: stopping now"), "there was no second signal");
+    assert!(daemon.logs_contain("jobs are cut off"), "so it was held to the end of the drain: {:?}", daemon.logs());
     eventually_equals("all jobs to be back", SOON, 3, async || in_queues(&world).await).await;
 
     world.broker.bind_results().await;
@@ -149,17 +145,18 @@ async fn an_echo_of_the_signal_is_no_second_one() {
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
     let world = World::new("second_signal").await;
-    world.simulator.configure(json!({ "latency": "25s" })).await;
-    let daemon = world.daemon().set("worker.concurrency", "2").start_ready().await;
+    world.simulator.configure(json!({ "latency": LONG })).await;
+    let daemon = patient(&world).set("worker.concurrency", "2").set("api.timeout", LONG).start_ready().await;
     let batch = Batch::submitted(&world, 3).await;
     calls_in_flight(&world, 2).await;
 
     daemon.term();
     daemon.wait_draining().await;
     daemon.term();
-    let since = Instant::now();
     assert_eq!(daemon.wait_exit(STARTED).await.code(), FAILED);
-    assert!(since.elapsed() < AT_ONCE, "after {:?}", since.elapsed());
+    ended_in_order(&daemon);
+    eventually_equals("the calls to be left unanswered", SOON, 2, async || world.simulator.count("abandoned").await)
+        .await;
     eventually_equals("all jobs to be back", SOON, Some(3), async || world.broker.depth(JOBS).await).await;
 
     world.simulator.configure(json!({ "latency": "0s" })).await;
@@ -172,8 +169,8 @@ async fn a_second_signal_ends_it_at_once() {
 #[tokio::test]
 async fn a_second_signal_does_not_wait_for_a_broker_that_hangs() {
     let world = World::new("second_signal_frozen").await;
-    world.simulator.configure(json!({ "latency": "25s" })).await;
-    let daemon = world.daemon().start_ready().await;
+    world.simulator.configure(json!({ "latency": LONG })).await;
+    let daemon = patient(&world).set("api.timeout", LONG).start_ready().await;
     let batch = Batch::submitted(&world, 1).await;
     calls_in_flight(&world, 1).await;
     world.amqp_link.freeze();
@@ -181,10 +178,9 @@ async fn a_second_signal_does_not_wait_for_a_broker_that_hangs() {
     daemon.term();
     daemon.wait_draining().await;
     daemon.term();
-    let since = Instant::now();
     assert_eq!(daemon.wait_exit(STARTED).await.code(), FAILED);
-    // Tasks notice within two seconds at most, and saying goodbye to the broker takes no longer than two more.
-    assert!(since.elapsed() < Duration::from_secs(5), "after {:?}", since.elapsed());
+    // Saying goodbye to the broker is given up within what the tasks are waited for.
+    ended_in_order(&daemon);
 
     world.amqp_link.thaw();
     world.simulator.configure(json!({ "latency": "0s" })).await;
@@ -196,14 +192,14 @@ async fn a_second_signal_does_not_wait_for_a_broker_that_hangs() {
 #[tokio::test]
 async fn an_idle_daemon_ends_at_once() {
     let world = World::new("drain_idle").await;
-    let daemon = world.daemon().start_ready().await;
+    let daemon = patient(&world).start_ready().await;
     ends_at_once(&daemon).await;
 }
 
 #[tokio::test]
 async fn without_a_broker_it_ends_too() {
     let world = World::new("drain_no_broker").await;
-    let daemon = world.daemon().set("amqp.publish_timeout", "2s").start_ready().await;
+    let daemon = patient(&world).start_ready().await;
     world.amqp_link.cut().await;
     daemon.wait_status("/readyz", StatusCode::SERVICE_UNAVAILABLE, SOON).await;
     ends_at_once(&daemon).await;
@@ -211,14 +207,14 @@ async fn without_a_broker_it_ends_too() {
     // With a verdict in hand it waits for the broker to come back as long as a publish may take.
     world.amqp_link.restore().await;
     world.simulator.configure(json!({ "latency": "1s" })).await;
-    let daemon = world.daemon().set("amqp.publish_timeout", "2s").start_ready().await;
+    let builder = world.daemon().set("amqp.publish_timeout", "2s").set("worker.drain_timeout", LONG);
+    let daemon = builder.start_ready().await;
     let batch = Batch::submitted(&world, 2).await;
     calls_in_flight(&world, 2).await;
     world.amqp_link.cut().await;
     daemon.term();
-    let since = Instant::now();
     assert!(daemon.wait_exit(STARTED).await.success());
-    assert!(since.elapsed() < Duration::from_secs(8), "after {:?}", since.elapsed());
+    ended_in_order(&daemon);
 
     world.amqp_link.restore().await;
     let _second = world.daemon().start_ready().await;
@@ -232,14 +228,14 @@ async fn without_a_broker_it_ends_too() {
 async fn it_ends_before_it_was_ever_connected() {
     let world = World::new("drain_unconnected").await;
     world.amqp_link.cut().await;
-    let daemon = world.daemon().start();
+    let daemon = patient(&world).start();
     daemon.wait_status("/livez", StatusCode::OK, STARTED).await;
     ends_at_once(&daemon).await;
 
     // A broker that accepts and says nothing is worse: the connection is being made when the signal comes.
     world.amqp_link.restore().await;
     world.amqp_link.freeze();
-    let daemon = world.daemon().start();
+    let daemon = patient(&world).start();
     daemon.wait_status("/livez", StatusCode::OK, STARTED).await;
     eventually("a connection to be under way", SOON, async || match world.amqp_link.open() {
         0 => Err("none".to_owned()),
@@ -252,7 +248,7 @@ async fn it_ends_before_it_was_ever_connected() {
 #[tokio::test]
 async fn fetching_is_given_up_and_costs_nothing() {
     let world = World::new("drain_fetching").await;
-    let daemon = world.daemon().start_ready().await;
+    let daemon = patient(&world).set("s3.timeout", LONG).start_ready().await;
     let mut batch = Batch::stored(&world, 3).await;
     world.s3_link.freeze();
     batch.submit(&world).await;
@@ -276,7 +272,7 @@ async fn fetching_is_given_up_and_costs_nothing() {
 async fn a_closed_gate_holds_nothing_up() {
     let world = World::new("drain_gate").await;
     world.simulator.configure(json!({ "faults": "403=100%" })).await;
-    let daemon = world.daemon().start_ready().await;
+    let daemon = patient(&world).set("api.probe_interval", "1m").start_ready().await;
     let batch = Batch::submitted(&world, 5).await;
     eventually_equals("the gate to close", SOON, true, async || daemon.logs_contain("nothing is consumed until")).await;
     ends_at_once(&daemon).await;
@@ -290,11 +286,23 @@ async fn a_closed_gate_holds_nothing_up() {
     world.assert_drained().await;
 }
 
+/// A worker whose every limit is longer than the tests wait for its end: a limit that it waits for fails them.
+fn patient(world: &World) -> DaemonBuilder {
+    let builder = world.daemon().set("worker.drain_timeout", LONG).set("amqp.connect_timeout", LONG);
+    builder.set("amqp.publish_timeout", "1m").set("amqp.ack_timeout", "1m")
+}
+
 async fn ends_at_once(daemon: &Daemon) {
     daemon.term();
-    let since = Instant::now();
     assert!(daemon.wait_exit(STARTED).await.success());
-    assert!(since.elapsed() < AT_ONCE, "after {:?}", since.elapsed());
+    ended_in_order(daemon);
+}
+
+/// Neither the jobs nor the long-lived tasks were given up.
+fn ended_in_order(daemon: &Daemon) {
+    for late in ["tasks do not end", "have not ended within"] {
+        assert!(!daemon.logs_contain(late), "{late}: {:?}", daemon.logs());
+    }
 }
 
 async fn calls_in_flight(world: &World, count: u64) {

@@ -7,7 +7,7 @@ use crate::store::number_in;
 use crate::world::State;
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::ports::{Answer, Inspected, SpoofDetector};
-use antispoof_core::tap::{DigestKind, Tap};
+use antispoof_core::stream_digest::{DigestKind, StreamDigest};
 use antispoof_core::verdict::Verdict;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -207,16 +207,16 @@ async fn received<S>(image: Inspected<S>) -> Result<Vec<u8>, Failure>
 where
     S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
 {
-    let mut tap = Tap::new(DigestKind::Off, image.facts.scan_from);
+    let mut digest = StreamDigest::new(DigestKind::Off, image.facts.scan_from);
     let mut bytes = image.head.to_vec();
-    tap.chunk(&image.head);
+    digest.chunk(&image.head);
     let mut rest = image.rest;
     while let Some(chunk) = rest.next().await {
         let chunk = chunk?;
-        tap.chunk(&chunk);
+        digest.chunk(&chunk);
         bytes.extend_from_slice(&chunk);
     }
-    tap.finish(image.bytes)?;
+    digest.finish(image.bytes)?;
     Ok(bytes)
 }
 

@@ -14,8 +14,9 @@ use antispoof_core::ports::Ports;
 use antispoof_core::retry::{Backoff, InDoubt, RetryPolicy};
 use antispoofd::amqp::ConsumeMode;
 use antispoofd::gate::{self, Gate};
+use antispoofd::health::Health;
 use antispoofd::ledger::{Clock, Memory};
-use antispoofd::lifecycle::Stop;
+use antispoofd::lifecycle::{Stop, Tasks};
 use antispoofd::pipeline::{ClockAndRng, LedgerClient, OnLedgerError, Pipeline, Reuse, Rules, Stuck, ledger_key};
 use antispoofd::telemetry::{JobLog, KeyNames, Metrics};
 use antispoofd::worker::{self, Drained};
@@ -129,9 +130,13 @@ pub(crate) fn start(world: &World, number: u64, metrics: &Arc<Metrics>) -> Runni
         stop: life.stop.clone(),
     });
     let ending = life.clone();
+    let (tasks, health) = (Tasks::new(life.stop.clone()), Health::new(life.gate.clone(), life.stop.clone()));
     let task = tokio::spawn(async move {
-        let drained = worker::run(pipeline, inbox, dead, concurrency, DRAIN).await;
+        let drained = worker::run(pipeline, inbox, dead, concurrency, DRAIN, &tasks, Arc::new(health)).await;
         ending.ended(&format!("{drained:?}"));
+        if let Some(end) = tasks.unexpected_end() {
+            ending.world.lock().wrong(|| end.to_string());
+        }
         drained
     });
     Running { life, task }

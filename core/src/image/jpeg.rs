@@ -1,6 +1,7 @@
 //! The markers of a JPEG up to its frame header (ITU-T T.81, annex B).
 
-use super::{Facts, Format, exif};
+use super::exif;
+use super::facts::{Facts, Format};
 
 const SOI: u8 = 0xD8;
 const EOI: u8 = 0xD9;

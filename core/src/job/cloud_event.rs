@@ -1,37 +1,18 @@
 //! A CloudEvents 1.0 message with a job object as its data: structured (the body is the event) or binary (the headers are its attributes).
 
+use super::attributes::Attributes;
 use super::envelope::Envelope;
 use super::fields::Fields;
+use super::model::{Admission, Job, malformed, unsupported};
 use super::object::{explain, parse};
-use super::{Admission, Job, Properties, malformed, unsupported};
+use super::properties::Properties;
 use crate::failure::Failure;
 
 /// `correlation_id` of an AMQP message has room for so many bytes.
 const MAX_CORRELATION_BYTES: usize = 255;
 
-/// What W3C Trace Context asks everybody to pass on; more is dropped, as it allows.
+/// What W3C Trace Context asks every participant to pass on; more is dropped, as it allows.
 const MAX_TRACE_BYTES: usize = 512;
-
-/// The attributes of a CloudEvent that mean something here. Any other is ignored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attributes {
-    /// `specversion`
-    pub specversion: Option<String>,
-    /// `id`
-    pub id: Option<String>,
-    /// `source`
-    pub source: Option<String>,
-    /// `type`
-    pub kind: Option<String>,
-    /// `datacontenttype`; in binary mode it is the message's `content_type`.
-    pub datacontenttype: Option<String>,
-    /// Extension `correlationid`.
-    pub correlationid: Option<String>,
-    /// Extension `traceparent`.
-    pub traceparent: Option<String>,
-    /// Extension `tracestate`.
-    pub tracestate: Option<String>,
-}
 
 /// The body is the event.
 pub(super) fn structured(body: &[u8], properties: &Properties, admission: &Admission) -> Result<Job, Failure> {
@@ -67,40 +48,6 @@ pub(super) fn is_json(content_type: &str) -> bool {
 }
 
 impl Attributes {
-    /// Sets the attribute of that name, in whatever case it is written, if it is not set and means something here. Empty stands for what is no text.
-    pub fn set(&mut self, name: &str, value: String) {
-        let attribute = match name.to_ascii_lowercase().as_str() {
-            "specversion" => &mut self.specversion,
-            "id" => &mut self.id,
-            "source" => &mut self.source,
-            "type" => &mut self.kind,
-            "correlationid" => &mut self.correlationid,
-            "traceparent" => &mut self.traceparent,
-            "tracestate" => &mut self.tracestate,
-            _ => return,
-        };
-        attribute.get_or_insert(value);
-    }
-
-    /// Those that are there once, as texts.
-    pub(super) fn of(fields: &Fields<'_>) -> Self {
-        Self {
-            specversion: fields.text("specversion"),
-            id: fields.text("id"),
-            source: fields.text("source"),
-            kind: fields.text("type"),
-            datacontenttype: fields.text("datacontenttype"),
-            correlationid: fields.text("correlationid"),
-            traceparent: fields.text("traceparent"),
-            tracestate: fields.text("tracestate"),
-        }
-    }
-
-    /// True for a message in binary mode. Its `specversion` says so, whatever else is missing: as a plain job it would have another id.
-    pub(super) fn is_there(&self) -> bool {
-        self.specversion.is_some()
-    }
-
     fn check(&self, there: impl Fn(&str) -> bool) -> Result<(), Failure> {
         let required =
             [("specversion", &self.specversion), ("id", &self.id), ("source", &self.source), ("type", &self.kind)];

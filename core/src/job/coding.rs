@@ -1,7 +1,6 @@
 //! Compressed bodies: `content_encoding` by the names of HTTP, and kombu's header `compression`.
 
-use super::intake::MAX_BODY_BYTES;
-use super::malformed;
+use super::model::{MAX_BODY_BYTES, malformed};
 use crate::failure::Failure;
 use flate2::read::MultiGzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};

@@ -1,7 +1,9 @@
 //! What surrounds a job object: its name where it gives itself none, and what is carried through to the event.
 
+use super::hash::short_hash;
+use super::model::{Origin, malformed};
 use super::names::{ID_RULE, is_id};
-use super::{Origin, Properties, malformed, short_hash};
+use super::properties::Properties;
 use crate::failure::Failure;
 use crate::image::ImageRef;
 use serde_json::value::RawValue;
@@ -21,6 +23,13 @@ pub(super) struct Envelope {
 struct StandIn {
     id: String,
     what: &'static str,
+}
+
+impl Origin {
+    /// For a message that is not a job: its message id where that is usable, else a hash of its body.
+    pub fn of_message(body: &[u8], properties: &Properties) -> Self {
+        Envelope::of(properties).origin_of_refused(body, None)
+    }
 }
 
 impl Envelope {

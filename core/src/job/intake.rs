@@ -2,44 +2,10 @@
 
 use super::envelope::Envelope;
 use super::fields::Fields;
-use super::{
-    Admission, Job, Origin, Properties, cloud_event, malformed, notification, object, recognise, salvage, text,
-    unsupported,
-};
+use super::model::{Admission, Intake, Job, Refused, malformed, unsupported};
+use super::properties::Properties;
+use super::{cloud_event, notification, object, recognise, salvage, text};
 use crate::failure::{Failure, quoted};
-use crate::image::ImageRef;
-
-/// A job is a few hundred bytes, a notification a thousand; more than this is somebody's mistake (an image in the message).
-pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
-
-/// What a message asks for.
-#[derive(Debug)]
-pub enum Intake {
-    /// One image is to be judged.
-    Job(Box<Job>),
-    /// Several are: the body of a message for each. Each has an id that follows from its object, and ends by itself.
-    Several(Vec<Vec<u8>>),
-    /// None: the message is about something else, and nobody waits for an answer.
-    Nothing(NothingAsked),
-}
-
-/// Proof that a message asks for nothing. Made by [`Intake::read`] alone, so that nothing else is removed without an answer.
-#[derive(Debug)]
-#[must_use = "the message still has to be removed"]
-pub struct NothingAsked {
-    what: String,
-}
-
-/// A message that is no job, and what could be saved from it.
-#[derive(Debug)]
-pub struct Refused {
-    /// Why.
-    pub failure: Failure,
-    /// Under which name its event goes out.
-    pub origin: Origin,
-    /// Which image it was probably about.
-    pub image: Option<ImageRef>,
-}
 
 #[derive(Clone, Copy)]
 enum Mode {
@@ -68,20 +34,16 @@ impl Intake {
     }
 }
 
-impl NothingAsked {
-    pub(super) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into() }
-    }
-
-    /// What the message is, for the log.
-    pub fn what(&self) -> &str {
-        &self.what
-    }
-}
-
-impl From<Job> for Intake {
-    fn from(job: Job) -> Self {
-        Self::Job(Box::new(job))
+impl Job {
+    /// Reads a message that is one job, in any accepted form. The failure says which field, where, and what to write instead.
+    /// [`Intake::read`] also takes messages that are several jobs, or none.
+    pub fn decode(body: &[u8], properties: &Properties, admission: &Admission) -> Result<Self, Failure> {
+        match Intake::read(body, properties, admission) {
+            Ok(Intake::Job(job)) => Ok(*job),
+            Ok(Intake::Several(_)) => Err(unsupported("a notification about several objects is more than one job")),
+            Ok(Intake::Nothing(nothing)) => Err(unsupported(format!("{} is no job", nothing.what()))),
+            Err(refused) => Err(refused.failure),
+        }
     }
 }
 
@@ -119,7 +81,7 @@ fn plain(body: &[u8], properties: &Properties, admission: &Admission) -> Result<
     };
     let Ok(fields) = Fields::parse(body) else { return Err(refused) };
     if fields.has("key") {
-        // A job gone wrong, whatever else is in it: somebody waits for it.
+        // A job gone wrong, whatever else is in it: its producer waits for an event.
         return Err(refused);
     }
     if fields.has("specversion") && fields.has("source") {

@@ -1,6 +1,6 @@
-//! Whether metadata can be given back: it is passed on as it was written, so nobody but this module looks into it.
+//! Whether metadata can be given back: it is passed on as it was written, so only this module looks into it.
 
-use super::malformed;
+use super::model::malformed;
 use crate::failure::Failure;
 
 /// Largest `metadata`, in bytes as written.

@@ -1,6 +1,6 @@
 //! What ids, buckets, keys, versions and entity tags may look like.
 
-use super::malformed;
+use super::model::malformed;
 use crate::failure::Failure;
 use crate::image::ImageRef;
 

@@ -3,7 +3,9 @@
 
 use super::envelope::Envelope;
 use super::fields::Fields;
-use super::{Intake, Job, NothingAsked, Properties, malformed, names, unquoted, unsupported};
+use super::model::{Intake, Job, NothingAsked, malformed, unsupported};
+use super::names::{self, unquoted};
+use super::properties::Properties;
 use crate::failure::Failure;
 use crate::image::{ImageRef, NULL_VERSION};
 use keys::Keys;
@@ -15,7 +17,7 @@ use serde_json::value::RawValue;
 mod form;
 mod keys;
 
-/// The events after which there is new content to judge.
+/// The events after which there is new content to check.
 const CREATIONS: [&str; 4] = ["Put", "Post", "Copy", "CompleteMultipartUpload"];
 
 /// Families of events whose every kind leaves the content as it was, or takes it away. What is not listed is not known, and not dismissed.

@@ -1,7 +1,9 @@
 //! Our own job object, wherever it stands: it is the body, or the data of a CloudEvent.
 
 use super::envelope::Envelope;
-use super::{Admission, Job, check_metadata, malformed, names};
+use super::metadata::check_metadata;
+use super::model::{Admission, Job, malformed};
+use super::names;
 use crate::failure::{Failure, quoted};
 use serde::Deserialize;
 use serde_json::value::RawValue;

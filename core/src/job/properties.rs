@@ -1,6 +1,6 @@
 //! The properties and headers of a message that have a meaning for the job, in all the spellings in which producers send them.
 
-use super::cloud_event::Attributes;
+use super::attributes::Attributes;
 use super::names::is_id;
 
 /// What is carried of a correlation id. As the property it has at most 255 bytes; as a header it can be longer.

@@ -3,8 +3,8 @@
 use super::amqp10::Unread;
 use super::coding::{Coding, essence, is_gzip, is_zlib};
 use super::fields::Fields;
-use super::properties::Framework;
-use super::{Properties, unsupported};
+use super::model::unsupported;
+use super::properties::{Framework, Properties};
 use crate::failure::{Failure, quoted};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;

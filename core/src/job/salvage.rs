@@ -1,10 +1,12 @@
-//! What can be saved from a message that is no job: whoever sent it wants to know which of theirs it was.
+//! What can be read from a message that is no job: its producer wants to know which of its messages it was.
 
-use super::cloud_event::Attributes;
+use super::attributes::Attributes;
 use super::envelope::Envelope;
 use super::fields::Fields;
-use super::intake::MAX_BODY_BYTES;
-use super::{Admission, Properties, Refused, check_metadata, names};
+use super::metadata::check_metadata;
+use super::model::{Admission, MAX_BODY_BYTES, Refused};
+use super::names;
+use super::properties::Properties;
 use crate::failure::Failure;
 use crate::image::ImageRef;
 

@@ -1,6 +1,8 @@
 use super::names::is_id;
 use super::*;
+use crate::failure::{Code, Failure};
 use proptest::prelude::*;
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 mod bodies;

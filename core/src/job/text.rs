@@ -1,8 +1,9 @@
 //! From the bytes of a body to the JSON in it: what is laid around it on the way is taken off, once each.
 
-use super::intake::MAX_BODY_BYTES;
+use super::model::{MAX_BODY_BYTES, malformed};
+use super::properties::Properties;
 use super::recognise::{self, Seen};
-use super::{Properties, amqp10, coding, malformed};
+use super::{amqp10, coding};
 use crate::failure::Failure;
 use serde::de::IgnoredAny;
 use std::borrow::Cow;

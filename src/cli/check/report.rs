@@ -32,12 +32,12 @@ impl Line {
         Self { state: State::Note, ..Self::ok(subject, words) }
     }
 
-    /// Somebody has to put something right.
+    /// The operator has to put something right.
     pub(super) fn wrong(subject: &'static str, words: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::failed(Exit::Settings, subject, words, remedy)
     }
 
-    /// Nobody answers: the same may succeed later.
+    /// The service does not answer: the same may succeed later.
     pub(super) fn unreachable(subject: &'static str, words: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::failed(Exit::Unreachable, subject, words, remedy)
     }

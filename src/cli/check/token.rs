@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const TOKEN: &str = "token";
 
-/// A ready-made token is not renewed by anybody here; that it ends so soon should be known.
+/// The worker does not renew a ready-made token; that it ends so soon should be known.
 const SOON: Duration = Duration::from_hours(7 * 24);
 
 pub(super) fn probe(loaded: &Loaded) -> Line {

@@ -3,10 +3,11 @@
 use super::super::exit::Exit;
 use super::super::problem::Problem;
 use super::super::progress::Progress;
+use super::super::stdout::print;
 use super::super::table;
-use super::super::terminal::{print, say};
+use super::super::terminal::say;
 use super::super::view::View;
-use super::publish::Stop;
+use super::stop::Stop;
 use crate::amqp::{Tail, ToolError};
 use anyhow::anyhow;
 use std::cell::RefCell;
@@ -31,7 +32,7 @@ pub(super) struct Book {
 
 #[derive(Default)]
 struct Pages {
-    /// By the job's id: its number in what was asked for, and whether its event is there.
+    /// By the job's id: its number in the request, and whether its event is there.
     jobs: HashMap<String, (usize, bool)>,
     ended: usize,
     /// Those of them without a verdict.
@@ -205,7 +206,7 @@ fn noun(jobs: usize) -> &'static str {
     if jobs == 1 { "job" } else { "jobs" }
 }
 
-/// The queue went with the connection: what is published from here on is seen by nobody.
+/// The queue went with the connection: events published from here on are lost to this command.
 fn lost(error: ToolError) -> Problem {
     Problem::unreachable(error)
         .context("wait for the events")

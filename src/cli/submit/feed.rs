@@ -1,7 +1,7 @@
 //! Where the jobs come from. Nothing is read ahead of what can be published, so a list may have any length.
 
 use super::super::problem::Problem;
-use super::SubmitArgs;
+use super::args::SubmitArgs;
 use super::lines::Lines;
 use super::request::{Request, RequestError};
 use super::uri::{Folder, S3Uri};
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 /// Enough that publishing never waits for the next item when there is one.
 const AHEAD: usize = 64;
 
-/// Everything that was asked for.
+/// Everything that was requested.
 pub(super) struct Feed {
     uris: Vec<S3Uri>,
     prefix: Option<Folder>,
@@ -24,7 +24,7 @@ pub(super) struct Feed {
 
 /// One job to be.
 pub(super) struct Item {
-    /// How the person who asked for it knows it.
+    /// Its name in the request.
     pub(super) place: String,
     pub(super) work: Work,
 }
@@ -67,7 +67,7 @@ impl Feed {
         let (items, receiver) = mpsc::channel(AHEAD);
         tokio::spawn(async move {
             if let Err(problem) = self.give(&tools, &items).await {
-                // Nobody is left to be told when the receiver is gone.
+                // The receiver is gone when publishing has ended; an error is of no use then.
                 items.send(Err(problem)).await.ok();
             }
         });
@@ -96,7 +96,7 @@ impl Feed {
             let mut listing = std::pin::pin!(listing);
             let mut found = false;
             loop {
-                // The next page is asked for when all keys of the last one have been given.
+                // The next page is requested when all keys of the last one have been given.
                 let key = tokio::select! {
                     biased;
                     Some(key) = listed.recv() => key,

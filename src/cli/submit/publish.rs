@@ -1,28 +1,22 @@
-//! Items become published jobs, so many at a time, and are told in the order they were asked for.
+//! Items become published jobs, so many at a time, and are printed in the order of the request.
 
-use super::super::problem::Problem;
+use super::super::problem::{NO_TOPOLOGY, Problem};
 use super::super::progress::Progress;
-use super::super::terminal::print;
+use super::super::stdout::print;
 use super::collect::{Book, Collector};
 use super::feed::{Item, Items, Work};
 use super::request::{Ready, Request, RequestError, Shape};
 use super::skipped::Skipped;
+use super::stop::Stop;
 use super::topology::{PAUSE, Topology};
 use crate::amqp::{Names, Outbox, Receipt, job_message};
 use crate::s3::Tools;
 use antispoof_core::ports::PublishError;
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use time::OffsetDateTime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
-
-/// SIGINT and SIGTERM: the first says that no more is wanted.
-pub(super) struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
 
 pub(super) struct Publisher<'a> {
     pub(super) outbox: &'a Outbox,
@@ -46,21 +40,6 @@ pub(super) struct Published {
 enum Done {
     Published(Ready),
     Skipped { place: String, why: RequestError },
-}
-
-impl Stop {
-    pub(super) fn install() -> Result<Self, Problem> {
-        let listen = |kind| signal(kind).context("listen for signals");
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    /// Ends when a signal comes. Cancel safe.
-    pub(super) async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
 
 impl Publisher<'_> {
@@ -87,7 +66,7 @@ impl Publisher<'_> {
                     }
                     Err(Problem::failed(anyhow!("interrupted before all jobs were published")))
                 }
-                Some(done) = under_way.next() => self.tell(done, book.is_some(), &mut published),
+                Some(done) = under_way.next() => self.print_done(done, book.is_some(), &mut published),
                 event = next(&mut collector) => event,
                 item = items.recv(), if room => match item {
                     Some(Ok(item)) => {
@@ -104,7 +83,7 @@ impl Publisher<'_> {
             };
             if let Err(problem) = outcome {
                 more = false;
-                // The feed stops when nobody takes its items.
+                // The feed stops when its receiver is dropped.
                 items.close();
                 published.problem.get_or_insert(problem);
             }
@@ -138,7 +117,7 @@ impl Publisher<'_> {
                     book.forget(&ready.id);
                 }
                 let unbound = matches!(error, PublishError::Unroutable { .. });
-                Err(at(Problem::unreachable(error).maybe_hint(unbound.then_some(super::NO_TOPOLOGY))))
+                Err(at(Problem::unreachable(error).maybe_hint(unbound.then_some(NO_TOPOLOGY))))
             }
         }
     }
@@ -158,7 +137,7 @@ impl Publisher<'_> {
     }
 
     /// Counts and prints a job that is out. With `--wait` its event is printed instead.
-    fn tell(&self, done: Result<Done, Problem>, waiting: bool, published: &mut Published) -> Result<(), Problem> {
+    fn print_done(&self, done: Result<Done, Problem>, waiting: bool, published: &mut Published) -> Result<(), Problem> {
         let ready = match done? {
             Done::Published(ready) => ready,
             Done::Skipped { place, why } => {
@@ -182,7 +161,7 @@ impl Publisher<'_> {
     }
 }
 
-/// Takes the next event in; pending for ever when nobody waits for events.
+/// Takes the next event in; pending for ever without `--wait`.
 async fn next(collector: &mut Option<&mut Collector>) -> Result<(), Problem> {
     match collector {
         Some(collector) => collector.take_in().await,

@@ -1,4 +1,4 @@
-//! What is asked for becomes the body of a job, which the worker's own reader has accepted before it is published.
+//! A request becomes the body of a job, which the worker's own reader has accepted before it is published.
 
 use super::super::problem::Problem;
 use super::uri::S3Uri;
@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 /// An id has at most 128 characters; 32 of them come from the object, and one stands between.
 const LONGEST_PREFIX: usize = 95;
 
-/// A job as somebody asks for it. Unknown fields are errors, as they are for the worker.
+/// A job as the user writes it. Unknown fields are errors, as they are for the worker.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Request {
@@ -102,7 +102,7 @@ impl Shape {
             None => format!("{:08x}-", fastrand::u32(..)),
         };
         let metadata = metadata.map(object).transpose()?;
-        // Which buckets are allowed is for the worker's settings to say, not for those of whoever submits.
+        // Which buckets are allowed is for the worker's settings to say, not for this command's.
         let admission = Admission { default_bucket: s3.default_bucket.clone(), buckets: None };
         Ok(Self { id_prefix, metadata, expires_in, admission })
     }

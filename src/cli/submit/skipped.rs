@@ -1,4 +1,4 @@
-//! What was asked for and cannot be a job: the rest is not held up by it, and it is told at the end.
+//! Requested items that cannot be jobs: they do not hold up the rest, and are printed at the end.
 
 use super::super::terminal::plain;
 use std::fmt;

@@ -1,9 +1,8 @@
 //! What jobs are published to: waited for where a worker has still to declare it, or declared.
 
-use super::super::problem::Problem;
+use super::super::problem::{NO_TOPOLOGY, Problem};
 use super::super::terminal::say;
-use super::NO_TOPOLOGY;
-use super::publish::Stop;
+use super::stop::Stop;
 use crate::amqp::{Link, Names, declare_over, missing};
 use crate::settings::TopologyMode;
 use std::time::Duration;
@@ -17,9 +16,9 @@ pub(super) const PAUSE: Duration = Duration::from_millis(250);
 pub(super) enum Topology {
     /// There from the beginning.
     Found,
-    /// Declared by this command, so nobody has bound a queue to the results yet.
+    /// Declared by this command, so no queue is bound to the results yet.
     Declared,
-    /// Somebody declares it in this moment: the binding of the job queue may come last, up to then.
+    /// A worker declares it at this moment: the binding of the job queue may come last, up to then.
     Appeared(Instant),
 }
 

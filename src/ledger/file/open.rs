@@ -80,7 +80,7 @@ pub(super) fn open(path: &Path, check: bool) -> Result<Database, OpenError> {
     };
     match catch_unwind(AssertUnwindSafe(|| schema(&database))) {
         Ok(Ok(Some(SCHEMA))) => {
-            // Only now: what turns out to be somebody else's file stays as it is.
+            // Only now: what turns out to be another program's file stays as it is.
             close_to_others(&ours, path).map_err(failed)?;
             Ok(database)
         }

@@ -10,6 +10,9 @@
 
 mod line;
 mod sweep;
+mod table;
+
+pub(super) use table::{Broken, Definition};
 
 use crate::ledger::record::{self, Change, Record};
 use antispoof_core::event::JobResult;
@@ -19,14 +22,12 @@ use redb::{Database, ReadableDatabase as _, TableDefinition, TableError};
 use std::collections::HashMap;
 use std::time::Duration;
 use sweep::Sweep;
+use table::EXPIRY_BYTES;
 
-/// Value: eight bytes, when it is void (big endian, milliseconds since 1970); then the record as JSON.
-pub(super) type Definition = TableDefinition<'static, &'static str, &'static [u8]>;
 pub(super) const JOBS: Definition = TableDefinition::new("jobs");
 const OBJECTS: Definition = TableDefinition::new("objects");
 /// By number, what has not been moved to the other tables yet: a line each.
 pub(super) const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
-const EXPIRY_BYTES: usize = 8;
 
 /// The journal is moved when it has this many lines: some milliseconds of work.
 const MOVED_AT: usize = 1024;
@@ -60,24 +61,10 @@ pub(super) struct Store {
     sweep: Sweep,
     /// What the journal says, by place.
     recent: HashMap<Place, Recent>,
-    /// Lines that nobody waits for; they go with the next commit. Their loss is no harm.
+    /// Lines that no task waits for; they go with the next commit. Their loss is no harm.
     unwritten: Vec<Vec<u8>>,
     lines: usize,
     next: u64,
-}
-
-/// The database failed. It has to be opened again before anything else.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Broken(String);
-
-impl<E> From<E> for Broken
-where
-    redb::Error: From<E>,
-{
-    fn from(error: E) -> Self {
-        Self(redb::Error::from(error).to_string())
-    }
 }
 
 impl Store {
@@ -145,7 +132,7 @@ impl Store {
         steps.map(|step| self.step(step, now, &mut nothing)).collect()
     }
 
-    /// Takes a step that nobody waits for. It is durable some time later.
+    /// Takes a step without an answer. It is durable some time later.
     pub(super) fn note(&mut self, step: &Step, now: u64) -> Result<(), Broken> {
         let mut lines = std::mem::take(&mut self.unwritten);
         drop(self.step(step, now, &mut lines)?);

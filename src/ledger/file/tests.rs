@@ -73,6 +73,16 @@ async fn a_new_file_is_private_and_an_old_one_is_made_so() {
 }
 
 #[tokio::test]
+async fn the_end_of_the_writer_is_noticed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ledger = open(&folder.path().join("ledger.redb")).await.expect("new");
+    let mut ended = std::pin::pin!(ledger.writer_ended());
+    assert!(futures_util::poll!(ended.as_mut()).is_pending());
+    ledger.close().await;
+    timeout(PATIENCE, ended).await.expect("the thread has ended");
+}
+
+#[tokio::test]
 async fn a_second_opener_is_told_which_file_and_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("ledger.redb");

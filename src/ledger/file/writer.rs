@@ -1,13 +1,16 @@
 //! The one thread that touches the file. What has to be written gathers for a moment and goes together: a commit costs hundreds of
 //! microseconds of processor time however much is in it.
 
+mod order;
 mod thread;
+
+pub(super) use order::Opener;
 
 use super::open::{OpenError, open};
 use super::store::{Said, Step};
 use crate::ledger::clock::Clock;
 use antispoof_core::ports::LedgerError;
-use redb::Database;
+use order::{Answers, Order, ended};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,29 +19,17 @@ use std::time::Duration;
 use thread::Thread;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Most steps that wait; a disk that stands still must not fill the memory.
 const BACKLOG: usize = 16 * 1024;
-
-/// How the database is opened: at first with a look at every page, after an error of the disk without.
-pub(super) type Opener = Box<dyn Fn(bool) -> Result<Database, OpenError> + Send>;
-
-type Answer = oneshot::Sender<Result<Said, LedgerError>>;
-
-/// Answers on their way to who asked. All of a commit go together: waking the runtime from another thread costs a system call each time.
-type Answers = Vec<(Answer, Result<Said, LedgerError>)>;
-
-enum Order {
-    Ask(Step, Answer),
-    Tell(Step),
-    Close(oneshot::Sender<()>),
-}
 
 /// The way to the thread.
 #[derive(Debug)]
 pub(super) struct Writer {
     orders: Sender<Order>,
     backlog: Arc<AtomicUsize>,
+    ended: CancellationToken,
 }
 
 impl Writer {
@@ -58,12 +49,14 @@ impl Writer {
         let backlog = Arc::<AtomicUsize>::default();
         let (opened, is_open) = oneshot::channel();
         let (answers, batches) = unbounded_channel();
-        tokio::spawn(hand_out(batches));
+        let ended = CancellationToken::new();
+        // It ends with the thread, whose answers it hands out.
+        tokio::spawn(hand_out(batches, ended.clone().drop_guard()));
         let failed = |source| OpenError::Io { path: path.clone(), source };
         let thread = Thread::new(path.clone(), open, ttl, clock, receiver, answers, backlog.clone());
         std::thread::Builder::new().name("ledger".to_owned()).spawn(move || thread.run(opened)).map_err(failed)?;
         match is_open.await {
-            Ok(result) => result.map(|()| Self { orders, backlog }),
+            Ok(result) => result.map(|()| Self { orders, backlog, ended }),
             Err(_) => Err(failed(std::io::Error::other("the ledger's thread ended"))),
         }
     }
@@ -75,9 +68,14 @@ impl Writer {
         answered.await.unwrap_or_else(|_| Err(ended()))
     }
 
-    /// A step that nobody waits for.
-    pub(super) fn tell(&self, step: Step) -> Result<(), LedgerError> {
+    /// A step without an answer.
+    pub(super) fn send(&self, step: Step) -> Result<(), LedgerError> {
         self.order(Order::Tell(step))
+    }
+
+    /// Ends when the thread has, or the task that hands out its answers.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Writes what waits and lets the file go.
@@ -99,15 +97,11 @@ impl Writer {
 }
 
 /// Gives each who asked the answer, on the runtime's own thread.
-async fn hand_out(mut batches: UnboundedReceiver<Answers>) {
+async fn hand_out(mut batches: UnboundedReceiver<Answers>, _ended: DropGuard) {
     while let Some(batch) = batches.recv().await {
         for (answer, said) in batch {
-            // Nobody may wait any more; the step has been taken all the same.
+            // The task may have stopped waiting; the step has been taken all the same.
             drop(answer.send(said));
         }
     }
-}
-
-fn ended() -> LedgerError {
-    LedgerError("the ledger's file is closed".to_owned())
 }

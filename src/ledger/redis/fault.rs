@@ -1,8 +1,10 @@
 //! What a server refuses a step with, and what to do about it. One place for the log, the gate and `check --connect`.
 
 use redis::{ErrorKind, RedisError};
-use std::fmt;
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 /// Why a step was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,35 +40,44 @@ enum Kind {
     Other,
 }
 
-/// By what a refusal is known: a code of the server, wherever in its words it stands, or a part of them.
-///
-/// Where a script is refused, the code may be in the middle (`ERR Error running script …: -READONLY …` up to 6.2) or missing (rights).
-const SIGNS: &[(&str, Kind)] = &[
+/// What servers say behind `ERR`, which is no code of its own, and in a script without any: there are the words alone to tell the kind by.
+const WORDS: &[(&str, Kind)] = &[
     ("ACL failure in script", Kind::Rights),
     ("can't run this command", Kind::Rights),
-    ("NOPERM", Kind::Rights),
-    ("WRONGPASS", Kind::Login),
-    ("NOAUTH", Kind::Login),
     ("AUTH <password> called without any password", Kind::Login),
     ("invalid password", Kind::Login),
     ("unknown command", Kind::NoScripts),
     ("DB index is out of range", Kind::NoDatabase),
     ("SELECT is not allowed", Kind::NoDatabase),
-    ("OOM", Kind::Full),
-    ("READONLY", Kind::ReadOnly),
-    ("MASTERDOWN", Kind::Orphaned),
-    ("LOADING", Kind::Loading),
-    ("BUSY", Kind::Busy),
-    ("MISCONF", Kind::Disk),
-    ("NOREPLICAS", Kind::Replicas),
-    ("MOVED", Kind::Elsewhere),
-    ("ASK", Kind::Elsewhere),
-    ("TRYAGAIN", Kind::Elsewhere),
-    ("CLUSTERDOWN", Kind::ClusterDown),
     ("max number of clients", Kind::Crowded),
-    ("DENIED", Kind::Protected),
-    ("invalid peer certificate", Kind::Certificate),
 ];
+
+impl Kind {
+    /// By the server's code. `None` for those that do not say what is wrong.
+    fn of_code(code: &str) -> Option<Self> {
+        Some(match code {
+            "NOPERM" => Self::Rights,
+            "WRONGPASS" | "NOAUTH" => Self::Login,
+            "OOM" => Self::Full,
+            "READONLY" => Self::ReadOnly,
+            "MASTERDOWN" => Self::Orphaned,
+            "LOADING" => Self::Loading,
+            "BUSY" => Self::Busy,
+            "MISCONF" => Self::Disk,
+            "NOREPLICAS" => Self::Replicas,
+            "MOVED" | "ASK" | "TRYAGAIN" => Self::Elsewhere,
+            "CLUSTERDOWN" => Self::ClusterDown,
+            "DENIED" => Self::Protected,
+            _ => return None,
+        })
+    }
+
+    /// Of a refusal by the server. `said` begins with its code: up to 6.2 a script is refused with `ERR`, and the code is what [`bare`] has left of it.
+    fn of_refusal(said: &str) -> Option<Self> {
+        let code = said.split(' ').next().unwrap_or_default();
+        Self::of_code(code).or_else(|| WORDS.iter().find(|(words, _)| said.contains(words)).map(|(_, kind)| *kind))
+    }
+}
 
 impl Fault {
     pub(super) fn of(error: &RedisError) -> Self {
@@ -76,7 +87,8 @@ impl Fault {
             (None, _) => error.to_string(),
         };
         let lost = error.is_io_error() || error.is_connection_dropped() || error.is_unrecoverable_error();
-        let known = SIGNS.iter().find(|(sign, _)| holds(&said, sign)).map(|(_, kind)| *kind);
+        let known = if error.code().is_some() { Kind::of_refusal(&said) } else { None };
+        let known = known.or_else(|| is_certificate(error).then_some(Kind::Certificate));
         let kind = known.unwrap_or(if lost || error.kind() == ErrorKind::Parse { Kind::Away } else { Kind::Other });
         // After a failover, what an address leads to may be known to a new connection only.
         let moved = matches!(
@@ -111,7 +123,7 @@ impl Fault {
             Kind::ReadOnly => "it is a replica that takes no writes",
             Kind::Orphaned => "it is a replica that has lost its primary",
             Kind::Loading => "it is still reading its data from its disk",
-            Kind::Busy => "it is busy with somebody's script",
+            Kind::Busy => "it is busy with a script",
             Kind::Disk => "it cannot write to its disk, so it takes no writes",
             Kind::Replicas => "it has too few replicas, so it takes no writes",
             Kind::Elsewhere => "it is a node of a cluster, and another one has the keys",
@@ -148,9 +160,9 @@ impl Fault {
                 "the ledger speaks to one server: name one that is no node of a cluster, or a proxy in front of the cluster"
             }
             Kind::ClusterDown => "bring back the nodes of the cluster that are missing",
-            Kind::Crowded => "raise its maxclients, or end connections that nobody uses",
+            Kind::Crowded => "raise its maxclients, or end connections that are not used",
             Kind::Protected => {
-                "give it a password, and write it into ledger.url; protected mode lets nobody in from another machine"
+                "give it a password, and write it into ledger.url; protected mode refuses connections from other machines"
             }
             Kind::Certificate => {
                 "name its certificate authority by SSL_CERT_FILE, and the server by the name that its certificate has"
@@ -162,7 +174,7 @@ impl Fault {
         }
     }
 
-    /// Whether it may pass without anybody's doing.
+    /// Whether it may pass by itself.
     pub(super) fn passes(&self) -> bool {
         match self.kind {
             Kind::Loading
@@ -193,12 +205,11 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A code as a word of its own, anything else as a part.
-fn holds(said: &str, sign: &str) -> bool {
-    if sign.bytes().all(|b| b.is_ascii_uppercase()) {
-        return said.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == sign);
-    }
-    said.contains(sign)
+/// True when TLS ended because of the server's certificate. The client keeps the cause in an `Arc`, and an `io::Error` does not give what it wraps as its source.
+fn is_certificate(error: &RedisError) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+    let wrapped = cause.and_then(|cause| cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref());
+    matches!(wrapped, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// Without the place in our own script, which tells an operator nothing: `… script: <digest>, on @user_script:5.` from 7.0 on, before that
@@ -286,6 +297,15 @@ mod tests {
             assert!(!words.contains("user_script") && !words.contains("f_b45"), "{words}");
             assert!(words.ends_with(fault.remedy()), "{words}");
         }
+    }
+
+    #[test]
+    fn a_certificate_is_known_by_its_type() {
+        let wrong = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let fault = Fault::of(&io::Error::new(io::ErrorKind::InvalidData, wrong).into());
+        assert_eq!((fault.kind, fault.over), (Kind::Certificate, true));
+        let broken = Fault::of(&io::Error::from(io::ErrorKind::ConnectionReset).into());
+        assert_eq!(broken.kind, Kind::Away);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Whether a server keeps what it is told: one that evicts, or that forgets at its next start, has jobs paid for again without a word.
+//! Whether a server keeps its records: one that evicts them, or loses them at its next start, has jobs paid for again unnoticed.
 
 use super::link::Link;
 use redis::Cmd;
@@ -51,29 +51,29 @@ impl Keeping {
 
     /// `INFO` and `CONFIG GET` may be forbidden, not there, or end the connection (to a proxy): what then cannot be known is no error.
     pub(super) async fn of(link: &Link) -> Self {
-        let mut told = Told::default();
-        told.add(link.query::<String>(&redis::cmd("INFO")).await.ok().as_deref().map(info));
+        let mut known = ServerSettings::default();
+        known.add(link.query::<String>(&redis::cmd("INFO")).await.ok().as_deref().map(info));
         // Of snapshots INFO says only when they are made, not that they never are.
-        let missing: &[&str] = if told.0.is_empty() {
+        let missing: &[&str] = if known.0.is_empty() {
             &["maxmemory", "maxmemory-policy", "appendonly", "save"]
-        } else if told.is("appendonly", "no") {
+        } else if known.is("appendonly", "no") {
             &["save"]
         } else {
             &[]
         };
         for name in missing {
             let Ok(pair) = link.query::<Vec<String>>(&get(name)).await else { break };
-            told.add(Some(pair.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()));
+            known.add(Some(pair.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()));
         }
-        told.keeping()
+        known.keeping()
     }
 }
 
-/// The settings of a server that it has told of, under the names of its own configuration.
+/// The settings that a server has shown, under the names of its own configuration.
 #[derive(Default)]
-struct Told(BTreeMap<String, String>);
+struct ServerSettings(BTreeMap<String, String>);
 
-impl Told {
+impl ServerSettings {
     fn add(&mut self, settings: Option<Vec<(String, String)>>) {
         self.0.extend(settings.unwrap_or_default());
     }
@@ -123,27 +123,27 @@ fn get(name: &str) -> Cmd {
 mod tests {
     use super::*;
 
-    fn told(settings: &[(&str, &str)]) -> Keeping {
+    fn known(settings: &[(&str, &str)]) -> Keeping {
         let settings = settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
-        Told(settings.collect()).keeping()
+        ServerSettings(settings.collect()).keeping()
     }
 
     #[test]
     fn a_server_that_evicts_or_forgets_is_told_from_one_that_keeps() {
         let keeps = [("maxmemory", "1024"), ("maxmemory-policy", "noeviction"), ("appendonly", "yes")];
-        assert_eq!(told(&keeps), Keeping::default());
+        assert_eq!(known(&keeps), Keeping::default());
         let unlimited =
             [("maxmemory", "0"), ("maxmemory-policy", "allkeys-lru"), ("appendonly", "no"), ("save", "60 1")];
-        assert_eq!(told(&unlimited), Keeping::default(), "nothing is evicted without a limit, and it saves");
+        assert_eq!(known(&unlimited), Keeping::default(), "nothing is evicted without a limit, and it saves");
 
         let lossy = [("maxmemory", "1024"), ("maxmemory-policy", "allkeys-lru"), ("appendonly", "no"), ("save", "")];
-        let warning = told(&lossy).warning().expect("a warning");
+        let warning = known(&lossy).warning().expect("a warning");
         assert!(warning.contains("allkeys-lru") && warning.contains("forgets") && !warning.contains('\n'), "{warning}");
-        assert_eq!(told(&lossy).unknown(), None);
+        assert_eq!(known(&lossy).unknown(), None);
 
-        assert_eq!(told(&[]).warning(), None);
-        assert!(told(&[]).unknown().is_some_and(|what| what.contains("evicts") && what.contains("restarted")));
-        let half = told(&[("maxmemory", "0"), ("appendonly", "no")]);
+        assert_eq!(known(&[]).warning(), None);
+        assert!(known(&[]).unknown().is_some_and(|what| what.contains("evicts") && what.contains("restarted")));
+        let half = known(&[("maxmemory", "0"), ("appendonly", "no")]);
         assert_eq!(
             (half.warning(), half.unknown()),
             (None, Some("whether the server forgets records when it is restarted"))

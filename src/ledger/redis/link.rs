@@ -111,7 +111,7 @@ impl Link {
         self.within_patience(async {
             let (mut connection, number) = self.connection().await?;
             let answer = command.query_async(&mut connection).await;
-            self.judged(answer, number).await
+            self.checked(answer, number).await
         })
         .await
     }
@@ -128,10 +128,10 @@ impl Link {
     async fn ask_once<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, Fault> {
         let (mut connection, number) = self.connection().await?;
         let answer = script.invoke_async(&mut connection).await;
-        self.judged(answer, number).await
+        self.checked(answer, number).await
     }
 
-    async fn judged<T>(&self, answer: Result<T, RedisError>, number: u64) -> Result<T, Fault> {
+    async fn checked<T>(&self, answer: Result<T, RedisError>, number: u64) -> Result<T, Fault> {
         match answer {
             Ok(answer) => Ok(answer),
             Err(error) => {
@@ -158,7 +158,7 @@ impl Link {
         {
             return Err(fault.clone());
         }
-        // Noted beforehand: whoever waits for this may be told to stop.
+        // Noted beforehand: the task that waits for this may be cancelled.
         slot.failed = Some((Instant::now(), Fault::silence(self.patience)));
         let (target, generation) = self.renewed().await;
         slot.generation = generation;
@@ -178,7 +178,7 @@ impl Link {
         }
     }
 
-    /// Where to connect to now: a password that has been changed is in the file before anybody is refused for it, or soon after.
+    /// Where to connect to now: a password that has been changed is in the file before the server refuses the old one, or soon after.
     async fn renewed(&self) -> (Arc<Target>, u64) {
         let held = self.target();
         let Some(url) = &self.url else { return (held, 0) };
@@ -208,7 +208,7 @@ impl Link {
         self.target.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Gives up the connection with this number, unless somebody has been faster.
+    /// Gives up the connection with this number, unless another task already has.
     async fn drop_connection(&self, number: u64) {
         let mut slot = self.slot.lock().await;
         if self.made.load(Ordering::Relaxed) == number {

@@ -1,5 +1,7 @@
 //! S3's error document. Only what has a fixed form is taken from it: the rest holds keys and signatures.
 
+use super::code::ErrorCode;
+
 /// Longest error name that is taken for one.
 const MOST_NAME_BYTES: usize = 64;
 
@@ -7,15 +9,22 @@ const MOST_NAME_BYTES: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Document {
     /// The name of the error, as `NoSuchKey`; empty where the body is no error document of S3.
-    pub(super) code: String,
+    pub(super) name: String,
+    pub(super) code: ErrorCode,
     /// The region that the request should have been signed for.
     pub(super) region: Option<String>,
-    /// Garage says with `AccessDenied` that it is about the credentials.
-    pub(super) blames_the_credentials: bool,
-    /// MinIO's console says in a document of S3 that it is none.
-    pub(super) is_of_a_console: bool,
-    /// AWS says with `AccessDenied` that the key of the encryption may not be used.
-    pub(super) blames_the_encryption: bool,
+    pub(super) nuance: Option<Nuance>,
+}
+
+/// What some stores say in the message alone, under a code that means something else elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nuance {
+    /// Garage, with `AccessDenied`: it does not know the key, or the signature is another.
+    Credentials,
+    /// AWS, with `AccessDenied`: the key of the encryption may not be used.
+    Encryption,
+    /// MinIO's console, in a document of S3: it is no store.
+    Console,
 }
 
 impl Document {
@@ -25,19 +34,25 @@ impl Document {
         if !(text.starts_with("<?xml") || text.starts_with("<Error")) || !text.contains("<Error") {
             return Self::default();
         }
-        let code = element(text, "Code").filter(|code| is_name(code)).unwrap_or_default();
-        if code.is_empty() {
-            return Self::default();
-        }
-        let message = element(text, "Message").unwrap_or_default();
+        let Some(name) = element(text, "Code").filter(|name| is_name(name)) else { return Self::default() };
         Self {
-            code: code.to_owned(),
+            name: name.to_owned(),
+            code: ErrorCode::of(name),
             region: element(text, "Region").filter(|region| is_name(region)).map(str::to_owned),
-            blames_the_credentials: ["Forbidden: No such key", "Forbidden: Invalid signature"]
-                .iter()
-                .any(|start| message.starts_with(start)),
-            is_of_a_console: message.starts_with("S3 API Requests must be made to API port"),
-            blames_the_encryption: message.contains("kms:Decrypt"),
+            nuance: element(text, "Message").and_then(Nuance::of),
+        }
+    }
+}
+
+impl Nuance {
+    fn of(message: &str) -> Option<Self> {
+        let begins = |start| message.starts_with(start);
+        if begins("Forbidden: No such key") || begins("Forbidden: Invalid signature") {
+            Some(Self::Credentials)
+        } else if begins("S3 API Requests must be made to API port") {
+            Some(Self::Console)
+        } else {
+            message.contains("kms:Decrypt").then_some(Self::Encryption)
         }
     }
 }
@@ -60,7 +75,7 @@ mod tests {
 
     #[test]
     fn only_a_name_is_taken_from_an_error_document() {
-        let code = |text: &str| Document::parse(text.as_bytes()).code;
+        let code = |text: &str| Document::parse(text.as_bytes()).name;
         assert_eq!(code("<Error><Code>NoSuchKey</Code><Key>secret.jpg</Key></Error>"), "NoSuchKey");
         assert_eq!(
             code("\u{feff}\n<?xml version='1.0'?><Error><Code>KMS.DisabledException</Code></Error>"),
@@ -90,9 +105,8 @@ mod tests {
         assert_eq!(Document::parse(malformed).region.as_deref(), Some("us-east-1"));
         // Garage, as its source has it.
         let unknown = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>AccessDenied</Code><Message>Forbidden: No such key: GK31c2f218a2e44f485b94239e</Message></Error>";
-        assert!(Document::parse(unknown).blames_the_credentials);
+        assert_eq!(Document::parse(unknown).nuance, Some(Nuance::Credentials));
         let denied = b"<Error><Code>AccessDenied</Code><Message>User: x is not authorized to perform: kms:Decrypt on resource: y</Message></Error>";
-        let denied = Document::parse(denied);
-        assert!(denied.blames_the_encryption && !denied.blames_the_credentials);
+        assert_eq!(Document::parse(denied).nuance, Some(Nuance::Encryption));
     }
 }

@@ -1,7 +1,9 @@
 //! What a refusal says against the credentials, and not against the object.
 
 use super::Refused;
-use std::time::{Duration, SystemTime};
+use super::code::ErrorCode;
+use super::document::Nuance;
+use super::skew::Skew;
 
 /// What is wrong with the credentials, or with what was made of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,29 +22,19 @@ pub(in crate::s3) enum Fault {
     Account,
 }
 
-/// How far this machine's clock is from the store's.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Skew {
-    by: Duration,
-    ahead: bool,
-}
-
 impl Refused {
     /// What it says against the credentials.
     pub(in crate::s3) fn fault(&self) -> Option<Fault> {
-        Some(match self.error.code.as_str() {
-            // versitygw 1.8.0 says so with a 404.
-            "InvalidAccessKeyId" | "XAdminUserNotFound" | "InvalidClientTokenId" | "UnrecognizedClientException" => {
-                Fault::UnknownKey
-            }
-            "SignatureDoesNotMatch" => Fault::Signature,
+        Some(match self.error.code {
+            ErrorCode::UnknownKey => Fault::UnknownKey,
+            ErrorCode::SignatureMismatch => Fault::Signature,
             // Without the region that it should be: the key itself is written wrongly.
-            "AuthorizationHeaderMalformed" if self.region.is_none() => Fault::Signature,
-            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired" => Fault::Expired,
-            "InvalidToken" | "InvalidTokenId" => Fault::Token,
-            "RequestTimeTooSkewed" => Fault::Clock,
-            "NotSignedUp" | "AccountProblem" | "UserSuspended" | "InvalidSecurity" => Fault::Account,
-            "AccessDenied" if self.error.blames_the_credentials => Fault::UnknownKey,
+            ErrorCode::MalformedAuthorization if self.region.is_none() => Fault::Signature,
+            ErrorCode::Expired => Fault::Expired,
+            ErrorCode::InvalidToken => Fault::Token,
+            ErrorCode::ClockSkew => Fault::Clock,
+            ErrorCode::Account => Fault::Account,
+            ErrorCode::AccessDenied if self.error.nuance == Some(Nuance::Credentials) => Fault::UnknownKey,
             _ => return None,
         })
     }
@@ -74,19 +66,5 @@ impl Refused {
     /// True when the clock is what has to be mended.
     pub(in crate::s3) fn blames_the_clock(&self, fault: Fault) -> bool {
         fault == Fault::Clock || (self.skew.is_some() && matches!(fault, Fault::Expired | Fault::Signature))
-    }
-}
-
-impl Skew {
-    /// Less than this is in every two clocks; stores allow a quarter of an hour.
-    const MUCH: Duration = Duration::from_mins(5);
-
-    pub(super) fn of(theirs: SystemTime) -> Option<Self> {
-        let ours = SystemTime::now();
-        let (by, ahead) = match ours.duration_since(theirs) {
-            Ok(by) => (by, true),
-            Err(error) => (error.duration(), false),
-        };
-        (by >= Self::MUCH).then(|| Self { by: Duration::from_secs(by.as_secs()), ahead })
     }
 }

@@ -1,9 +1,9 @@
 //! The AWS chain, read afresh at every search: the SDK's own keeps what it has read of files for as long as the process lives.
 
-use super::SEARCH_LIMIT;
 use super::files::{Files, Seen};
 use crate::s3::sdk;
 use crate::settings;
+use antispoof_core::causes::innermost;
 use aws_config::meta::ProviderChainError;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials as _;
@@ -14,14 +14,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+/// A search that takes longer is given up, and with it whatever process it waits for.
+pub(super) const SEARCH_LIMIT: Duration = Duration::from_mins(1);
+
 /// No part of the chain is set up.
 pub(super) const NOWHERE: &str = "none were found anywhere in the AWS chain";
 
-/// What says that a part of the chain is set up, and which. The chain's own errors do not: that nobody listens at an address is all that is left of an STS that is away.
+/// What says that a part of the chain is set up, and which. The chain's own errors do not: of an STS that is away they say only that a connection was refused.
 const SET_UP_BY: [&str; 7] = [
     "AWS_PROFILE",
     "AWS_CONFIG_FILE",
@@ -77,7 +81,7 @@ impl Chain {
                 let found = runtime.block_on(async { timeout(SEARCH_LIMIT, credentials(&settings, &name)).await });
                 found.unwrap_or_else(|_| Err(format!("{name} gave no answer within {SEARCH_LIMIT:?}")))
             });
-            // Nobody waits any more: the search was given up.
+            // An error means that the search was given up.
             drop(found.send(credentials));
         });
         searching.map_err(|error| error.to_string())?;
@@ -117,14 +121,6 @@ fn words(error: &CredentialsError, name: &str) -> String {
     let causes = attempts.into_iter().flat_map(ProviderChainError::attempts).map(|attempt| innermost(attempt.error()));
     let mistake = causes.into_iter().find(|cause| cause.contains("was not defined"));
     mistake.map_or_else(|| NOWHERE.to_owned(), |mistake| format!("{name} has none: {mistake}"))
-}
-
-fn innermost(error: &dyn Error) -> String {
-    let mut at = error;
-    while let Some(source) = at.source() {
-        at = source;
-    }
-    at.to_string()
 }
 
 #[cfg(test)]

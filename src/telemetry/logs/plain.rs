@@ -1,4 +1,4 @@
-//! Lines that are no events of the log and stand among them all the same: with a JSON log each is an object, too, so that whoever collects the log can read
+//! Lines that are no events of the log and stand among them all the same: with a JSON log each is an object, too, so that a collector can read
 //! the last line as well as the first.
 
 use serde_json::{Map, Value, json};

@@ -1,4 +1,4 @@
-//! Log lines on their way out. A thread of its own writes them, so that a log that nobody reads (a full pipe, a disk that hangs) costs log lines and
+//! Log lines on their way out. A thread of its own writes them, so that a log that is not read (a full pipe, a disk that hangs) costs log lines and
 //! never a job: what does not fit into the space before the thread is dropped, and counted.
 
 use prometheus_client::metrics::counter::Counter;
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Most bytes that wait to be written: some thousand lines, a second of a busy worker at `info`.
 pub(super) const MOST_BYTES: usize = 1 << 20;
@@ -23,6 +24,7 @@ pub(super) struct Writer {
     out: Sender<Message>,
     waiting: Arc<AtomicUsize>,
     dropped: Counter,
+    ended: CancellationToken,
 }
 
 enum Message {
@@ -37,8 +39,8 @@ struct Drain<W> {
     sink: W,
     waiting: Arc<AtomicUsize>,
     dropped: Counter,
-    /// Of the dropped ones, those that a line has told of.
-    told: u64,
+    /// Of the dropped ones, those that a line has reported.
+    reported: u64,
     batch: Vec<u8>,
 }
 
@@ -52,11 +54,17 @@ impl Writer {
             sink,
             waiting: waiting.clone(),
             dropped: dropped.clone(),
-            told: 0,
+            reported: 0,
             batch: Vec::with_capacity(BATCH),
         };
-        thread::Builder::new().name("log".to_owned()).spawn(move || while drain.round() {})?;
-        Ok(Self { out, waiting, dropped })
+        let ended = CancellationToken::new();
+        let at_the_end = ended.clone().drop_guard();
+        thread::Builder::new().name("log".to_owned()).spawn(move || {
+            // Dropped in a panic, too.
+            let _ended = at_the_end;
+            while drain.round() {}
+        })?;
+        Ok(Self { out, waiting, dropped, ended })
     }
 
     /// Hands over a line with its end. Dropped and counted where there is no room for it.
@@ -68,6 +76,11 @@ impl Writer {
             self.waiting.fetch_sub(cost, Ordering::Relaxed);
             self.dropped.inc();
         }
+    }
+
+    /// Ends when the thread has.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Waits until what has been handed over is written, for at most so long. False when it was not.
@@ -108,7 +121,7 @@ impl<W: io::Write> Drain<W> {
                 Message::Flush(done) => flushed = Some(done),
             }
         }
-        // Whoever read the log may be gone. There is nobody to be told, and other lines may have better luck.
+        // The reader of the log may be gone. There is no other place to report it, and later lines may be read again.
         let written = self.sink.write_all(&self.batch).and_then(|()| self.sink.flush());
         if written.is_err() {
             self.dropped.inc_by(lines);
@@ -116,21 +129,21 @@ impl<W: io::Write> Drain<W> {
         self.batch.clear();
         self.waiting.fetch_sub(cost, Ordering::Relaxed);
         if let Some(done) = flushed {
-            // Whoever asked may have given up.
+            // The caller may have given up.
             done.send(()).ok();
         }
-        // To nobody it is not told: the line about it would be dropped, which would be worth a line.
+        // Not where nothing is read: the line about it would be dropped, which would be worth a line.
         if written.is_ok() {
-            self.tell();
+            self.report_dropped();
         }
         true
     }
 
     /// Says how many are missing, once there is room to say it.
-    fn tell(&mut self) {
+    fn report_dropped(&mut self) {
         let dropped = self.dropped.get();
-        if dropped > self.told && self.waiting.load(Ordering::Relaxed) < MOST_BYTES / 2 {
-            self.told = dropped;
+        if dropped > self.reported && self.waiting.load(Ordering::Relaxed) < MOST_BYTES / 2 {
+            self.reported = dropped;
             tracing::warn!(dropped, "log lines were dropped, {dropped} so far: they are not read as fast as they come");
         }
     }
@@ -150,11 +163,11 @@ mod tests {
         drop(reader);
         let (out, lines) = channel();
         let (waiting, dropped) = (Arc::default(), Counter::default());
-        let mut drain = Drain { lines, sink, waiting, dropped: dropped.clone(), told: 0, batch: Vec::new() };
+        let mut drain = Drain { lines, sink, waiting, dropped: dropped.clone(), reported: 0, batch: Vec::new() };
         drain.waiting.fetch_add(1 + LINE_COST, Ordering::Relaxed);
         out.send(Message::Line(vec![b'x'])).expect("it is there");
         assert!(drain.round());
-        assert_eq!((dropped.get(), drain.told), (1, 0));
+        assert_eq!((dropped.get(), drain.reported), (1, 0));
     }
 
     #[test]

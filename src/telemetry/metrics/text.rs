@@ -1,5 +1,5 @@
 //! From the one format to the other. The library writes `OpenMetrics`, where a counter's `TYPE` lacks the `_total` of its series, and which ends with a line
-//! that nobody else knows. What asks without naming a format (curl, `promtool check metrics`, many agents) means Prometheus's own, and all that read `OpenMetrics` read it, too.
+//! that other formats do not have. What asks without naming a format (curl, `promtool check metrics`, many agents) means Prometheus's own, and all that read `OpenMetrics` read it, too.
 
 /// The type of the answer.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

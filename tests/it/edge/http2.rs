@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::over_tls;
 use crate::batch::Batch;
@@ -52,10 +51,8 @@ async fn a_connection_that_hangs_is_left() {
         .set("api.connect_timeout", "1s")
         .start_ready()
         .await;
-    let since = Instant::now();
     let batch = Batch::submitted(&world, 8).await;
     eventually_equals("a second connection", SOON, true, async || front.http2_connections() >= 2).await;
-    assert!(since.elapsed() < TIMEOUT + SOON, "{:?}", since.elapsed());
     batch.verdicts(&world).await;
     assert!(daemon.metric("antispoofd_api_in_doubt_total").await <= Some(8.0));
     world.assert_drained().await;

@@ -10,13 +10,10 @@ use crate::batch::Batch;
 use crate::harness::broker::{JOBS, PARKED};
 use crate::harness::daemon::Daemon;
 use crate::harness::link::Link;
-use crate::harness::wait::{SOON, STARTED, eventually, eventually_equals, holds, soon};
+use crate::harness::wait::{SOON, STARTED, eventually, eventually_equals, holds};
 use crate::harness::world::World;
 
 const JOBS_UNDER_LOAD: u16 = 200;
-
-/// The shortest of the default delays: a job that had to go back is there again by then.
-const DRAINED_WITHIN: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_vendor_that_is_away_costs_no_attempt() {
@@ -63,23 +60,16 @@ async fn is_away(world: &World, link: &Link, reason: &str, says: &str) {
 
     let judged = judged(&daemon).await;
     link.restore().await;
-    let restored = Instant::now();
-    soon("the next verdict", SOON, async || match self::judged(&daemon).await {
+    // That a probe comes within two seconds, and how fast the rest goes, is measured on a paused clock: tests/model/outages.rs.
+    eventually("the next verdict", SOON, async || match self::judged(&daemon).await {
         now if now > judged => Ok(()),
         now => Err(format!("{now} verdicts")),
     })
     .await;
-    let next = restored.elapsed();
-    assert!(
-        next < Duration::from_millis(2500),
-        "{waiting} waited, {next:?} to the next verdict: a probe a second or two, and its call"
-    );
     eventually_equals("every verdict", STARTED, Some(JOBS_UNDER_LOAD.into()), async || {
         Some(self::judged(&daemon).await)
     })
     .await;
-    let drained = restored.elapsed();
-    assert!(drained < DRAINED_WITHIN + Duration::from_secs(1), "drained {drained:?} after its return");
     batch.verdicts(world).await;
     let events = world.events().await;
     let attempts = events.iter().map(|event| event.json["data"]["check"]["attempts"].as_u64());
@@ -136,10 +126,10 @@ async fn a_short_pause_is_waited_for_in_hand() {
     let builder = world.daemon().set("retry.delays", "10s,1m").set("retry.quick_max", "5s");
     let daemon = builder.start_ready().await;
     world.simulator.configure(json!({ "faults": "429=x1", "retry_after": "1s" })).await;
-    let began = Instant::now();
     let batch = Batch::submitted(&world, 4).await;
     batch.verdicts(&world).await;
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}: nobody went through a delay queue", began.elapsed());
+    let deferred = daemon.metric("antispoofd_settlements_total{kind=\"deferred\"}").await;
+    assert_eq!(deferred, Some(0.0), "no job went through a delay queue");
     let returned = daemon.metric("antispoofd_settlements_total{kind=\"returned\"}").await;
     assert_eq!(returned, Some(0.0));
     assert_eq!(world.simulator.count("calls").await, 5);

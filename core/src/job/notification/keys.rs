@@ -1,7 +1,8 @@
 //! Which key a notification means. S3 writes keys form-encoded; some stores that write the same form leave them as they are, and nothing in a key
 //! says which of the two it is: `a+b` may be the object `a b`, or `a+b`.
 
-use super::super::{malformed, names};
+use super::super::model::malformed;
+use super::super::names;
 use super::form;
 use crate::failure::Failure;
 

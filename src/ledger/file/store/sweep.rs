@@ -1,6 +1,6 @@
 //! Removing what is void, a few entries at a time: a walk along the keys that never ends.
 
-use super::{Broken, Definition, EXPIRY_BYTES};
+use super::table::{Broken, Definition, EXPIRY_BYTES};
 use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _, TableError};
 
 /// Entries that are looked at in one go, at least and at most: a fraction of a millisecond.

@@ -1,6 +1,6 @@
 //! What the thread does.
 
-use super::{Answer, Answers, Opener, Order, ended};
+use super::order::{Answer, Answers, Opener, Order, ended};
 use crate::ledger::clock::Clock;
 use crate::ledger::file::open::OpenError;
 use crate::ledger::file::store::{Broken, Said, Step, Store};
@@ -93,8 +93,8 @@ impl Thread {
             if let Some(closed) = self.sort(order) {
                 self.commit();
                 self.finish();
-                // Nobody waits any more: it is closed all the same.
-                let _nobody = closed.send(());
+                // An error means that the wait was given up: it is closed all the same.
+                closed.send(()).ok();
                 return;
             }
             if idle || self.is_due() {
@@ -182,7 +182,7 @@ impl Thread {
         }
     }
 
-    /// Writes what was gathered, and what nobody waits for.
+    /// Writes what was gathered, and the steps without an answer.
     fn commit(&mut self) {
         self.keys.clear();
         let now = self.clock.now_ms();
@@ -213,7 +213,7 @@ impl Thread {
             .filter_map(|(answer, said)| Some((answer?, said)))
             .collect();
         if !batch.is_empty() && self.answers.send(batch).is_err() {
-            tracing::debug!("nobody is left to hear the ledger's answers");
+            tracing::debug!("the ledger's answers are not received any more");
         }
     }
 

@@ -7,13 +7,13 @@ use tokio::time::{Instant, sleep_until};
 /// The pause after a 429 that names none.
 const PAUSE: Duration = Duration::from_secs(1);
 
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     /// Time between two calls; zero is no limit.
     interval: Duration,
     next: Mutex<Option<Instant>>,
 }
 
-impl Pace {
+impl RateLimiter {
     /// So many calls a second; 0 is no limit.
     pub(super) fn new(calls_per_second: f64) -> Self {
         // Less than one call an hour is a typing mistake, and its interval would overflow the clock.
@@ -26,14 +26,14 @@ impl Pace {
     }
 
     /// Waits for a slot. A slot given up while waiting is lost, which errs on the slow side.
-    pub(super) async fn turn(&self) {
+    pub(super) async fn acquire(&self) {
         if let Some(at) = self.take(Instant::now()) {
             sleep_until(at).await;
         }
     }
 
     /// No call starts for a moment. (A pause that the vendor asks for holds jobs back, and is the gate's.)
-    pub(super) fn hold(&self) {
+    pub(super) fn pause(&self) {
         let until = Instant::now() + PAUSE;
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         *next = next.max(Some(until));
@@ -57,25 +57,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_are_spaced_evenly() {
-        let pace = Pace::new(10.0);
+        let limiter = RateLimiter::new(10.0);
         let start = Instant::now();
         for _ in 0..11 {
-            pace.turn().await;
+            limiter.acquire().await;
         }
         assert_eq!(start.elapsed().as_millis(), 1000);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_holds_everybody_and_then_nobody() {
-        let pace = Pace::new(0.0);
+    async fn a_pause_holds_all_calls_and_then_none() {
+        let limiter = RateLimiter::new(0.0);
         let start = Instant::now();
-        pace.turn().await;
+        limiter.acquire().await;
         assert_eq!(start.elapsed(), Duration::ZERO);
-        pace.hold();
-        tokio::join!(pace.turn(), pace.turn());
+        limiter.pause();
+        tokio::join!(limiter.acquire(), limiter.acquire());
         assert!(start.elapsed() >= PAUSE && start.elapsed() < PAUSE * 2);
         let held = Instant::now();
-        pace.turn().await;
+        limiter.acquire().await;
         assert_eq!(held.elapsed(), Duration::ZERO);
     }
 }

@@ -1,11 +1,11 @@
-//! A map that forgets.
+//! A bounded map whose values expire.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 /// At most so many values, each for so long. The oldest of those that are spent goes first.
 #[derive(Debug)]
-pub(super) struct Shelf<V> {
+pub(super) struct TtlCache<V> {
     most: usize,
     ttl_ms: u64,
     values: HashMap<String, Kept<V>>,
@@ -22,7 +22,7 @@ struct Kept<V> {
     stamp: u64,
 }
 
-impl<V> Shelf<V> {
+impl<V> TtlCache<V> {
     pub(super) fn new(most: usize, ttl: Duration) -> Self {
         Self {
             most: most.max(1),

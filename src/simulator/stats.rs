@@ -75,7 +75,7 @@ fn is_zero(number: &u64) -> bool {
 
 /// The counters, and a signal that they changed.
 #[derive(Default)]
-pub(super) struct Books {
+pub(super) struct Counters {
     counts: Mutex<Counts>,
     changed: Notify,
 }
@@ -89,7 +89,7 @@ struct Counts {
 /// One request, from its headers to the end of its answer. Dropping it settles what was not settled: the drop is how a
 /// client that leaves is noticed.
 pub(super) struct Ticket {
-    books: Arc<Books>,
+    counters: Arc<Counters>,
     phase: Phase,
 }
 
@@ -102,12 +102,12 @@ enum Phase {
 
 /// An open connection.
 pub(super) struct Line {
-    books: Arc<Books>,
+    counters: Arc<Counters>,
 }
 
-// === impl Books ===
+// === impl Counters ===
 
-impl Books {
+impl Counters {
     /// The counters as they are; `images` copies the map.
     pub(super) fn stats(&self, images: bool) -> Stats {
         let counts = self.lock();
@@ -144,7 +144,7 @@ impl Books {
             stats.in_flight += 1;
             stats.max_in_flight = stats.max_in_flight.max(stats.in_flight);
         });
-        Ticket { books: Arc::clone(self), phase: Phase::Arriving }
+        Ticket { counters: Arc::clone(self), phase: Phase::Arriving }
     }
 
     pub(super) fn connect(self: &Arc<Self>) -> Line {
@@ -152,7 +152,7 @@ impl Books {
             stats.connections += 1;
             stats.open_connections += 1;
         });
-        Line { books: Arc::clone(self) }
+        Line { counters: Arc::clone(self) }
     }
 
     /// Something went wrong on purpose that is no end of a request.
@@ -176,7 +176,7 @@ impl Ticket {
     /// A check failed.
     pub(super) fn reject(&mut self, status: StatusCode) {
         self.phase = Phase::Settled;
-        self.books.change(|Counts { stats, .. }| {
+        self.counters.change(|Counts { stats, .. }| {
             stats.rejected += 1;
             *stats.by_status.entry(status.as_u16()).or_default() += 1;
         });
@@ -185,7 +185,7 @@ impl Ticket {
     /// The request ends on purpose before its body is read, with or without an answer.
     pub(super) fn end_before_body(&mut self, fault: Fault, status: Option<StatusCode>) {
         self.phase = Phase::Settled;
-        self.books.change(|Counts { stats, .. }| {
+        self.counters.change(|Counts { stats, .. }| {
             *stats.by_fault.entry(fault.to_string()).or_default() += 1;
             if let Some(status) = status {
                 *stats.by_status.entry(status.as_u16()).or_default() += 1;
@@ -206,7 +206,7 @@ impl Ticket {
 
     fn count(&mut self, digest: ImageDigest, billed: bool, garbled: bool, fault: Option<String>) {
         self.phase = Phase::Called;
-        self.books.change(|Counts { stats, images }| {
+        self.counters.change(|Counts { stats, images }| {
             stats.calls += 1;
             stats.billed += u64::from(billed);
             if let Some(fault) = fault {
@@ -234,7 +234,7 @@ impl Ticket {
     /// An answer is there.
     pub(super) fn answer(&mut self, status: StatusCode) {
         self.phase = Phase::Settled;
-        self.books.change(|Counts { stats, .. }| {
+        self.counters.change(|Counts { stats, .. }| {
             *stats.by_status.entry(status.as_u16()).or_default() += 1;
         });
     }
@@ -243,7 +243,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let phase = self.phase;
-        self.books.change(|Counts { stats, .. }| {
+        self.counters.change(|Counts { stats, .. }| {
             stats.in_flight = stats.in_flight.saturating_sub(1);
             match phase {
                 Phase::Arriving => stats.aborted_bodies += 1,
@@ -258,7 +258,7 @@ impl Drop for Ticket {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.books.change(|Counts { stats, .. }| {
+        self.counters.change(|Counts { stats, .. }| {
             stats.open_connections = stats.open_connections.saturating_sub(1);
         });
     }

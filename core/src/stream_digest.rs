@@ -1,10 +1,10 @@
-//! What is learned of an image while it flows by: its length, its digest, and whether a JPEG came to its end.
+//! The length and the digest of an image as its bytes pass, and whether a JPEG came to its end.
 
 use crate::failure::{Code, Failure};
 use memchr::memmem;
 use sha2::Digest as _;
 
-/// Which digest of the judged bytes goes into the event.
+/// Which digest of the checked bytes goes into the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DigestKind {
     /// What auditors know. Costs about as much as everything else together for images of 1 MB and more.
@@ -22,7 +22,7 @@ enum Hasher {
 }
 
 /// Watches the bytes of one image go by.
-pub struct Tap {
+pub struct StreamDigest {
     hasher: Hasher,
     seen: u64,
     /// Offset at which an end-of-image marker starts to count: a thumbnail in the header has one of its own.
@@ -31,13 +31,13 @@ pub struct Tap {
     last: u8,
 }
 
-impl std::fmt::Debug for Tap {
+impl std::fmt::Debug for StreamDigest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tap").field("seen", &self.seen).field("ended", &self.ended).finish_non_exhaustive()
+        f.debug_struct("StreamDigest").field("seen", &self.seen).field("ended", &self.ended).finish_non_exhaustive()
     }
 }
 
-impl Tap {
+impl StreamDigest {
     /// Watches an image whose frame header was found at `scan_from`.
     pub fn new(kind: DigestKind, scan_from: u64) -> Self {
         let hasher = match kind {
@@ -116,11 +116,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn run(kind: DigestKind, scan_from: u64, chunks: &[&[u8]], announced: u64) -> Result<Option<String>, Failure> {
-        let mut tap = Tap::new(kind, scan_from);
+        let mut digest = StreamDigest::new(kind, scan_from);
         for chunk in chunks {
-            tap.chunk(chunk);
+            digest.chunk(chunk);
         }
-        tap.finish(announced)
+        digest.finish(announced)
     }
 
     #[test]
