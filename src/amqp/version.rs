@@ -1,7 +1,7 @@
 //! Which broker it is, as it says itself in its greeting, and what follows from that.
 //!
 //! The worker does the same with every version it works with: what differs between them (what counts as a delivery, whose `x-death` is
-//! honoured, how a consumer that is too slow is ended) is covered by doing what holds on all of them. `docs/operations.md` has the list. So there
+//! honoured, how a consumer that is too slow is ended) is covered by doing what holds on all of them. `docs/broker-versions.md` has the list. So there
 //! is one question only: whether this broker can be worked with, and whether somebody ought to be told.
 
 use std::fmt;
