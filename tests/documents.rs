@@ -104,9 +104,9 @@ fn fault(page: &Path, text: &str, target: &str) -> Option<String> {
     {
         return Some(format!("{}: {target} has no such heading", page.display()));
     }
-    let test = test_name(text).filter(|_| path.extension().is_some_and(|end| end == "rs"))?;
-    let there = file(&path).contains(&format!("fn {test}"));
-    (!there).then(|| format!("{}: there is no {test} in {}", page.display(), path.display()))
+    let name = test_name(text).filter(|_| path.extension().is_some_and(|end| end == "rs"))?;
+    let there = file(&path).contains(&format!("fn {name}"));
+    (!there).then(|| format!("{}: there is no {name} in {}", page.display(), path.display()))
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn pages_that_the_code_names_exist() {
                 let named: String = text[at..].chars().take_while(|c| part(*c)).collect();
                 let named = named.trim_end_matches('.');
                 let record = named.strip_prefix("docs/decisions/").filter(|number| number.len() == 4);
-                if record.is_some() || named.ends_with(".md") {
+                if record.is_some() || Path::new(named).extension().is_some_and(|end| end == "md") {
                     count += 1;
                     let all = files(Path::new("docs"), &[".md"]);
                     let there = all.iter().any(|page| page.to_str().is_some_and(|page| page.starts_with(named)));
