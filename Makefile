@@ -32,6 +32,7 @@ check: ## formatting, lints, documentation, scripts, module and crate dependenci
 	@scripts/version
 	cargo test --quiet --locked --test architecture
 	cargo test --quiet --locked --test generated
+	cargo test --quiet --locked --test documents
 	cargo test --quiet --locked --test it -- contract::documents contract::examples
 	@if cargo deny --version >/dev/null 2>&1; then \
 	    for manifest in Cargo.toml fuzz/Cargo.toml; do \

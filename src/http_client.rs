@@ -3,7 +3,7 @@
 //! It makes one request at a time and hands out one answer, on hyper's connections. What it adds is what general clients do not have and a paid
 //! call needs: an answer that came before the request was over is found even when a write has failed (`wire`); what proves that a server
 //! has processed nothing is told apart from what proves nothing ([`SendError`]); and a connection that does not serve is not used again
-//! (`pool`). It follows no redirect and repeats nothing, except a request that never left this process. docs/decisions/0019 says why.
+//! (`pool`). It follows no redirect and repeats nothing, except a request that never left this process. docs/decisions/0015 says why.
 
 mod body;
 mod connect;

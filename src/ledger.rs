@@ -1,4 +1,4 @@
-//! What was called for and what came of it. `docs/ledger.md` has the states, the keys and the guarantees.
+//! The record of which jobs had a call and what their result was. `docs/ledger.md` has the states, the keys and the guarantees.
 
 mod claims;
 mod clock;

@@ -2,7 +2,7 @@
 //!
 //! The worker does the same with every version that it supports. What differs between versions (what counts as a delivery, whose
 //! `x-death` is honoured, how a consumer that is too slow is ended) is covered by doing what holds on all of them.
-//! `docs/operations.md` has the list.
+//! `docs/broker-versions.md` has the list.
 
 use std::fmt;
 

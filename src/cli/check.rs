@@ -78,7 +78,7 @@ fn asked(args: &CheckArgs, loaded: &Loaded) -> Result<Vec<Line>, Problem> {
     })
 }
 
-/// What docs/operations.md describes.
+/// What docs/check.md describes.
 fn document<'a>(
     problems: impl IntoIterator<Item = &'a settings::Problem>,
     warnings: &[settings::Problem],

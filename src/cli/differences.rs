@@ -17,7 +17,7 @@ pub(super) fn remedy(object: &str, vhost: &str) -> String {
     let name = object.split_once(' ').map_or(object, |(_, name)| name);
     let empty = if object.starts_with("queue ") {
         let first = if name.ends_with(".parked") {
-            "keep a copy of what is in it (docs/operations.md, \"Parked messages\"), since nothing else empties it"
+            "keep a copy of what is in it (docs/parked.md), since nothing else empties it"
         } else {
             "stop what publishes to it, let the workers empty it"
         };
@@ -26,7 +26,7 @@ pub(super) fn remedy(object: &str, vhost: &str) -> String {
         "delete it when nothing publishes to it (its bindings go with it)".to_owned()
     };
     format!(
-        "this cannot be changed of what is there: {empty}, then `antispoofd topology apply` (docs/operations.md, \"Queues of an earlier version\"); or choose \
+        "this cannot be changed of what is there: {empty}, then `antispoofd topology apply` (docs/topology.md, \"Queues of an earlier version\"); or choose \
          another amqp.prefix"
     )
 }

@@ -1,4 +1,4 @@
-//! `check` against real services: what is fine, and six mistakes, each named with its remedy, here and in `docs/operations.md`.
+//! `check` against real services: what is fine, and six mistakes, each named with its remedy, here and in `docs/check.md`.
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
@@ -61,8 +61,8 @@ fn documented(world: &World, text: &str) -> String {
 
 #[track_caller]
 fn assert_documented(said: &str) {
-    let manual = include_str!("../../docs/operations.md");
-    assert!(manual.contains(said), "docs/operations.md does not show this:\n{said}");
+    let manual = include_str!("../../docs/check.md");
+    assert!(manual.contains(said), "docs/check.md does not show this:\n{said}");
 }
 
 #[tokio::test]

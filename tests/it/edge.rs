@@ -1,4 +1,4 @@
-//! What real servers do at the two edges, and the worker's side of it (docs/decisions/0019).
+//! What real servers do at the two edges, and the worker's side of it (docs/decisions/0015).
 
 mod balanced;
 mod early;

@@ -156,8 +156,8 @@ async fn each_policy_that_drops_expires_or_moves_messages_is_named() {
 fn assert_documented(lines: &str, start: &str) {
     let from = lines.find(start).unwrap_or_else(|| panic!("{start}: {lines}"));
     let said: Vec<&str> = lines[from..].lines().take(2).collect();
-    let manual = include_str!("../../docs/operations.md");
-    assert!(manual.contains(&said.join("\n")), "docs/operations.md does not show this:\n{}", said.join("\n"));
+    let manual = include_str!("../../docs/policies.md");
+    assert!(manual.contains(&said.join("\n")), "docs/policies.md does not show this:\n{}", said.join("\n"));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What stands in README.md to be pasted into a shell runs as it stands there.
+//! The blocks of README.md and docs/getting-started.md that are to be pasted into a shell run as they are.
 
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
@@ -15,9 +15,10 @@ use crate::harness::world::World;
 
 /// What stands between the fences of this language.
 fn blocks(language: &str) -> Vec<String> {
-    let readme = std::fs::read_to_string(root().join("README.md")).expect("there is a README");
+    let page = |path: &str| std::fs::read_to_string(root().join(path)).expect("there is such a page");
+    let pages = ["README.md", "docs/getting-started.md"].map(page).concat();
     let begin = format!("```{language}\n");
-    let parts = readme.split(&begin).skip(1);
+    let parts = pages.split(&begin).skip(1);
     parts.map(|part| part.split_once("```").expect("a block ends").0.to_owned()).collect()
 }
 
@@ -25,7 +26,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The checkout as README means it: with the program under test where a build would have put it.
+/// The checkout as these pages mean it: with the program under test where a build would have put it.
 fn checkout() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for name in ["Makefile", "config", "scripts", "tests"] {
@@ -64,7 +65,7 @@ async fn its_commands_run_when_a_block_is_pasted() {
         ("ANTISPOOF_TEST_S3_ACCESS_KEY", &services.s3_access_key),
         ("ANTISPOOF_TEST_S3_SECRET_KEY", &services.s3_secret_key),
         ("ANTISPOOF_TEST_REDIS_URL", &services.redis_url(&services.redis_address())),
-        // The ports of the README may be somebody else's on a machine where tests run.
+        // The ports of the README may be in use on a machine where tests run.
         ("ANTISPOOFD_SIMULATE_LISTEN", &simulator.to_string()),
         ("ANTISPOOFD__API__URL", &Simulator::endpoint_at(simulator)),
         ("ANTISPOOFD__ADMIN__LISTEN", &ports::reserve().to_string()),

@@ -1,4 +1,4 @@
-//! The least rights at the broker, as docs/operations.md lists them: each is enough for what it is meant for, and less is refused with a line that
+//! The least rights at the broker, as docs/rights.md lists them: each is enough for what it is meant for, and less is refused with a line that
 //! names what is missing.
 
 use crate::harness::broker::{JOBS, PARKED, RESULTS};
@@ -254,7 +254,7 @@ async fn consume_verdicts(url: &str, make: bool) -> Result<(), String> {
 
 #[test]
 fn the_page_for_operators_lists_these_rights() {
-    let page = include_str!("../../docs/operations.md");
+    let page = include_str!("../../docs/rights.md");
     for [configure, write, read] in
         [DECLARES, WORKS, LOOKS, PRODUCES, PRODUCES_BY_DEFAULT, BINDS, CONSUMES, WATCHES, SUBMITS]
     {

@@ -1,5 +1,5 @@
 //! Rolling upgrades, scaling and evictions as Kubernetes does them by the chart in `deploy/helm`, under load, judged by the oracle of `chaos`.
-//! docs/operations.md, "Upgrading and scaling", says what of it an operator can rely on. `cargo test --test it rollout -- --nocapture` prints the figures.
+//! docs/upgrading.md says what of it an operator can rely on. `cargo test --test it rollout -- --nocapture` prints the figures.
 
 #![expect(clippy::print_stderr, reason = "the figures of a run are for whoever asks for them")]
 

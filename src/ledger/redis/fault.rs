@@ -142,7 +142,7 @@ impl Fault {
                 "correct user and password in ledger.url, or in the file of ledger.url_file, which is read again before each connection"
             }
             Kind::Rights => {
-                "give the user of ledger.url the rights that docs/ledger.md lists: +evalsha +script|load +get +set +del +pttl +time (and +select) on its keys"
+                "give the user of ledger.url the rights that docs/ledger-backends.md lists: +evalsha +script|load +get +set +del +pttl +time (and +select) on its keys"
             }
             Kind::NoScripts => "the ledger needs EVALSHA and SCRIPT LOAD: let the server have them, or name another",
             Kind::NoDatabase => "correct the database, the number at the end of ledger.url",

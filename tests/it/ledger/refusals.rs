@@ -13,7 +13,7 @@ use antispoof_core::retry::Attempt;
 use antispoofd::ledger::Redis;
 use time::OffsetDateTime;
 
-/// As docs/ledger.md lists them.
+/// As docs/ledger-backends.md lists them.
 const RIGHTS: [&str; 8] = ["+evalsha", "+script|load", "+get", "+set", "+del", "+pttl", "+time", "~{own}:ledger:*"];
 
 /// Makes `user` anew, with these rights and no others.
@@ -53,7 +53,10 @@ async fn a_right_that_is_missing_is_named_and_taken_for_no_record() {
         }
         let refused = ledger(&url);
         let error = all_steps(&refused, missing).await.expect_err(missing);
-        assert!(error.contains("its user lacks a right (") && error.contains("docs/ledger.md"), "{missing}: {error}");
+        assert!(
+            error.contains("its user lacks a right (") && error.contains("docs/ledger-backends.md"),
+            "{missing}: {error}"
+        );
         assert!(!error.contains("hush") && !error.contains("user_script"), "{missing}: {error}");
         give(&own, &RIGHTS).await;
         // On the same connection; what was claimed and could not be given back is the claim of this process.
