@@ -86,7 +86,7 @@ impl<P: Ports> JobRun<'_, P> {
         let claim = self.claim.as_deref().unwrap_or(&self.key);
         if pipeline.ledger.intent(claim).await? == Intent::ClaimLost {
             let job = self.job.id();
-            tracing::warn!(job.id = job, "job {job}: another worker has taken it over: no call is made");
+            tracing::warn!("job {job}: another worker has taken it over: no call is made");
             return Err(Interrupt::Busy);
         }
         let answer = self.call(inspected).await?;

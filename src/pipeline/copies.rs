@@ -78,7 +78,7 @@ impl<P: Ports> Delivery<'_, P> {
     fn log_copy_held(&self, tries: u32, queue: Copied, error: &PublishError) {
         if (tries + 1).is_power_of_two() {
             let (tries, queue, job) = (tries + 1, queue.label(), self.record.job());
-            tracing::warn!(job.id = job, queue, %error, tries, "job {job}: its copy for the {queue} queue is held: {error}");
+            tracing::warn!(queue, %error, tries, "job {job}: its copy for the {queue} queue is held: {error}");
         }
     }
 }

@@ -204,7 +204,7 @@ impl<P: Ports> Delivery<'_, P> {
     fn log_held(&self, tries: u32, error: &PublishError) {
         if (tries + 1).is_power_of_two() {
             let job = self.record.job();
-            tracing::warn!(job.id = job, %error, tries = tries + 1, "job {job}: the result is held: {error}");
+            tracing::warn!(%error, tries = tries + 1, "job {job}: the result is held: {error}");
         }
     }
 }

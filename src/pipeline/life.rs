@@ -10,43 +10,51 @@ use antispoof_core::failure::{Code, Failure};
 use antispoof_core::job::{Intake, Origin, Refused};
 use antispoof_core::plan::{Plan, plan};
 use antispoof_core::ports::{self, Lease as _, Ports, Spent};
+use tracing::Instrument as _;
 
 impl<P: Ports> Pipeline<P> {
     /// Sees a message to its settlement. Broken off only by the hard stop; then the broker redelivers it.
     pub async fn handle(&self, lease: Lease<P>) {
         let intake = Intake::read(lease.body(), lease.properties(), &self.rules.admission);
         let mut record = self.begin(&lease, &intake);
-        let delivery = Delivery { pipeline: self, lease, record: &mut record };
-        let settlement = self.stop.hard().run_until_cancelled(settle(delivery, intake)).await;
-        if let Some(settlement) = settlement {
-            record.settled(settlement);
-        }
+        let span = record.span();
+        let handling = async move {
+            let delivery = Delivery { pipeline: self, lease, record: &mut record };
+            if let Some(settlement) = self.stop.hard().run_until_cancelled(settle(delivery, intake)).await {
+                record.settled(settlement);
+            }
+        };
+        handling.instrument(span).await;
     }
 
     /// Requeues a message untouched: it is not its turn. Broken off only by the hard stop.
     pub async fn postpone(&self, lease: Lease<P>) {
         let intake = Intake::read(lease.body(), lease.properties(), &self.rules.admission);
         let mut record = self.begin(&lease, &intake);
+        let span = record.span();
         // With all its deliveries: postponed each time, the poison message would never come to its own end.
         let spent = Spent { attempts: lease.attempt(), in_doubt: lease.in_doubt(), deliveries: lease.deliveries() };
-        let delivery = Delivery { pipeline: self, lease, record: &mut record };
-        let settlement = self.stop.hard().run_until_cancelled(delivery.requeue_uncounted(spent, None)).await;
-        if let Some(settlement) = settlement {
-            record.settled(settlement);
-        }
+        let postponing = async move {
+            let delivery = Delivery { pipeline: self, lease, record: &mut record };
+            let requeued = delivery.requeue_uncounted(spent, None);
+            if let Some(settlement) = self.stop.hard().run_until_cancelled(requeued).await {
+                record.settled(settlement);
+            }
+        };
+        postponing.instrument(span).await;
     }
 
     /// A record under the name that the message has: that of its job, else the best stand-in there is.
     fn begin(&self, lease: &Lease<P>, intake: &Result<Intake, Box<Refused>>) -> JobRecord {
-        let mut record = self.log.begin(lease.attempt().next().count());
+        let attempt = lease.attempt().next().count();
+        let begin = |origin, image| self.log.begin(attempt, origin, lease.properties().message_id.as_deref(), image);
         match intake {
-            Ok(Intake::Job(job)) => record.names(job.id(), Some(job.image())),
+            Ok(Intake::Job(job)) => begin(job.origin(), Some(job.image())),
             Ok(Intake::Several(_) | Intake::Nothing(_)) => {
-                record.names(&Origin::of_message(lease.body(), lease.properties()).job_id, None);
+                begin(&Origin::of_message(lease.body(), lease.properties()), None)
             }
-            Err(refused) => record.names(&refused.origin.job_id, refused.image.as_ref()),
+            Err(refused) => begin(&refused.origin, refused.image.as_ref()),
         }
-        record
     }
 }
 

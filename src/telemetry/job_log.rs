@@ -1,15 +1,16 @@
-//! One line and one observation for every delivery, whatever becomes of it; also when its task is dropped.
+//! One span, one last line and one observation for every delivery, whatever becomes of it; also when its task is dropped.
 
 use super::Metrics;
 use antispoof_core::event::{FailureResult, VerdictResult};
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::image::ImageRef;
+use antispoof_core::job::Origin;
 use antispoof_core::retry::Attempt;
 use antispoof_core::verdict::Outcome;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{Span, error_span, info, warn};
 
 /// How object keys appear in log lines: a path like `users/jane@example.com/selfie.jpg` is personal data itself.
 #[derive(Clone)]
@@ -51,12 +52,12 @@ pub struct JobLog {
 /// One delivery being worked on. Dropped without [`JobRecord::settled`], it says `cancelled`.
 pub struct JobRecord {
     log: JobLog,
+    span: Span,
     started: Instant,
     job: String,
     object: Option<(String, String)>,
     detail: Option<String>,
     api: Option<Duration>,
-    attempt: u32,
     reused: bool,
     exhausted: Option<Attempt>,
     ended: bool,
@@ -73,17 +74,31 @@ impl JobLog {
         &self.metrics
     }
 
-    /// A delivery arrived; `attempt` counts from 1.
-    pub fn begin(&self, attempt: u32) -> JobRecord {
+    /// A delivery arrived; `attempt` counts from 1. `message_id` is the message's own, `image` the one that it names.
+    pub fn begin(
+        &self,
+        attempt: u32,
+        origin: &Origin,
+        message_id: Option<&str>,
+        image: Option<&ImageRef>,
+    ) -> JobRecord {
         self.metrics.in_flight.inc();
+        // Of the highest level: a log of errors alone names the job, too.
+        let span = error_span!(
+            "job",
+            job.id = origin.job_id,
+            job.attempt = attempt,
+            message.id = message_id,
+            trace_id = origin.trace_id()
+        );
         JobRecord {
             log: self.clone(),
+            span,
             started: Instant::now(),
-            job: String::new(),
-            object: None,
+            job: origin.job_id.clone(),
+            object: image.map(|image| (image.bucket.clone(), self.key_name(&image.bucket, &image.key))),
             detail: None,
             api: None,
-            attempt,
             reused: false,
             exhausted: None,
             ended: false,
@@ -103,10 +118,9 @@ impl JobLog {
 }
 
 impl JobRecord {
-    /// The message has a name.
-    pub fn names(&mut self, job: &str, image: Option<&ImageRef>) {
-        job.clone_into(&mut self.job);
-        self.object = image.map(|image| (image.bucket.clone(), self.log.key_name(&image.bucket, &image.key)));
+    /// What every line is logged in while the delivery is handled: it has the ids and the attempt, which no line repeats.
+    pub fn span(&self) -> Span {
+        self.span.clone()
     }
 
     /// The object was asked for; `bytes` where it was opened.
@@ -137,7 +151,7 @@ impl JobRecord {
     /// The job is taken up again after so many calls that a worker did not live to count.
     pub fn in_doubt(&self, calls: u32) {
         self.log.metrics.in_doubt.inc_by(calls.into());
-        warn!(job.id = self.job, "job {}: an earlier call may have been paid for, its end is not known", self.job);
+        warn!("job {}: an earlier call may have been paid for, its end is not known", self.job);
     }
 
     /// Why it goes back.
@@ -231,11 +245,11 @@ impl JobRecord {
         let detail = self.detail.as_deref().unwrap_or_default();
         let total = millis(self.started.elapsed());
         let api = millis(self.api.unwrap_or_default());
-        let job = if self.job.is_empty() { "(unread)" } else { &self.job };
+        let job = &self.job;
         macro_rules! say {
             ($level:ident, $outcome:expr, $($text:tt)+) => {
-                $level!(job.id = job, job.attempt = self.attempt, object.bucket = bucket, object.key = key, outcome = $outcome,
-                        detail, reused = self.reused, api.duration_ms = api, duration_ms = total, $($text)+)
+                $level!(object.bucket = bucket, object.key = key, outcome = $outcome, detail,
+                        reused = self.reused, api.duration_ms = api, duration_ms = total, $($text)+)
             };
         }
         match end {
@@ -271,7 +285,7 @@ impl Drop for JobRecord {
         if !self.ended {
             self.log.metrics.settlements.get_or_create(&[("kind", "cancelled")]).inc();
             self.observe();
-            warn!(job.id = self.job, job.attempt = self.attempt, outcome = "cancelled", "job {}: broken off", self.job);
+            warn!(outcome = "cancelled", "job {}: broken off", self.job);
         }
     }
 }

@@ -5,10 +5,12 @@
 //!
 //! Nothing waits for a line to be written: a thread of its own does that.
 
+mod json;
 mod plain;
 mod writer;
 
 use crate::settings::{Log, LogFormat};
+use json::JsonLine;
 use prometheus_client::metrics::counter::Counter;
 use serde_json::Value;
 use std::io::IsTerminal as _;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use writer::Writer;
@@ -73,7 +76,7 @@ pub fn install(settings: &Log) -> Result<(), LogError> {
         .log_internal_errors(false);
     let installed = if json {
         std::panic::set_hook(Box::new(|info| out.writer.line(plain::panicked(info).as_bytes())));
-        let lines = builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish();
+        let lines = builder.fmt_fields(JsonFields::new()).event_format(JsonLine).finish();
         lines.with(filter_fn(is_presentable)).try_init()
     } else {
         builder.with_ansi(std::io::stderr().is_terminal()).finish().with(filter_fn(is_presentable)).try_init()
@@ -129,6 +132,10 @@ impl Drop for LastLines {
 }
 
 fn is_presentable(event: &Metadata<'_>) -> bool {
-    // Both crates: the core is called antispoof_core.
-    *event.level() != Level::TRACE || event.target().starts_with("antispoof")
+    *event.level() != Level::TRACE || is_ours(event)
+}
+
+/// Of one of both crates: the core is called `antispoof_core`.
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("antispoof")
 }

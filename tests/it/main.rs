@@ -53,6 +53,7 @@ mod hostile;
 mod inspection;
 mod intake;
 mod ledger;
+mod log;
 mod outages;
 mod policies;
 mod privacy;

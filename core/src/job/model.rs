@@ -54,6 +54,21 @@ pub struct Origin {
     pub refused: Option<String>,
 }
 
+impl Origin {
+    /// The trace id of `traceparent`, where that is well-formed (W3C Trace Context): 32 hexadecimal digits, not all zero.
+    pub fn trace_id(&self) -> Option<&str> {
+        let mut fields = self.traceparent.as_deref()?.split('-');
+        let is_hex = |field: &str, length| {
+            field.len() == length && field.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let version = fields.next().filter(|version| is_hex(version, 2) && *version != "ff")?;
+        let trace = fields.next().filter(|trace| is_hex(trace, 32) && trace.bytes().any(|byte| byte != b'0'))?;
+        let parent_and_flags = is_hex(fields.next()?, 16) && is_hex(fields.next()?, 2);
+        // Later versions may have more fields.
+        (parent_and_flags && (version != "00" || fields.next().is_none())).then_some(trace)
+    }
+}
+
 /// A well-formed job.
 #[derive(Clone, Debug)]
 pub struct Job {

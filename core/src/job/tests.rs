@@ -157,3 +157,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_trace_id_is_that_of_a_sound_traceparent() {
+    let body = r#"{"bucket":"kyc-uploads","key":"a.jpg"}"#;
+    let trace_id = |traceparent: &str| {
+        let properties = Properties { traceparent: Some(traceparent.to_owned()), ..Properties::default() };
+        let job = Job::decode(body.as_bytes(), &properties, &Admission::default()).expect("a job");
+        job.origin().trace_id().map(str::to_owned)
+    };
+    let sound = "0af7651916cd43dd8448eb211c80319c";
+    assert_eq!(trace_id(&format!("00-{sound}-b7ad6b7169203331-01")).as_deref(), Some(sound));
+    assert_eq!(trace_id(&format!("01-{sound}-b7ad6b7169203331-01-more")).as_deref(), Some(sound), "a later version");
+    for unsound in [
+        "",
+        sound,
+        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+        "jane.doe@example.com",
+    ] {
+        assert_eq!(trace_id(unsound), None, "{unsound}");
+    }
+}

@@ -1,0 +1,60 @@
+//! What the log says of a job.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::codes::send;
+use crate::harness::wait::STARTED;
+use crate::harness::world::World;
+use crate::images::jpeg;
+
+/// As `send` writes it into every message.
+const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
+
+#[tokio::test]
+async fn every_line_of_a_job_carries_its_ids_and_its_attempt() {
+    let world = World::new("log").await;
+    // A library's lines, which know of no job, are logged while the first object is opened.
+    let daemon = world.daemon().set("log.level", "info,aws_smithy_runtime=debug").set("retry.delays", "1s");
+    let daemon = daemon.set("retry.max_attempts", "2").start_ready().await;
+    let stored = world.upload("selfie.jpg", jpeg::tiny(7)).await;
+    let mut jobs = BTreeMap::new();
+    for number in 0..6 {
+        let name = format!("sound-{number}");
+        jobs.insert(send(&world, &name, json!({ "key": stored.key, "metadata": { "n": number } })).await.id, 1);
+    }
+    for number in 0..2 {
+        let missing = world.store.key(&format!("missing-{number}"));
+        jobs.insert(send(&world, &format!("missing-{number}"), json!({ "key": missing })).await.id, 2);
+    }
+    world.events_for_all(&jobs.keys().cloned().collect::<Vec<_>>()).await;
+    daemon.term();
+    assert!(daemon.wait_exit(STARTED).await.success());
+
+    let lines: Vec<Value> =
+        daemon.logs().iter().map(|line| serde_json::from_str(line).expect("a line is an object")).collect();
+    let text = |line: &Value, field: &str| line[field].as_str().unwrap_or_default().to_owned();
+    let mut libraries = BTreeSet::new();
+    let mut settled: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for line in &lines {
+        let id = text(line, "job.id");
+        let named: Vec<_> = jobs.keys().filter(|job| text(line, "message").contains(&format!("job {job}:"))).collect();
+        assert!(named.iter().all(|job| **job == id), "of another job: {line}");
+        if id.is_empty() {
+            continue;
+        }
+        assert!(jobs.contains_key(&id), "{line}");
+        assert_eq!((text(line, "message.id"), text(line, "trace_id")), (id.clone(), TRACE_ID.to_owned()), "{line}");
+        let attempt = line["job.attempt"].as_u64().expect("an attempt");
+        if text(line, "target").starts_with("aws_") {
+            libraries.insert(id);
+        } else if line["outcome"].is_string() {
+            settled.entry(id).or_default().push(attempt);
+        }
+    }
+    assert!(!libraries.is_empty(), "lines of the libraries carry the ids, too");
+    let expected: BTreeMap<String, Vec<u64>> =
+        jobs.into_iter().map(|(job, attempts)| (job, (1..=attempts).collect())).collect();
+    assert_eq!(settled, expected, "a last line for every delivery");
+}
