@@ -1,9 +1,9 @@
-//! The circuit breaker between the queue and the paid call. While what a job needs is away, or refuses everybody, nothing is consumed, one job probes, and the
+//! The circuit breaker between the queue and the paid call. While what a job needs is away, or refuses every job, nothing is consumed, one job probes, and the
 //! others wait without spending an attempt.
 //!
 //! ```text
 //!                close (`State::failed`, `Gate::close`)              the probe is gone, or has tried for long enough
-//!     Open ───────────────────────────> Closed, a job probes ─────────────────────────> Closed, nobody probes
+//!     Open ───────────────────────────> Closed, a job probes ─────────────────────────> Closed, no job probes
 //!      ^                                   │           ^                                   │
 //!      │ as many at once                   │ proof     └── the next job, not before its time ──┘
 //!      │ as usual                          v
@@ -19,7 +19,7 @@
 //! | the ledger's failure | an answer of the ledger | as a systemic failure |
 //! | a queue of our own that takes nothing, when every slot is held by a job that has to go there | one of those slots that is free again | each job in hand tries every few seconds |
 //!
-//! After a probe that may have been paid for, the next one waits as after a systemic failure, whoever makes it.
+//! After a probe that may have been paid for, the next one waits as after a systemic failure, whichever job makes it.
 
 mod closed;
 mod handle;

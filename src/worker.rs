@@ -145,7 +145,7 @@ async fn drained<B: Consuming>(
 }
 
 /// Hands back what the broker had sent before it heard that nothing more is wanted. Left to the end of the connection it would count as delivered, and
-/// after some restarts make suspects of jobs that nobody has tried. (A quorum queue may send a few more after its answer. Those lapin drops unseen, and
+/// after some restarts make suspects of jobs that were never tried. (A quorum queue may send a few more after its answer. Those lapin drops unseen, and
 /// they do count.)
 async fn until_quiet<B: Consuming>(inbox: &mut impl Arrivals<B::Lease>, broker: &B) {
     loop {

@@ -28,13 +28,13 @@ pub struct Closed {
     pub message: String,
     /// Since when.
     pub since: Instant,
-    /// Nobody probes before this.
+    /// No job probes before this.
     pub(super) not_before: Instant,
     /// The vendor has asked for no call before this, whatever else the gate is closed for.
     hold: Option<Instant>,
     /// A job has the right to probe. Otherwise the next one that comes takes it.
     pub(super) probing: bool,
-    /// Tries that failed, whoever made them.
+    /// Tries that failed, of all jobs.
     tries: u32,
     /// Those of them that may have been paid for.
     paid: u32,
@@ -150,7 +150,7 @@ impl Closed {
         }
         self.probing = false;
         self.retired = self.retired.saturating_add(1);
-        // What is found out while nothing else runs is nobody's fault, but for three things: the call may have been paid for; the vendor asks to slow down,
+        // What a probe meets is not its job's fault, but for three things: the call may have been paid for; the vendor asks to slow down,
         // which costs one job an attempt in each pause; and what fails for so long may after all be the job's fault, which has to end some day.
         let hold = matches!(met.finding, Finding::Hold(_));
         let blame = if met.may_be_paid || hold || too_long { Blame::Job } else { Blame::Shared };

@@ -20,7 +20,7 @@ pub struct Gate {
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Tells of it in the order in which it was waited for.
+    /// Wakes the tasks that wait for a change.
     changed: Notify,
 }
 
@@ -63,7 +63,7 @@ impl Gate {
         self.state().closed().map_or(Duration::ZERO, |closed| closed.held_for(Instant::now()))
     }
 
-    /// Every change goes through here: whoever waits is told, and the log.
+    /// Every change goes through here: the tasks that wait are woken, and the log has a line.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut State, Instant) -> T) -> T {
         let now = Instant::now();
         let (outcome, changed, transition) = {

@@ -31,7 +31,7 @@ pub struct Pass {
     patience: Option<Instant>,
 }
 
-/// The right to probe while everybody else waits. Dropped, it is handed over to the next job that comes.
+/// The right to probe while all other jobs wait. Dropped, it is handed over to the next job that comes.
 #[derive(Debug)]
 pub struct Probe {
     gate: Gate,

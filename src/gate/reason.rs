@@ -43,7 +43,7 @@ pub(super) enum Finding {
     Rejected,
     /// May pass. Alone it is the job's own affair, met by several jobs in a row it is an outage.
     Transient(Stage),
-    /// The vendor asks everybody to wait; for how long, where it says so.
+    /// The vendor asks for a pause; for how long, where it says so.
     Hold(Option<Duration>),
     /// Every job would meet it.
     Systemic(Code),
@@ -133,7 +133,7 @@ impl Reason {
         match (self, newer) {
             (Self::Failure(_) | Self::Outage(_) | Self::Hold | Self::Rejections, Self::Failure(_))
             | (Self::Hold | VENDOR, Self::Hold | VENDOR | Self::Rejections) => self != newer,
-            // Whoever rejects an image has accepted the account.
+            // A vendor that rejects an image has accepted the account.
             (Self::Failure(code), Self::Rejections) => code.stage() == Stage::Call,
             _ => false,
         }

@@ -125,7 +125,7 @@ impl State {
         }
     }
 
-    /// A job that is not the probe asks to come in. At a closed gate where nobody probes it becomes the probe.
+    /// A job that is not the probe asks to come in. At a closed gate that no job probes it becomes the probe.
     pub(super) fn enter(&mut self, now: Instant) -> Entered {
         if self.admits_from(now) != Some(now) {
             return Entered::No;

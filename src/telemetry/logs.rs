@@ -5,18 +5,20 @@
 //!
 //! Nothing waits for a line to be written: a thread of its own does that.
 
+mod filter;
 mod json;
 mod plain;
 mod writer;
 
 use crate::settings::{Log, LogFormat};
+use filter::{QUIET, is_presentable};
 use json::JsonLine;
 use prometheus_client::metrics::counter::Counter;
 use serde_json::Value;
 use std::io::IsTerminal as _;
 use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
-use tracing::{Level, Metadata};
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::JsonFields;
@@ -50,11 +52,6 @@ pub enum LogError {
     #[error("install the log: {0}")]
     Install(Box<dyn std::error::Error + Send + Sync>),
 }
-
-/// One failure, one line: the supervisor says why a session ended. lapin says the same in three to seven lines of its own, as errors, and speaks of a
-/// recovery that is never tried. The AWS SDK names the id of the key whenever it has found one, and logs a page about a search that failed,
-/// and of files that are not there at every search. A later directive for either, in `log.level`, wins.
-const QUIET: &str = "lapin=off,aws_config=error,aws_runtime=error,aws_credential_types=warn,aws_smithy_runtime=warn,aws_smithy_runtime_api=warn";
 
 /// Sets the log up for the whole process.
 pub fn install(settings: &Log) -> Result<(), LogError> {
@@ -129,13 +126,4 @@ impl Drop for LastLines {
             let _taken = out.writer.flush(LAST_LINES);
         }
     }
-}
-
-fn is_presentable(event: &Metadata<'_>) -> bool {
-    *event.level() != Level::TRACE || is_ours(event)
-}
-
-/// Of one of both crates: the core is called `antispoof_core`.
-fn is_ours(metadata: &Metadata<'_>) -> bool {
-    metadata.target().starts_with("antispoof")
 }

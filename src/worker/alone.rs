@@ -1,5 +1,5 @@
 //! Suspects: jobs that the broker has delivered several times without an end. One of them may be what ends the process each time, and everything
-//! in hand beside it would be counted as delivered once more, until the broker parks jobs that nobody ever tried. So a suspect runs with nothing
+//! in hand beside it would be counted as delivered once more, until the broker parks jobs that were never tried. So a suspect runs with nothing
 //! beside it, and is alone when it fails.
 
 use super::consuming::{Arrivals, Consuming as _, ConsumingPorts};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tokio::time::{Instant, sleep_until};
 
-/// Those that have to wait for their turn come back after the shortest delay; so much later nobody is expected any more.
+/// Suspects that wait for their turn come back after the shortest delay; so much later none is expected any more.
 const STRAGGLERS: Duration = Duration::from_secs(5);
 
 /// A suspect that cannot be alone for so long (a result is held, or the gate is closed) goes back and comes again.
@@ -110,7 +110,7 @@ impl<P: ConsumingPorts> JobSlots<P> {
             let others = u32::from(self.concurrency).saturating_sub(u32::try_from(held).unwrap_or(u32::MAX)).max(1);
             tokio::select! {
                 biased;
-                // One that was held and has ended gives its permit back: then somebody else's is missing among these.
+                // One that was held and has ended gives its permit back: then another job's is missing among these.
                 all = self.permits.clone().acquire_many_owned(others) => if self.pipeline.stuck.count() >= held { return all },
                 () = self.pipeline.stuck.not(held) => {}
             }

@@ -1,4 +1,7 @@
 use super::*;
+use crate::failure::{Code, Failure};
+use crate::retry::Attempt;
+use crate::verdict::Verdict;
 use serde_json::{Value, json};
 
 fn origin() -> Origin {

@@ -24,7 +24,7 @@ async fn a_request_to_slow_down_stops_all_calls_until_then() {
     assert!(fresh.enter() && !early.enter(), "one call finds out");
     assert_eq!(fresh.failed(&asked(3)), Blame::Job);
     assert!(!fresh.enter());
-    assert!(early.again().await && early.enter(), "three seconds are waited for in hand, by whoever is there");
+    assert!(early.again().await && early.enter(), "three seconds are waited for in hand");
     early.proof(Proof::Verdict);
     assert_eq!(flow(&gate), Flow::AtMost(2));
 }
@@ -77,7 +77,7 @@ async fn a_probe_that_fails_alone_with_something_else_is_judged_as_if_the_gate_w
     assert_eq!((reason(&gate), blame), (Some(Reason::Outage(Stage::Call)), Blame::Shared));
     assert!(fifth.again().await && fifth.enter());
     assert_eq!(fifth.failed(&failure(Code::StoreTimeout)), Blame::Job);
-    assert_eq!(reason(&gate), Some(Reason::Outage(Stage::Call)), "nobody knows about the vendor yet");
+    assert_eq!(reason(&gate), Some(Reason::Outage(Stage::Call)), "nothing is known of the vendor yet");
 
     let gate = self::gate();
     let (mut refused, _) = met(&gate, "a", &failure(Code::ApiUnauthorized));

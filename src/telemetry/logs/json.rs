@@ -1,7 +1,7 @@
 //! A line of the JSON log: one flat object. The fields of our spans around an event are the line's own, so that a query for a job's id finds every line of the
 //! job; the library's JSON format keeps them in an object beside.
 
-use super::is_ours;
+use super::filter::is_ours;
 use std::fmt;
 use std::time::SystemTime;
 use tracing::{Event, Subscriber};
