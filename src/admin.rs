@@ -53,7 +53,7 @@ pub struct Pages {
 impl Pages {
     /// The metrics, those of the gate as it is at this moment.
     fn metrics(&self) -> Result<String, std::fmt::Error> {
-        let closed_by = self.gate.look(|state| state.closed().map(|closed| closed.reason.label()));
+        let closed_by = self.gate.read(|state| state.closed().map(|closed| closed.reason.label()));
         self.metrics.gate_is(closed_by, self.gate.held_for());
         self.metrics.render()
     }

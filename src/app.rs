@@ -160,7 +160,7 @@ async fn run_until(settings: Settings, stop: Stop, tasks: Tasks) -> Result<Drain
         ledger: LedgerClient::new(ledger, on_ledger_error(&settings), metrics.clone()),
         broker,
         rules,
-        ambient: ClockAndRng { now: OffsetDateTime::now_utc, random: fastrand::f64 },
+        clock_and_rng: ClockAndRng { now: OffsetDateTime::now_utc, random: fastrand::f64 },
         gate: gate.clone(),
         stuck: Stuck::default(),
         log,

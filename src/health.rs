@@ -51,7 +51,7 @@ impl Health {
 
     /// Ready when connected, consuming (or paused on purpose: by the gate, or for a job that is run alone) and not draining.
     pub fn readiness(&self) -> [Check; 3] {
-        let by_the_gate = self.gate.look(|state| state.excuses_idleness(Instant::now()));
+        let by_the_gate = self.gate.read(|state| state.excuses_idleness(Instant::now()));
         let paused_on_purpose = by_the_gate || self.isolated.load(Ordering::Relaxed);
         [
             ("amqp-connected", self.connected.load(Ordering::Relaxed)),

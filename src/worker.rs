@@ -61,7 +61,8 @@ pub async fn run<P: ConsumingPorts>(
     long_lived.spawn_until("reminder", &consumed, async move {
         reminder::remind(&reminded.gate, |closed| reminder::say(&reminded, closed)).await;
     });
-    let burying = long_lived.spawn("dead-letters", stop.soft(), bury(pipeline.clone(), dead, slots.tasks.clone()));
+    let dead_letters =
+        long_lived.spawn("dead-letters", stop.soft(), handle_dead_letters(pipeline.clone(), dead, slots.tasks.clone()));
     while let Some(Ok(permit)) = slots.permit().await {
         let Some(Some(lease)) = stop.soft().run_until_cancelled(inbox.next()).await else { break };
         if JobSlots::<P>::suspects(&lease) {
@@ -76,13 +77,17 @@ pub async fn run<P: ConsumingPorts>(
     following.join().await;
     pipeline.broker.set_consume_mode(ConsumeMode::Paused);
     // It takes up nothing more; what it has in hand is among the tasks.
-    burying.join().await;
+    dead_letters.join().await;
     drained(&slots.tasks, &mut inbox, &pipeline.broker, stop, drain).await
 }
 
 /// Gives what the broker has dropped its end, one after the other, until the soft stop. What arrives after it is handed back: a lease that is dropped would be
 /// rejected, which the broker counts, and it counts up to three.
-async fn bury<P: ConsumingPorts>(pipeline: Arc<Pipeline<P>>, mut dead: impl Arrivals<Lease<P>>, tasks: TaskTracker) {
+async fn handle_dead_letters<P: ConsumingPorts>(
+    pipeline: Arc<Pipeline<P>>,
+    mut dead: impl Arrivals<Lease<P>>,
+    tasks: TaskTracker,
+) {
     let soft = pipeline.stop.soft().clone();
     while let Some(Some(lease)) = soft.run_until_cancelled(dead.next()).await {
         let handled = pipeline.clone();

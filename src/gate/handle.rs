@@ -35,9 +35,9 @@ impl Gate {
         self.change(|state, now| state.proof(proof.into(), now, self.policy.concurrency));
     }
 
-    /// Looks at the state as it is now.
-    pub fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.state())
+    /// Reads the state as it is now.
+    pub fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.state())
     }
 
     /// Ends at the next change of the state after this call. What may be consumed also changes with time: [`Flow::Nothing`] says when.

@@ -68,7 +68,7 @@ impl Pass {
         if self.may_go_on() {
             return true;
         }
-        if self.probes() || self.retired && !self.gate.look(State::is_open) {
+        if self.probes() || self.retired && !self.gate.read(State::is_open) {
             return false;
         }
         // It may have been closed since this job came in, and be this job's to probe now.
@@ -87,7 +87,7 @@ impl Pass {
     pub fn may_go_on(&self) -> bool {
         match &self.probe {
             Some(probe) if probe.holds() => probe.due().is_some_and(|due| due <= Instant::now()),
-            _ => self.inside && self.gate.look(State::is_open),
+            _ => self.inside && self.gate.read(State::is_open),
         }
     }
 
@@ -123,7 +123,7 @@ impl Pass {
             let now = Instant::now();
             let (from, limit) = match self.probe.as_ref().and_then(Probe::due) {
                 Some(due) => (Some(due), now + LONGEST_WAIT),
-                None if self.retired && !gate.look(State::is_open) => {
+                None if self.retired && !gate.read(State::is_open) => {
                     if lingers.is_none() {
                         lingers = Lingers::at(&gate);
                     }
@@ -134,7 +134,7 @@ impl Pass {
                 }
                 None => {
                     let limit = *self.patience.get_or_insert(now + PATIENCE);
-                    (gate.look(|state| state.admits_from(now)), limit)
+                    (gate.read(|state| state.admits_from(now)), limit)
                 }
             };
             if from.is_some_and(|from| from <= now) {
@@ -200,7 +200,7 @@ impl Probe {
     }
 
     fn due(&self) -> Option<Instant> {
-        self.gate.look(|state| state.due(self.tenure.number))
+        self.gate.read(|state| state.due(self.tenure.number))
     }
 
     fn with(mut self, tenure: Tenure) -> Self {

@@ -30,11 +30,11 @@ fn asked(seconds: u64) -> Failure {
 }
 
 fn reason(gate: &Gate) -> Option<Reason> {
-    gate.look(|state| state.closed().map(|closed| closed.reason))
+    gate.read(|state| state.closed().map(|closed| closed.reason))
 }
 
 fn flow(gate: &Gate) -> Flow {
-    gate.look(|state| state.flow(Instant::now()))
+    gate.read(|state| state.flow(Instant::now()))
 }
 
 /// A job that has come in and met this.
@@ -66,7 +66,7 @@ async fn one_probes_and_the_right_proof_opens() {
     gate.proof(Stage::Fetch);
     gate.proof(Proof::Ledger);
     assert!(!gate.pass("b").enter(), "none of that says anything about the account");
-    let idle = |gate: &Gate| gate.look(|state| state.excuses_idleness(Instant::now()));
+    let idle = |gate: &Gate| gate.read(|state| state.excuses_idleness(Instant::now()));
     assert!(idle(&gate) && !idle(&self::gate()));
     probe.proof(Proof::Verdict);
     assert_eq!(reason(&gate), None);

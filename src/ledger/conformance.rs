@@ -141,7 +141,7 @@ pub(super) async fn one_of_many_gets_the_job<P: Place>() {
     assert_eq!(told.iter().filter(|known| **known == ClaimOutcome::Busy).count(), 63, "{told:?}");
 }
 
-pub(super) async fn a_job_goes_from_claimed_to_announced<P: Place>() {
+pub(super) async fn a_job_goes_from_claimed_to_published<P: Place>() {
     let ledger = place::<P>().await.worker();
     assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
     assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Busy));
@@ -152,7 +152,7 @@ pub(super) async fn a_job_goes_from_claimed_to_announced<P: Place>() {
     ledger.conclude("a", None, &verdict(0.989_906_817_674_636_8), None).await.expect("conclude");
     let end = concluded(&verdict(0.989_906_817_674_636_8));
     assert_eq!(ledger.begin("a").await, Ok(end.clone()));
-    ledger.published("a", true).await.expect("announced");
+    ledger.published("a", true).await.expect("published");
     assert_eq!(ledger.begin("a").await, Ok(end.clone()));
     assert_eq!(ledger.begin("a").await, Ok(end), "an end is not claimed");
     assert_eq!(ledger.begin("b").await, Ok(ClaimOutcome::Fresh), "another job");
@@ -193,7 +193,7 @@ pub(super) async fn every_step_can_be_repeated<P: Place>() {
     ledger.published("a", true).await.expect("nothing to announce");
     assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
     ledger.published("a", false).await.expect("not ended");
-    assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Busy), "a claim is not announced away");
+    assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Busy), "a publish does not remove a claim");
     for _ in 0..2 {
         assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
     }
@@ -204,7 +204,7 @@ pub(super) async fn every_step_can_be_repeated<P: Place>() {
         ledger.release("a", paid).await.expect("conclude has released");
     }
     for _ in 0..2 {
-        ledger.published("a", true).await.expect("announced");
+        ledger.published("a", true).await.expect("published");
     }
     assert_eq!(ledger.begin("a").await, Ok(concluded(&verdict(0.25))));
     for _ in 0..2 {
@@ -218,7 +218,7 @@ pub(super) async fn a_later_end_replaces_the_one_it_knows_of_and_no_other<P: Pla
     let mut superseded = None;
     for end in [failure(0), verdict(0.25), verdict(0.75), failure(3), verdict(0.5)] {
         assert_eq!(ledger.conclude("a", None, &end, superseded.as_ref()).await, Ok(None));
-        ledger.published("a", true).await.expect("announced");
+        ledger.published("a", true).await.expect("published");
         assert_eq!(ledger.begin("a").await, Ok(concluded(&end)));
         superseded = Some(end);
     }
@@ -263,7 +263,7 @@ pub(super) async fn a_verdict_is_found_by_its_object<P: Place>() {
     ledger.conclude("a", Some("o"), &verdict(0.5), None).await.expect("conclude");
     assert_eq!(ledger.recall("o").await, Ok(Some(verdict(0.5))));
     ledger.conclude("b", None, &verdict(0.75), None).await.expect("conclude");
-    ledger.published("a", true).await.expect("announced");
+    ledger.published("a", true).await.expect("published");
     assert_eq!(ledger.recall("o").await, Ok(Some(verdict(0.5))));
     assert_eq!(ledger.recall("a").await, Ok(None), "a job is no object");
     assert_eq!(ledger.begin("o").await, Ok(ClaimOutcome::Fresh), "an object is no job");
@@ -367,7 +367,7 @@ macro_rules! conformance {
     ($place:ty) => {
         conformance!($place:
             one_of_many_gets_the_job
-            a_job_goes_from_claimed_to_announced
+            a_job_goes_from_claimed_to_published
             calls_in_doubt_are_counted_and_given_back
             an_unpaid_intent_leaves_nothing
             every_step_can_be_repeated

@@ -20,7 +20,7 @@ use antispoof_core::event::JobResult;
 use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use store::{Said, Step};
+use store::{Step, StepResult};
 use tokio::time::timeout;
 use writer::Writer;
 
@@ -55,7 +55,7 @@ impl File {
 
     async fn begun(&self, key: &str) -> Result<ClaimOutcome, LedgerError> {
         let Some(taken) = self.claims.take(key, String::new()) else { return Ok(ClaimOutcome::Busy) };
-        let Said::Claim(known) = self.ask(Step::Begin { key: key.to_owned() }).await? else {
+        let StepResult::Claim(known) = self.ask(Step::Begin { key: key.to_owned() }).await? else {
             return Err(self.confused());
         };
         match &known {
@@ -66,7 +66,7 @@ impl File {
         Ok(known)
     }
 
-    async fn ask(&self, step: Step) -> Result<Said, LedgerError> {
+    async fn ask(&self, step: Step) -> Result<StepResult, LedgerError> {
         match timeout(self.patience, self.writer.ask(step)).await {
             Ok(answer) => answer,
             Err(_) => Err(LedgerError(format!(
@@ -93,7 +93,7 @@ impl Ledger for File {
         if prior.is_some() {
             self.claims.intended(key, "");
         }
-        let Said::Intent(intent) = self.ask(Step::Intent { key: key.to_owned(), prior }).await? else {
+        let StepResult::Intent(intent) = self.ask(Step::Intent { key: key.to_owned(), prior }).await? else {
             return Err(self.confused());
         };
         if intent == Intent::Recorded {
@@ -119,13 +119,15 @@ impl Ledger for File {
         // Not after an error: the task that tries again still has the claim.
         drop(self.claims.give(key));
         match answer {
-            Said::Standing(end) => Ok(end),
-            Said::Claim(_) | Said::Intent(_) | Said::Verdict(_) | Said::Done => Err(self.confused()),
+            StepResult::Standing(end) => Ok(end),
+            StepResult::Claim(_) | StepResult::Intent(_) | StepResult::Verdict(_) | StepResult::Done => {
+                Err(self.confused())
+            }
         }
     }
 
     async fn published(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
-        self.writer.send(Step::Announced { key: key.to_owned(), keep })
+        self.writer.send(Step::Published { key: key.to_owned(), keep })
     }
 
     async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
@@ -142,8 +144,10 @@ impl Ledger for File {
 
     async fn recall(&self, object: &str) -> Result<Option<JobResult>, LedgerError> {
         match self.ask(Step::Recall { object: object.to_owned() }).await? {
-            Said::Verdict(verdict) => Ok(verdict.map(|verdict| *verdict)),
-            Said::Claim(_) | Said::Intent(_) | Said::Standing(_) | Said::Done => Err(self.confused()),
+            StepResult::Verdict(verdict) => Ok(verdict.map(|verdict| *verdict)),
+            StepResult::Claim(_) | StepResult::Intent(_) | StepResult::Standing(_) | StepResult::Done => {
+                Err(self.confused())
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use ttl_cache::TtlCache;
 
-/// The memory backend. Keeps at most so many jobs and as many objects; a full one forgets the oldest announced end, then the oldest of the
+/// The memory backend. Keeps at most so many jobs and as many objects; a full one forgets the oldest published end, then the oldest of the
 /// rest, and never a claim.
 #[derive(Debug)]
 pub struct Memory {
@@ -59,7 +59,7 @@ impl Memory {
             Change::Keep => {}
             Change::Remove => jobs.remove(key),
             Change::Put(record) => {
-                let spent = matches!(record, Record::Ended { announced: true, .. });
+                let spent = matches!(record, Record::Ended { published: true, .. });
                 jobs.put(key, record, spent, now, |key| self.claims.of(key).is_some());
             }
         }
@@ -174,7 +174,7 @@ mod tests {
     conformance!(Here);
 
     #[tokio::test]
-    async fn a_full_ledger_forgets_what_is_announced_first_and_never_a_claim() {
+    async fn a_full_ledger_forgets_what_is_published_first_and_never_a_claim() {
         let ledger = Memory::new(10, Duration::from_hours(1), Hand::default().clock());
         for key in ["claimed", "in doubt"] {
             ledger.begin(key).await.expect("memory");

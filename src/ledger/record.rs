@@ -11,7 +11,7 @@ pub(super) enum Record {
     /// Calls may have been paid for.
     Intent { calls: u32 },
     /// It has ended.
-    Ended { announced: bool, end: Box<JobResult> },
+    Ended { published: bool, end: Box<JobResult> },
 }
 
 /// What becomes of a record.
@@ -28,21 +28,21 @@ struct Written {
     state: String,
     #[serde(default)]
     calls: u32,
-    #[serde(default)]
-    announced: bool,
+    #[serde(default, rename = "announced")]
+    published: bool,
     end: Option<Box<JobResult>>,
 }
 
 impl Record {
     pub(super) fn ended(result: &JobResult) -> Self {
-        Self::Ended { announced: false, end: Box::new(result.clone()) }
+        Self::Ended { published: false, end: Box::new(result.clone()) }
     }
 
     /// Compact JSON, the state first, so that it is known by its first bytes.
     pub(super) fn write(&self) -> Result<String, LedgerError> {
         match self {
             Self::Intent { calls } => Ok(format!(r#"{{"state":"intent","calls":{calls}}}"#)),
-            Self::Ended { announced, end } => write_end(end, *announced),
+            Self::Ended { published, end } => write_end(end, *published),
         }
     }
 
@@ -53,7 +53,7 @@ impl Record {
         match (written.state.as_str(), written.end) {
             ("intent", _) => Ok(Self::Intent { calls: written.calls.max(1) }),
             ("verdict" | "failure", Some(end)) if is_sound(&end) => {
-                Ok(Self::Ended { announced: written.announced, end })
+                Ok(Self::Ended { published: written.published, end })
             }
             (state, _) => Err(unreadable(&format!("its state is {state:?}"))),
         }
@@ -69,10 +69,10 @@ fn is_sound(end: &JobResult) -> bool {
 }
 
 /// The record of an end.
-pub(super) fn write_end(end: &JobResult, announced: bool) -> Result<String, LedgerError> {
+pub(super) fn write_end(end: &JobResult, published: bool) -> Result<String, LedgerError> {
     let state = if end.is_verdict() { "verdict" } else { "failure" };
     let end = serde_json::to_string(end).map_err(|error| LedgerError(format!("write the end of a job: {error}")))?;
-    Ok(format!(r#"{{"state":"{state}","announced":{announced},"end":{end}}}"#))
+    Ok(format!(r#"{{"state":"{state}","announced":{published},"end":{end}}}"#))
 }
 
 /// What a job is known as when it is claimed.
@@ -110,7 +110,7 @@ pub(super) fn conclude(
 pub(super) fn published(record: Option<Record>, keep: bool) -> Change {
     match record {
         Some(Record::Ended { .. }) if !keep => Change::Remove,
-        Some(Record::Ended { announced: false, end }) => Change::Put(Record::Ended { announced: true, end }),
+        Some(Record::Ended { published: false, end }) => Change::Put(Record::Ended { published: true, end }),
         _ => Change::Keep,
     }
 }

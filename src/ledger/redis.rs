@@ -323,7 +323,7 @@ impl Ledger for Redis {
     }
 
     async fn published(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
-        let mut script = self.scripts.announced.key(self.job(key));
+        let mut script = self.scripts.published.key(self.job(key));
         script.arg(i32::from(keep));
         self.ask(&script).await.map(|_: i64| ())
     }

@@ -25,7 +25,7 @@ impl<P: Ports> JobRun<'_, P> {
         }
         let (mut tries, mut repeated) = (0, false);
         loop {
-            self.job.admit(&pipeline.rules.admission, (pipeline.ambient.now)())?;
+            self.job.admit(&pipeline.rules.admission, (pipeline.clock_and_rng.now)())?;
             let failure = match self.attempt(&mut image).await {
                 Ok(Some(result)) => return Ok(result),
                 Ok(None) => continue,
@@ -49,7 +49,7 @@ impl<P: Ports> JobRun<'_, P> {
             } else {
                 failure
             };
-            let wait = pipeline.rules.policy.quick_wait(&failure, tries, (pipeline.ambient.random)());
+            let wait = pipeline.rules.policy.quick_wait(&failure, tries, (pipeline.clock_and_rng.random)());
             let Some(wait) = wait.filter(|_| blame == Blame::Job) else {
                 return Err(Interrupt::Failed(failure, blame));
             };

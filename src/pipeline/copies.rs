@@ -33,7 +33,7 @@ impl<P: Ports> Delivery<'_, P> {
     where
         F: Future<Output = Result<Receipt<P>, PublishError>>,
     {
-        let Pipeline { gate, ledger, rules, ambient, stuck: all_stuck, log, stop, .. } = self.pipeline;
+        let Pipeline { gate, ledger, rules, clock_and_rng, stuck: all_stuck, log, stop, .. } = self.pipeline;
         let (lease, metrics) = (&self.lease, log.metrics());
         let since = Instant::now();
         let (mut probe, mut stuck, mut counted, mut refused) = (None, None, None, 0);
@@ -69,7 +69,7 @@ impl<P: Ports> Delivery<'_, P> {
             if on_record && (since.elapsed() > RESULT_HOLD || stop.soft().is_cancelled()) {
                 return Err(Unpublished::Held);
             }
-            sleep(rules.publish.wait(tries, (ambient.random)())).await;
+            sleep(rules.publish.wait(tries, (clock_and_rng.random)())).await;
         }
         Err(Unpublished::LeaseLost)
     }

@@ -41,7 +41,7 @@ impl<P: Ports> JobRun<'_, P> {
             if since.elapsed() > PATIENCE {
                 break;
             }
-            let wait = pipeline.rules.publish.wait(tries, (pipeline.ambient.random)());
+            let wait = pipeline.rules.publish.wait(tries, (pipeline.clock_and_rng.random)());
             if pipeline.stop.soft().run_until_cancelled(sleep(wait)).await.is_none() {
                 return Err(Interrupt::Stopped);
             }

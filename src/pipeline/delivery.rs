@@ -111,7 +111,7 @@ impl<P: Ports> Delivery<'_, P> {
             return self.requeue().await;
         }
         match self.delay(0, spent, why).await {
-            Ok(receipt) => self.ack(receipt, Settlement::Returned).await,
+            Ok(receipt) => self.ack(receipt, Settlement::RequeuedUncounted).await,
             Err(_unpublished) => Settlement::Lost,
         }
     }
@@ -119,13 +119,13 @@ impl<P: Ports> Delivery<'_, P> {
     /// The process stops and nothing was sent: another worker gets the message at once.
     pub(super) async fn requeue(self) -> Settlement {
         self.pipeline.broker.requeue(self.lease).await;
-        Settlement::GivenBack
+        Settlement::Requeued
     }
 
     /// Replaces a dead letter by a copy whose deliveries are counted anew. Tried once.
     pub(super) async fn renew(self) -> Result<Settlement, Self> {
         match self.pipeline.broker.defer(&self.lease, 0, self.untried(self.lease.in_doubt()), None).await {
-            Ok(receipt) => Ok(self.ack(receipt, Settlement::Returned).await),
+            Ok(receipt) => Ok(self.ack(receipt, Settlement::RequeuedUncounted).await),
             Err(_unpublished) => Err(self),
         }
     }
@@ -165,7 +165,7 @@ impl<P: Ports> Delivery<'_, P> {
             tracing::error!(%error, "an event could not be serialised");
             Unpublished::LeaseLost
         })?;
-        let Pipeline { broker, gate, ledger, rules, ambient, stop, .. } = self.pipeline;
+        let Pipeline { broker, gate, ledger, rules, clock_and_rng, stop, .. } = self.pipeline;
         let mut probe = None;
         let since = Instant::now();
         for tries in 0.. {
@@ -195,7 +195,7 @@ impl<P: Ports> Delivery<'_, P> {
             if long_enough {
                 return Err(Unpublished::Held);
             }
-            sleep(rules.publish.wait(tries, (ambient.random)()).max(longer(&error))).await;
+            sleep(rules.publish.wait(tries, (clock_and_rng.random)()).max(longer(&error))).await;
         }
         Err(Unpublished::LeaseLost)
     }

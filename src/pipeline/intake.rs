@@ -11,7 +11,7 @@ impl<P: Ports> Delivery<'_, P> {
     pub(super) async fn refuse(self, refused: Refused) -> Settlement {
         let Refused { failure, origin, image } = refused;
         self.record.failed(&failure);
-        let now = (self.pipeline.ambient.now)();
+        let now = (self.pipeline.clock_and_rng.now)();
         let image = image.as_ref().map(ImageReport::of);
         let mut report = Report::new(image, self.attempts(), now, self.lease.replay());
         report.check.in_doubt = self.lease.in_doubt();
@@ -36,7 +36,7 @@ impl<P: Ports> Delivery<'_, P> {
             }
         }
         match last {
-            Some(receipt) => self.ack(receipt, Settlement::Divided).await,
+            Some(receipt) => self.ack(receipt, Settlement::FannedOut).await,
             None => Settlement::Lost,
         }
     }
@@ -45,7 +45,7 @@ impl<P: Ports> Delivery<'_, P> {
     pub(super) async fn discard(self, nothing: NothingAsked) -> Settlement {
         self.record.is(nothing.what());
         match self.pipeline.broker.discard(self.lease, nothing).await {
-            Ok(()) => Settlement::Dismissed,
+            Ok(()) => Settlement::Discarded,
             Err(_lost) => Settlement::Lost,
         }
     }

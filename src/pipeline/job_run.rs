@@ -96,7 +96,7 @@ impl<'a, P: Ports> JobRun<'a, P> {
 
     /// What the result tells besides the verdict or the failure.
     pub(super) fn report(&self, attempts: Attempt) -> Report {
-        let now = (self.delivery.pipeline.ambient.now)();
+        let now = (self.delivery.pipeline.clock_and_rng.now)();
         let mut report = Report::new(Some(self.image.clone()), attempts, now, self.delivery.lease.replay());
         report.after_ms = self.after_ms;
         report.check.in_doubt = self.in_doubt;

@@ -74,7 +74,7 @@ pub struct Pipeline<P: Ports> {
     /// What the settings say.
     pub rules: Rules,
     /// The clock and the random numbers.
-    pub ambient: ClockAndRng,
+    pub clock_and_rng: ClockAndRng,
     /// Whether jobs may run.
     pub gate: Gate,
     /// How many jobs are held by a queue that takes nothing.

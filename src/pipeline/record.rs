@@ -26,7 +26,7 @@ impl<P: Ports> JobRun<'_, P> {
     }
 
     async fn recorded_result(&self, result: JobResult) -> Result<JobResult, Interrupt> {
-        let Pipeline { ledger, gate, rules, ambient, .. } = self.delivery.pipeline;
+        let Pipeline { ledger, gate, rules, clock_and_rng, .. } = self.delivery.pipeline;
         let (key, object, superseded) = (&self.key, self.object.as_deref(), self.superseded.as_deref());
         let since = Instant::now();
         let mut probe = None;
@@ -47,7 +47,7 @@ impl<P: Ports> JobRun<'_, P> {
                 );
                 return Ok(result);
             }
-            sleep(rules.publish.wait(tries, (ambient.random)())).await;
+            sleep(rules.publish.wait(tries, (clock_and_rng.random)())).await;
         }
         ledger.release(key, true).await;
         Err(Interrupt::LeaseLost)

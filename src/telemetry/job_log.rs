@@ -30,14 +30,14 @@ pub enum Settlement {
     Parked(Code),
     /// It will be tried again after a delay.
     Deferred(Code),
-    /// It asked for several jobs: each is a message of its own now.
-    Divided,
-    /// It asked for nothing.
-    Dismissed,
-    /// It went back unspent: the gate is closed, or another delivery of it is being worked on.
-    Returned,
-    /// It was handed back because the process stops.
-    GivenBack,
+    /// It named several jobs: each is a message of its own now.
+    FannedOut,
+    /// It asks for no check.
+    Discarded,
+    /// Requeued, and no attempt counted: the gate is closed, or another delivery of the job is being worked on.
+    RequeuedUncounted,
+    /// Requeued because the process stops.
+    Requeued,
     /// The broker has taken it back and delivers it again.
     Lost,
 }
@@ -216,10 +216,10 @@ impl JobRecord {
             Settlement::Verdict(outcome) => ("announced", Some(outcome.name())),
             Settlement::Parked(_) => ("parked", Some("failed")),
             Settlement::Deferred(_) => ("deferred", None),
-            Settlement::Divided => ("divided", None),
-            Settlement::Dismissed => ("dismissed", None),
-            Settlement::Returned => ("returned", None),
-            Settlement::GivenBack => ("given_back", None),
+            Settlement::FannedOut => ("divided", None),
+            Settlement::Discarded => ("dismissed", None),
+            Settlement::RequeuedUncounted => ("returned", None),
+            Settlement::Requeued => ("given_back", None),
             Settlement::Lost => ("lost", None),
         };
         metrics.settlements.get_or_create(&[("kind", kind)]).inc();
@@ -230,10 +230,10 @@ impl JobRecord {
             Settlement::Verdict(_) => metrics.succeeded(),
             Settlement::Parked(code) => drop(metrics.dead_lettered.get_or_create(&[("reason", code.name())]).inc()),
             Settlement::Deferred(_)
-            | Settlement::Divided
-            | Settlement::Dismissed
-            | Settlement::Returned
-            | Settlement::GivenBack
+            | Settlement::FannedOut
+            | Settlement::Discarded
+            | Settlement::RequeuedUncounted
+            | Settlement::Requeued
             | Settlement::Lost => {}
         }
         self.observe();
@@ -256,15 +256,15 @@ impl JobRecord {
             Settlement::Verdict(outcome) => say!(info, outcome.name(), "job {job}: {} ({detail})", outcome.name()),
             Settlement::Parked(code) => say!(warn, code.name(), "job {job}: parked, {code}: {detail}"),
             Settlement::Deferred(code) => say!(info, code.name(), "job {job}: tried again later, {code}: {detail}"),
-            Settlement::Divided => say!(info, "divided", "message {job}: {detail}"),
-            Settlement::Dismissed => say!(info, "dismissed", "message {job}: {detail}, which asks for nothing"),
-            Settlement::Returned => say!(
+            Settlement::FannedOut => say!(info, "divided", "message {job}: {detail}"),
+            Settlement::Discarded => say!(info, "dismissed", "message {job}: {detail}, which asks for nothing"),
+            Settlement::RequeuedUncounted => say!(
                 info,
                 "returned",
                 "job {job}: goes back to the queue, no attempt spent{}{detail}",
                 if detail.is_empty() { "" } else { ": " }
             ),
-            Settlement::GivenBack => say!(info, "given_back", "job {job}: handed back, the worker stops"),
+            Settlement::Requeued => say!(info, "given_back", "job {job}: handed back, the worker stops"),
             Settlement::Lost => say!(info, "lost", "job {job}: the broker has taken it back and delivers it again"),
         }
     }

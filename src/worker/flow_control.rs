@@ -44,7 +44,7 @@ pub(super) async fn follow<P: ConsumingPorts>(pipeline: Arc<Pipeline<P>>, cautio
     let mut cautions = caution.subscribe();
     loop {
         let gate_changed = pipeline.gate.changed();
-        let flow = pipeline.gate.look(|state| state.flow(Instant::now()));
+        let flow = pipeline.gate.read(|state| state.flow(Instant::now()));
         let careful = *cautions.borrow_and_update();
         let mode = match flow {
             Flow::Full => ConsumeMode::Full,

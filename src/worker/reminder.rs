@@ -14,7 +14,7 @@ pub(super) async fn remind(gate: &Gate, say: impl Fn(&Closed)) {
     let mut due = Instant::now();
     loop {
         let changed = gate.changed();
-        let since = gate.look(|state| state.closed().map(|closed| closed.since));
+        let since = gate.read(|state| state.closed().map(|closed| closed.since));
         if since != closed_since {
             closed_since = since;
             due = Instant::now() + EVERY;
@@ -29,7 +29,7 @@ pub(super) async fn remind(gate: &Gate, say: impl Fn(&Closed)) {
             biased;
             () = reminding => {
                 due += EVERY;
-                gate.look(|state| state.closed().map(&say));
+                gate.read(|state| state.closed().map(&say));
             }
             () = changed => {}
         }

@@ -211,7 +211,7 @@ impl Broker for ModelBroker {
         let receipt = receipt.await?;
         self.0.with(|state| {
             state.records.jobs[whole].divided.extend(number);
-            state.queues.replaced(session, tag, Replaced::Divided);
+            state.queues.replaced(session, tag, Replaced::FannedOut);
         });
         Ok(receipt)
     }
@@ -224,7 +224,7 @@ impl Broker for ModelBroker {
     async fn discard(&self, lease: ModelLease, nothing: NothingAsked) -> Result<(), LeaseLost> {
         drop(nothing);
         let Delivery { session, tag, .. } = lease.delivery;
-        self.0.with(|state| state.queues.replaced(session, tag, Replaced::Dismissed));
+        self.0.with(|state| state.queues.replaced(session, tag, Replaced::Discarded));
         self.ack(lease).await
     }
 

@@ -123,7 +123,7 @@ pub(crate) fn start(world: &World, number: u64, metrics: &Arc<Metrics>) -> Runni
         ledger: LedgerClient::new(ModelLedger { life: life.clone(), memory }, OnLedgerError::Hold, metrics.clone()),
         broker: ModelBroker(life.clone()),
         rules,
-        ambient: ClockAndRng { now, random: roll },
+        clock_and_rng: ClockAndRng { now, random: roll },
         gate: life.gate.clone(),
         stuck: Stuck::default(),
         log: JobLog::new(metrics.clone(), KeyNames::Plain),

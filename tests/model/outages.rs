@@ -52,7 +52,7 @@ impl Busy {
 
     fn reason(&self) -> Option<Reason> {
         let lives = self.cast.lives();
-        lives[0].gate.look(|state| state.closed().map(|closed| closed.reason))
+        lives[0].gate.read(|state| state.closed().map(|closed| closed.reason))
     }
 
     fn left(&self) -> usize {

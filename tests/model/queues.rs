@@ -75,9 +75,9 @@ pub(crate) enum Replaced {
     /// A copy in the parked queue.
     Parked,
     /// A message for each of its parts, the last of them now.
-    Divided,
+    FannedOut,
     /// Nothing, for nothing was asked.
-    Dismissed,
+    Discarded,
 }
 
 #[derive(Default)]
@@ -245,8 +245,8 @@ impl State {
         let may = match replaced {
             Some(Replaced::Deferred) => true,
             Some(Replaced::Parked) => told("failure."),
-            Some(Replaced::Divided) => job.parts.iter().all(|part| job.divided.contains(part)),
-            Some(Replaced::Dismissed) => job.kind == Kind::Nothing,
+            Some(Replaced::FannedOut) => job.parts.iter().all(|part| job.divided.contains(part)),
+            Some(Replaced::Discarded) => job.kind == Kind::Nothing,
             None => told("verdict."),
         };
         if !may {

@@ -115,7 +115,7 @@ fn workers_are_idle(cast: &Cast) -> Vec<String> {
         problems.push(format!("{in_flight} deliveries are in flight by the metrics"));
     }
     for life in cast.lives().iter() {
-        if !life.gate.look(State::is_open) {
+        if !life.gate.read(State::is_open) {
             problems.push(format!("the gate of worker {} is {:?}", life.number, life.gate));
         }
     }

@@ -161,7 +161,7 @@ async fn a_queue_that_takes_nothing_closes_it_until_a_slot_is_free_and_all_goes_
     gate.proof(Proof::Ledger);
     assert_eq!(reason(&gate), Some(Reason::Queue), "nothing else says that it takes something");
     gate.proof(Proof::Slot);
-    assert_eq!((reason(&gate), gate.look(|state| state.flow(Instant::now()))), (None, Flow::Full));
+    assert_eq!((reason(&gate), gate.read(|state| state.flow(Instant::now()))), (None, Flow::Full));
     // And a slot that becomes free proves nothing of anything else.
     gate.close(Reason::Ledger, "");
     gate.proof(Proof::Slot);

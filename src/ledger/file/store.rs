@@ -38,14 +38,14 @@ pub(super) enum Step {
     Begin { key: String },
     Intent { key: String, prior: Option<u32> },
     Conclude { key: String, object: Option<String>, end: Box<JobResult>, superseded: Option<Box<JobResult>> },
-    Announced { key: String, keep: bool },
+    Published { key: String, keep: bool },
     Revert { key: String, prior: u32 },
     Recall { object: String },
 }
 
 /// What the file answers.
 #[derive(Debug, PartialEq)]
-pub(super) enum Said {
+pub(super) enum StepResult {
     Claim(ClaimOutcome),
     Intent(Intent),
     Verdict(Option<Box<JobResult>>),
@@ -100,7 +100,7 @@ impl Store {
         &mut self,
         steps: impl Iterator<Item = &'a Step>,
         now: u64,
-    ) -> Result<Vec<Result<Said, LedgerError>>, Broken> {
+    ) -> Result<Vec<Result<StepResult, LedgerError>>, Broken> {
         let mut lines = std::mem::take(&mut self.unwritten);
         let mut answers = Vec::new();
         for step in steps {
@@ -127,7 +127,7 @@ impl Store {
         &mut self,
         steps: impl Iterator<Item = &'a Step>,
         now: u64,
-    ) -> Result<Vec<Result<Said, LedgerError>>, Broken> {
+    ) -> Result<Vec<Result<StepResult, LedgerError>>, Broken> {
         let mut nothing = Vec::new();
         steps.map(|step| self.step(step, now, &mut nothing)).collect()
     }
@@ -185,17 +185,22 @@ impl Store {
     }
 
     /// The inner error is the step's own and harms no other.
-    fn step(&mut self, step: &Step, now: u64, lines: &mut Vec<Vec<u8>>) -> Result<Result<Said, LedgerError>, Broken> {
+    fn step(
+        &mut self,
+        step: &Step,
+        now: u64,
+        lines: &mut Vec<Vec<u8>>,
+    ) -> Result<Result<StepResult, LedgerError>, Broken> {
         let place = match step {
             Step::Recall { object } => Place::Object(object.clone()),
             other => Place::Job(other.key().to_owned()),
         };
         let record = self.known(&place, now)?;
         let (said, change) = match step {
-            Step::Begin { .. } => (Said::Claim(record::begin(record)), Change::Keep),
+            Step::Begin { .. } => (StepResult::Claim(record::begin(record)), Change::Keep),
             Step::Intent { prior, .. } => {
                 let (intent, change) = record::intent(record.as_ref(), *prior);
-                (Said::Intent(intent), change)
+                (StepResult::Intent(intent), change)
             }
             Step::Conclude { end, object, superseded, .. } => {
                 if let Some(object) = object {
@@ -205,15 +210,15 @@ impl Store {
                     }
                 }
                 let (change, standing) = record::conclude(record.as_ref(), end, superseded.as_deref());
-                (Said::Standing(standing), change)
+                (StepResult::Standing(standing), change)
             }
             // A later delivery publishes the result again in any case: not worth a line.
-            Step::Announced { keep: true, .. } => {
+            Step::Published { keep: true, .. } => {
                 let change = record::published(record, true);
-                return Ok(self.change(place, change, now, None).map(|()| Said::Done));
+                return Ok(self.change(place, change, now, None).map(|()| StepResult::Done));
             }
-            Step::Announced { keep: false, .. } => (Said::Done, record::published(record, false)),
-            Step::Revert { prior, .. } => (Said::Done, record::revert(record.as_ref(), *prior)),
+            Step::Published { keep: false, .. } => (StepResult::Done, record::published(record, false)),
+            Step::Revert { prior, .. } => (StepResult::Done, record::revert(record.as_ref(), *prior)),
             Step::Recall { .. } => (verdict(record), Change::Keep),
         };
         Ok(self.change(place, change, now, Some(lines)).map(|()| said))
@@ -273,16 +278,16 @@ impl Step {
             Self::Begin { key }
             | Self::Intent { key, .. }
             | Self::Conclude { key, .. }
-            | Self::Announced { key, .. }
+            | Self::Published { key, .. }
             | Self::Revert { key, .. } => key,
             Self::Recall { object } => object,
         }
     }
 }
 
-fn verdict(record: Option<Record>) -> Said {
+fn verdict(record: Option<Record>) -> StepResult {
     match record {
-        Some(Record::Ended { end, .. }) if end.is_verdict() => Said::Verdict(Some(end)),
-        Some(Record::Ended { .. } | Record::Intent { .. }) | None => Said::Verdict(None),
+        Some(Record::Ended { end, .. }) if end.is_verdict() => StepResult::Verdict(Some(end)),
+        Some(Record::Ended { .. } | Record::Intent { .. }) | None => StepResult::Verdict(None),
     }
 }

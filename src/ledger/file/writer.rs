@@ -7,7 +7,7 @@ mod thread;
 pub(super) use order::Opener;
 
 use super::open::{OpenError, open};
-use super::store::{Said, Step};
+use super::store::{Step, StepResult};
 use crate::ledger::clock::Clock;
 use antispoof_core::ports::LedgerError;
 use order::{Answers, Order, ended};
@@ -62,7 +62,7 @@ impl Writer {
     }
 
     /// A step, and its answer.
-    pub(super) async fn ask(&self, step: Step) -> Result<Said, LedgerError> {
+    pub(super) async fn ask(&self, step: Step) -> Result<StepResult, LedgerError> {
         let (answer, answered) = oneshot::channel();
         self.order(Order::Ask(step, answer))?;
         answered.await.unwrap_or_else(|_| Err(ended()))

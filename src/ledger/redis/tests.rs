@@ -131,7 +131,7 @@ async fn keys_share_a_slot_and_records_are_readable_and_bounded_in_time() {
     }
 
     server.ledger.conclude("a", Some("o"), &verdict(0.5), None).await.expect("conclude");
-    server.ledger.published("a", true).await.expect("announced");
+    server.ledger.published("a", true).await.expect("published");
     let record: String = raw(&server, &["GET", &key]).await;
     assert!(record.starts_with(r#"{"state":"verdict","announced":true,"end":{"#), "{record}");
     let object = format!("{{{}}}:ledger:object:o", server.prefix);

@@ -3,7 +3,7 @@
 use super::order::{Answer, Answers, Opener, Order, ended};
 use crate::ledger::clock::Clock;
 use crate::ledger::file::open::OpenError;
-use crate::ledger::file::store::{Broken, Said, Step, Store};
+use crate::ledger::file::store::{Broken, Step, StepResult, Store};
 use antispoof_core::ports::LedgerError;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -202,7 +202,7 @@ impl Thread {
     fn answer(
         &self,
         answers: impl Iterator<Item = Option<Answer>>,
-        said: Result<Vec<Result<Said, LedgerError>>, LedgerError>,
+        said: Result<Vec<Result<StepResult, LedgerError>>, LedgerError>,
     ) {
         let mut said = said.map(Vec::into_iter);
         let batch: Answers = answers
