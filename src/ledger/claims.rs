@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A claim that was not given up (its task panicked) is void after this. As long as a broker waits for an acknowledgement: whoever still holds the
-/// claim then has lost its lease, which is looked at before every call.
+/// A claim that was not given up (its task panicked) is void after this. A broker waits as long for an
+/// acknowledgement: a task that still holds the claim then has lost its lease, which is checked before every call.
 pub(super) const LIFE: Duration = Duration::from_mins(30);
 
 /// Void claims are looked for when there are more than this.

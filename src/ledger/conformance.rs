@@ -26,7 +26,7 @@ pub(super) struct Lives {
     pub(super) claim: Duration,
 }
 
-/// Where the ledgers of a check keep what they know. Nobody else is there.
+/// Where the ledgers of a check keep what they know. No other process uses them.
 pub(super) trait Place {
     type Ledger: Ledger + 'static;
 
@@ -222,7 +222,7 @@ pub(super) async fn a_later_end_replaces_the_one_it_knows_of_and_no_other<P: Pla
         assert_eq!(ledger.begin("a").await, Ok(concluded(&end)));
         superseded = Some(end);
     }
-    // The first end stands: whoever did not know of it is told.
+    // The first end stands: a worker that did not know of it gets it.
     let first = Ok(Some(Box::new(verdict(0.5))));
     for (end, superseded) in [(verdict(0.25), None), (failure(0), None), (verdict(0.25), Some(verdict(0.75)))] {
         assert_eq!(ledger.conclude("a", None, &end, superseded.as_ref()).await, first);
@@ -315,8 +315,8 @@ pub(super) async fn a_claim_that_was_taken_over_is_lost<P: Place>() {
         assert_eq!(quick.intent(key).await, Ok(Intent::Recorded), "the release was not the owner's");
     }
     quick.release("a", true).await.expect("release");
-    assert_eq!(slow.intent("a").await, Ok(Intent::ClaimLost), "somebody may have paid since");
-    // The first end stands, and whoever had lost the job is told.
+    assert_eq!(slow.intent("a").await, Ok(Intent::ClaimLost), "another worker may have paid since");
+    // The first end stands, and the worker that had lost the job gets it.
     slow.begin("c").await.expect("begin");
     eventually(Ok(ClaimOutcome::Fresh), async || quick.begin("c").await).await;
     quick.conclude("c", None, &verdict(0.5), None).await.expect("conclude");

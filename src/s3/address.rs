@@ -28,8 +28,8 @@ impl Addresses {
     /// Of a signed address only the address is kept, so that no real credentials are needed for it: those of the SDK would be searched for by the SDK,
     /// which reads no file twice, and a search that fails would be the store's fault.
     pub(super) fn new(config: SdkConfig, settings: &settings::S3) -> Self {
-        let nobody = Credentials::new("address", "only", None, None, "antispoofd");
-        let config = config.into_builder().credentials_provider(SharedCredentialsProvider::new(nobody)).build();
+        let placeholder = Credentials::new("address", "only", None, None, "antispoofd");
+        let config = config.into_builder().credentials_provider(SharedCredentialsProvider::new(placeholder)).build();
         Self { client: sdk::client(&config, settings), bases: RwLock::default() }
     }
 

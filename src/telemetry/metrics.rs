@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn a_broker_that_was_upgraded_is_not_two() {
         let metrics = Metrics::new();
-        assert!(!metrics.render().expect("renders").contains("amqp_broker_info{"), "nobody knows yet");
+        assert!(!metrics.render().expect("renders").contains("amqp_broker_info{"), "not known yet");
         metrics.broker_is("RabbitMQ", "3.13.7");
         metrics.broker_is("RabbitMQ", "4.3\"6");
         let text = metrics.render().expect("renders");

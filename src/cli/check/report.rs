@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn what_needs_a_person_comes_first() {
         let wrong = Line::wrong("token", "expired", "make another");
-        let away = Line::unreachable("broker", "nobody answers", "start it");
+        let away = Line::unreachable("broker", "no answer", "start it");
         let broken = Line::failed(Exit::Failed, "ledger", "damaged", "restore it");
         let fine = [Line::ok("settings", ""), Line::note("bucket", "")];
         assert_eq!(exit(&fine), Exit::Ok);

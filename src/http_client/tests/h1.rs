@@ -187,7 +187,7 @@ async fn a_request_that_met_a_closed_connection_goes_on_another() {
             head(&mut socket).await;
             socket.write_all(HELLO).await.expect("an answer");
             drop(socket);
-            closed.send(()).expect("somebody waits");
+            closed.send(()).expect("the test waits");
         }
     });
     let client = Client::<Full<Bytes>>::new(OPTIONS).expect("a client");

@@ -1,4 +1,4 @@
-//! The file as a file: shared by nobody, damaged, full, slow.
+//! The file as a file: not shared, damaged, full, slow.
 
 use super::*;
 use crate::ledger::conformance::{Hand, Lives, Place, conformance, failure, verdict};
@@ -110,7 +110,7 @@ async fn what_cannot_be_read_is_named_and_left_as_it_is() {
         ("cut off", whole[..whole.len() / 2].to_vec()),
         ("a few bytes", whole[..100].to_vec()),
     ];
-    // A page of records that somebody wrote over.
+    // A page of records that was overwritten.
     let at = whole.windows(9).rposition(|bytes| bytes == b"\"verdict\"").expect("a record");
     let mut scribbled = whole.clone();
     scribbled[at..at + 9].copy_from_slice(b"\"vXrdict\"");
@@ -194,7 +194,7 @@ async fn a_ledger_of_another_layout_and_another_program_s_database_are_refused()
         let error = open(&path).await.expect_err("refused");
         assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
         let mode = fs::metadata(&path).expect("the file").permissions().mode();
-        assert_eq!(mode & 0o777, 0o644, "{name} is somebody else's, and stays as it was");
+        assert_eq!(mode & 0o777, 0o644, "{name} is another program's, and stays as it was");
     }
     let error = open(folder.path()).await.expect_err("a folder");
     assert!(matches!(error, OpenError::Io { .. }), "{error}");
@@ -207,7 +207,7 @@ async fn a_ledger_of_another_layout_and_another_program_s_database_are_refused()
 struct Disk {
     full: Arc<AtomicBool>,
     syncs: Arc<AtomicUsize>,
-    /// Waits at the next sync: somebody is waiting, somebody may go on.
+    /// Waits at the next sync: one task says that it waits, another lets it go on.
     gate: Arc<(Mutex<(bool, bool)>, Condvar)>,
 }
 

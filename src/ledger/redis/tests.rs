@@ -54,7 +54,7 @@ impl Place for Server {
         Some(Arc::new(self.fresh()))
     }
 
-    /// The server has its own clock, which nobody can set.
+    /// The server has its own clock, which no client can set.
     fn pass(&self, _: Duration) {}
 
     async fn after_a_crash(self) -> Option<Self> {
@@ -156,8 +156,8 @@ async fn a_release_that_was_not_heard_is_made_up_for() {
     assert_eq!(server.ledger.intent("a").await, Ok(Intent::Recorded));
     server.ledger.begin("c").await.expect("begin");
     server.ledger.link.cut().await;
-    server.ledger.release("a", false).await.expect_err("nobody listens");
-    server.ledger.conclude("c", None, &verdict(0.5), None).await.expect_err("nobody listens");
+    server.ledger.release("a", false).await.expect_err("the server is gone");
+    server.ledger.conclude("c", None, &verdict(0.5), None).await.expect_err("the server is gone");
     server.ledger.begin("b").await.expect_err("nothing is begun before that is told");
     server.ledger.link.mend().await;
     assert_eq!(server.ledger.begin("b").await, Ok(ClaimOutcome::Fresh));
@@ -178,10 +178,10 @@ async fn nobody_there_is_an_error_in_time_and_the_next_steps_fail_at_once() {
         patience: Duration::from_millis(100),
     };
     let ledger = Redis::new(&options, Hand::default().clock()).expect("a URL");
-    let error = ledger.begin("a").await.expect_err("nobody answers").to_string();
+    let error = ledger.begin("a").await.expect_err("no server answers").to_string();
     assert!(error.contains("100ms") && error.contains("127.0.0.1") && !error.contains("hush"), "{error}");
     let started = tokio::time::Instant::now();
-    let error = ledger.begin("a").await.expect_err("nobody answers").to_string();
+    let error = ledger.begin("a").await.expect_err("no server answers").to_string();
     assert!(started.elapsed() < Duration::from_millis(90), "it was tried a moment ago");
     assert!(error.contains("no answer within") && !error.contains("hush"), "{error}");
 }

@@ -165,7 +165,7 @@ fn what_is_no_store_is_not_believed_whatever_it_says() {
         failure.message().contains("MinIO's console, whose S3 API is at http://127.0.0.1:9000 (400 InvalidArgument)"),
         "{failure}"
     );
-    // S3Mock 5.2.0 and Garage have no request id, moto 5.2.5 no document for whoever does not sign.
+    // S3Mock 5.2.0 and Garage have no request id, moto 5.2.5 no document for a request without a signature.
     let s3mock = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>";
     assert_eq!(refused(404, &[], s3mock).failure(&plain, "us-east-1").code(), Code::ObjectNotFound);
     let moto = refused(403, &[("x-amzn-requestid", "LFkKFxIfDI8SgVEzPhe25zP8PtF0kwLF")], "");

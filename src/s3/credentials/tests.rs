@@ -86,7 +86,7 @@ async fn all_that_need_them_wait_for_one_search() {
         })
         .collect();
     settle().await;
-    // Whoever began it may go: the others still have it.
+    // The task that began it may go: the others still have it.
     jobs[0].abort();
     settle().await;
     script.held.as_ref().unwrap().notify_one();
@@ -128,7 +128,7 @@ async fn what_is_still_good_is_used_while_no_others_are_to_be_had() {
     credentials.keeper.state.write().unwrap().held.as_mut().unwrap().replace_from = Some(SystemTime::now());
     for (round, expected) in [(2, "one"), (3, "one"), (4, "two")] {
         advance(ASK_EVERY).await;
-        assert_eq!(name(&credentials.get().await.unwrap()), "one", "nobody waits");
+        assert_eq!(name(&credentials.get().await.unwrap()), "one", "no task waits");
         assert_eq!(name(&credentials.get().await.unwrap()), "one", "nor asks twice");
         settle().await;
         assert_eq!(script.asked.load(Ordering::Relaxed), round);

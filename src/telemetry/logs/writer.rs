@@ -180,7 +180,7 @@ mod tests {
             writer.line(format!("line {written:0>100}\n").as_bytes());
             written += 1;
         }
-        assert!(!writer.flush(AT_ONCE), "nobody has read");
+        assert!(!writer.flush(AT_ONCE), "nothing has been read");
         let held = written * 106 + (written - 100) * LINE_COST as u64;
         assert!(held > MOST_BYTES as u64, "dropped only when there is no room: {held}");
 
@@ -202,7 +202,7 @@ mod tests {
         drop(reader);
         let dropped = Counter::default();
         let writer = Writer::start(sink, dropped.clone()).expect("a thread");
-        writer.line(b"to nobody\n");
+        writer.line(b"unread\n");
         assert!(writer.flush(LIMIT));
         assert_eq!(dropped.get(), 1);
     }

@@ -44,7 +44,7 @@ fn an_upload_is_a_job_for_what_was_uploaded() {
     assert!(job.id().starts_with("obj-"));
     let plain = format!(r#"{{"bucket":"kyc-uploads","key":"{}","version_id":"v1"}}"#, image.key);
     let plain = Job::decode(plain.as_bytes(), &Properties::default(), &Admission::default()).expect("a job");
-    assert_eq!(job.id(), plain.id(), "the same object is the same job, whoever asks");
+    assert_eq!(job.id(), plain.id(), "the same object is the same job");
     let properties = Properties { message_id: Some("relay-7".to_owned()), ..Properties::default() };
     let body = records(&[aws("ObjectCreated:Post", "a")]).to_string();
     assert_eq!(Job::decode(body.as_bytes(), &properties, &Admission::default()).expect("a job").id(), "relay-7");
@@ -229,7 +229,7 @@ fn what_is_not_known_is_not_dismissed() {
         of("ObjectRemoved:Delete", "2.1", "aws:sqs"),
         json!({ "detail-type": "Object Painted", "source": "aws.s3" }),
     ] {
-        let refused = read(&body).expect_err("somebody may wait for it");
+        let refused = read(&body).expect_err("a producer may wait for it");
         assert_eq!(refused.failure.code(), Code::UnsupportedMessage, "{body}");
     }
 }
