@@ -12,7 +12,7 @@ mod writer;
 
 use crate::settings::{Log, LogFormat};
 use filter::{QUIET, is_presentable};
-use json::JsonLine;
+use json::{JsonLine, JsonMembers};
 use prometheus_client::metrics::counter::Counter;
 use serde_json::Value;
 use std::io::IsTerminal as _;
@@ -21,7 +21,6 @@ use std::time::Duration;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use writer::Writer;
@@ -73,7 +72,7 @@ pub fn install(settings: &Log) -> Result<(), LogError> {
         .log_internal_errors(false);
     let installed = if json {
         std::panic::set_hook(Box::new(|info| out.writer.line(plain::panicked(info).as_bytes())));
-        let lines = builder.fmt_fields(JsonFields::new()).event_format(JsonLine).finish();
+        let lines = builder.fmt_fields(JsonMembers).event_format(JsonLine).finish();
         lines.with(filter_fn(is_presentable)).try_init()
     } else {
         builder.with_ansi(std::io::stderr().is_terminal()).finish().with(filter_fn(is_presentable)).try_init()
