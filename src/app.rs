@@ -7,20 +7,16 @@ use crate::gate::{self, Gate};
 use crate::health::Health;
 use crate::ledger::{self, AnyLedger, Clock, File, Memory, Redis, RedisOptions};
 use crate::lifecycle::{Signals, Stop, Tasks, UnexpectedEnd};
-use crate::pipeline::{ClockAndRng, LedgerClient, OnLedgerError, Pipeline, Reuse, Rules, Stuck};
+use crate::pipeline::{ClockAndRng, LedgerClient, Pipeline, Rules, Stuck};
 use crate::s3::{Store, StoreError};
-use crate::settings::{
-    ApiAuth, DigestKind, InDoubtPolicy, LedgerBackend, LedgerErrorPolicy, LedgerReuse, ObjectKeys, OrientationPolicy,
-    Settings, follow,
-};
+use crate::settings::{ApiAuth, LedgerBackend, ObjectKeys, OrientationPolicy, Settings, follow};
 use crate::telemetry::{JobLog, KeyNames, Metrics, logs};
 use crate::worker::{self, Drained};
 use antispoof_core::dropped::Dropped;
 use antispoof_core::image::Limits;
 use antispoof_core::job::Admission;
 use antispoof_core::ports::Ports;
-use antispoof_core::retry::{Backoff, InDoubt, InvalidBackoff, RetryPolicy};
-use antispoof_core::stream_digest;
+use antispoof_core::retry::{Backoff, InvalidBackoff, RetryPolicy};
 use secrecy::ExposeSecret as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -156,8 +152,8 @@ async fn run_until(settings: Settings, stop: Stop, tasks: Tasks) -> Result<Drain
     let log = JobLog::new(metrics.clone(), key_names(&settings));
     let pipeline = Arc::new(Pipeline::<Edges> {
         store: Store::new(settings.s3.clone()).await.map_err(StartError::from)?,
-        detector: Vendor::new(settings.api.clone(), digest(settings.image.digest)).map_err(StartError::from)?,
-        ledger: LedgerClient::new(ledger, on_ledger_error(&settings), metrics.clone()),
+        detector: Vendor::new(settings.api.clone(), settings.image.digest).map_err(StartError::from)?,
+        ledger: LedgerClient::new(ledger, settings.ledger.on_error, metrics.clone()),
         broker,
         rules,
         clock_and_rng: ClockAndRng { now: OffsetDateTime::now_utc, random: fastrand::f64 },
@@ -247,21 +243,14 @@ fn rules(settings: &Settings) -> Result<Rules, StartError> {
             quick: Backoff::try_new(retry.quick_min, retry.quick_max)?,
             delays: retry.delays.iter().map(|delay| delay.duration).collect(),
             max_attempts: retry.max_attempts,
-            in_doubt: match settings.api.in_doubt {
-                InDoubtPolicy::Retry => InDoubt::Retry,
-                InDoubtPolicy::Park => InDoubt::Park,
-            },
+            in_doubt: settings.api.in_doubt,
         },
         publish: Backoff::try_new(PUBLISH_WAITS.0, PUBLISH_WAITS.1)?,
         fetch_limit: settings.s3.timeout + settings.s3.read_timeout,
         review_below: settings.api.review_below,
         source: format!("antispoofd/{}", settings.worker.instance),
         endpoint: settings.api.url.clone(),
-        reuse: match settings.ledger.reuse {
-            LedgerReuse::Off => Reuse::Off,
-            LedgerReuse::Job => Reuse::Job,
-            LedgerReuse::Object => Reuse::Object,
-        },
+        reuse: settings.ledger.reuse,
     })
 }
 
@@ -273,13 +262,6 @@ fn gate_policy(settings: &Settings) -> Result<gate::Policy, StartError> {
         probe: Backoff::try_new(probe_interval, LONGEST_PROBE_WAIT.max(probe_interval))?,
         roll: fastrand::f64,
     })
-}
-
-fn on_ledger_error(settings: &Settings) -> OnLedgerError {
-    match settings.ledger.on_error {
-        LedgerErrorPolicy::Hold => OnLedgerError::Hold,
-        LedgerErrorPolicy::Proceed => OnLedgerError::Proceed,
-    }
 }
 
 /// Opens the ledger that the settings name. One in Redis is not connected yet.
@@ -302,14 +284,6 @@ pub async fn open_ledger(settings: &Settings) -> Result<AnyLedger, StartError> {
             AnyLedger::Redis(Box::new(Redis::new(&options, clock)?.following(url.clone())))
         }
     })
-}
-
-fn digest(kind: DigestKind) -> stream_digest::DigestKind {
-    match kind {
-        DigestKind::Sha256 => stream_digest::DigestKind::Sha256,
-        DigestKind::Blake3 => stream_digest::DigestKind::Blake3,
-        DigestKind::Off => stream_digest::DigestKind::Off,
-    }
 }
 
 /// Without a key of its own, the hash of object keys has the API's secret, which all replicas share, too.

@@ -27,6 +27,6 @@ mod record;
 mod stuck;
 
 pub use keys::{ledger_key, object_key};
-pub use ledger_client::{LedgerClient, OnLedgerError, Reuse};
+pub use ledger_client::LedgerClient;
 pub use parts::{ClockAndRng, Lease, Pipeline, Rules, SUSPECT};
 pub use stuck::Stuck;

@@ -21,6 +21,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["api", "simulator"]),
     ("prometheus_client", &["telemetry"]),
     ("toml", &["settings"]),
+    ("schemars", &["settings"]),
+    ("serde_path_to_error", &["settings"]),
     ("redb", &["ledger"]),
     ("redis", &["ledger"]),
 ];

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod image;
 pub mod job;
 pub mod plan;
+pub mod policy;
 pub mod ports;
 pub mod retry;
 pub mod stream_digest;

@@ -1,6 +1,7 @@
 //! When to try again: arithmetic only. The clock and the random numbers come from outside.
 
 use crate::failure::{Failure, Retry};
+use serde::Deserialize;
 use std::time::Duration;
 
 /// How many attempts of a job have been spent, by any worker. Comes from the `as-attempt` header; 0 on a job's first delivery.
@@ -86,7 +87,8 @@ pub struct RetryPolicy {
 }
 
 /// What to do when a call may have been paid for and no answer came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum InDoubt {
     /// Call again, through the delay queues. Costs money in the worst case.
     Retry,

@@ -2,10 +2,12 @@
 
 use crate::failure::{Code, Failure};
 use memchr::memmem;
+use serde::Deserialize;
 use sha2::Digest as _;
 
 /// Which digest of the checked bytes goes into the event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DigestKind {
     /// What auditors know. Costs about as much as everything else together for images of 1 MB and more.
     Sha256,

@@ -40,7 +40,7 @@ impl Gate {
         read(&self.state())
     }
 
-    /// Ends at the next change of the state after this call. What may be consumed also changes with time: [`Flow::Nothing`] says when.
+    /// Ends at the next change of the state after this call. What may be consumed also changes with time: [`Flow::Nothing`](super::state::Flow::Nothing) says when.
     pub fn changed(&self) -> Notified<'_> {
         self.shared.changed.notified()
     }

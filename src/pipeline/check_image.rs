@@ -3,13 +3,13 @@
 use super::inspect::{inspect_head, slow_store};
 use super::job_run::{Interrupt, JobRun};
 use super::keys::{call_identity, object_key};
-use super::ledger_client::Reuse;
 use super::prior_result::is_pinned;
 use crate::gate::Proof;
 use antispoof_core::event::{JobResult, VerdictResult};
 use antispoof_core::failure::{Code, Failure, Stage};
 use antispoof_core::image::ImageRef;
 use antispoof_core::plan::Blame;
+use antispoof_core::policy::Reuse;
 use antispoof_core::ports::{
     Answer, Broker as _, ImageStore, Inspected, Intent, Lease as _, Ports, SpoofDetector as _,
 };

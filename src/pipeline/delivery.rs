@@ -1,11 +1,11 @@
 //! The message in hand: its copies, its events, and its settlement. Nothing is acked without a receipt for what replaces it.
 
-use super::ledger_client::Reuse;
 use super::parts::{Lease, Pipeline, Receipt};
 use crate::telemetry::{Copied, JobRecord, Settlement};
 use antispoof_core::event::{Event, FailureResult, VerdictResult};
 use antispoof_core::failure::{Code, Failure, Stage};
 use antispoof_core::job::Origin;
+use antispoof_core::policy::Reuse;
 use antispoof_core::ports::{Broker, Lease as _, Ports, PublishError, Spent};
 use antispoof_core::retry::Attempt;
 use futures_util::future::join;

@@ -2,29 +2,10 @@
 
 use crate::telemetry::Metrics;
 use antispoof_core::event::JobResult;
+use antispoof_core::policy::OnLedgerError;
 use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Which verdicts are given again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reuse {
-    /// None once its event is confirmed.
-    Off,
-    /// The job's own.
-    Job,
-    /// Also that of another job on the same content.
-    Object,
-}
-
-/// What to do while the ledger cannot be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnLedgerError {
-    /// Nothing is paid for.
-    Hold,
-    /// Work without it; a job that comes again is paid for again.
-    Proceed,
-}
 
 /// The ledger cannot be asked, and nothing may be paid for until it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

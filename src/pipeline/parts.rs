@@ -1,12 +1,13 @@
 //! What a pipeline is made of.
 
-use super::ledger_client::{LedgerClient, Reuse};
+use super::ledger_client::LedgerClient;
 use super::stuck::Stuck;
 use crate::gate::Gate;
 use crate::lifecycle::Stop;
 use crate::telemetry::JobLog;
 use antispoof_core::image::Limits;
 use antispoof_core::job::Admission;
+use antispoof_core::policy::Reuse;
 use antispoof_core::ports::{Broker, Ports};
 use antispoof_core::retry::{Backoff, RetryPolicy};
 use std::time::Duration;

@@ -2,25 +2,25 @@
 
 use std::net::SocketAddr;
 
-use super::reader::{Reader, Wrong, quoted};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use super::invalid::{InvalidValue, quoted};
+use super::values::text;
 
 /// The port for probes and metrics.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Admin {
     /// Address and port to listen on; port 0 takes any that is free.
+    #[serde(deserialize_with = "listen")]
+    #[schemars(with = "String")]
     pub listen: SocketAddr,
 }
 
-impl Admin {
-    pub(super) fn read(r: &mut Reader<'_>) -> Self {
-        let listen = r.text("admin.listen", |text| {
-            text.parse().map_err(|_| {
-                Wrong::new(
-                    format!("{} is not a socket address", quoted(text)),
-                    "write an IP address and a port, as \"127.0.0.1:9464\" or \"[::]:9464\"",
-                )
-            })
-        });
-        Self { listen }
-    }
+fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    text(deserializer, |text| {
+        let remedy = "write an IP address and a port, as \"127.0.0.1:9464\" or \"[::]:9464\"";
+        text.parse().map_err(|_| InvalidValue::new(format!("{} is not a socket address", quoted(text)), remedy))
+    })
 }

@@ -3,35 +3,51 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
 use super::authorities;
-use super::reader::{Reader, Wrong, quoted};
-use super::urls::AmqpUrl;
+use super::findings::Findings;
+use super::invalid::{InvalidValue, quoted};
+use super::secrets::urls::AmqpUrl;
+use super::units::{MINUTE, SECOND};
+use super::values::{Choice, File, Time, is_word, text};
 
 /// Where the broker is, and how long it may take for what.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Amqp {
     /// Where the broker is, with credentials.
     pub url: AmqpUrl,
     /// Start of every exchange and queue name: 1 to 64 of `A-Za-z0-9._-`.
+    #[serde(deserialize_with = "prefix")]
     pub prefix: String,
     /// What to do about exchanges, queues and bindings at the start.
+    #[serde(with = "Choice::<TopologyMode>")]
     pub topology: TopologyMode,
-    /// Whole seconds, 1 s to 10 min.
+    /// Whole seconds.
+    #[serde(with = "Time::<SECOND, { 10 * MINUTE }>")]
     pub heartbeat: Duration,
-    /// Limit for a connection, TLS and login included. At most 5 min.
+    /// Limit for a connection, TLS and login included.
+    #[serde(with = "Time::<1, { 5 * MINUTE }>")]
     pub connect_timeout: Duration,
-    /// Limit from a publish to its confirm. At most 5 min.
+    /// Limit from a publish to its confirm.
+    #[serde(with = "Time::<1, { 5 * MINUTE }>")]
     pub publish_timeout: Duration,
-    /// Limit for writing an acknowledgement. At most 5 min.
+    /// Limit for writing an acknowledgement.
+    #[serde(with = "Time::<1, { 5 * MINUTE }>")]
     pub ack_timeout: Duration,
-    /// How often the connection is proved to answer. At most 10 min.
+    /// How often the connection is proved to answer.
+    #[serde(with = "Time::<1, { 10 * MINUTE }>")]
     pub watchdog_interval: Duration,
     /// A PEM file of certificate authorities to trust beside those of the system; at the start it held at least one and no broken one.
+    #[serde(with = "File")]
     pub ca_file: Option<PathBuf>,
 }
 
 /// What to do about exchanges, queues and bindings at the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TopologyMode {
     /// Create what is missing.
     Declare,
@@ -42,71 +58,28 @@ pub enum TopologyMode {
 }
 
 impl Amqp {
-    pub(super) fn read(r: &mut Reader<'_>) -> Self {
-        const UP_TO_5M: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(5);
-        const UP_TO_10M: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(10);
-        let amqp = Self {
-            url: url(r),
-            prefix: r.text("amqp.prefix", prefix),
-            topology: r.choice(
-                "amqp.topology",
-                &[("declare", TopologyMode::Declare), ("check", TopologyMode::Check), ("none", TopologyMode::None)],
-            ),
-            heartbeat: r.duration("amqp.heartbeat", Duration::from_secs(1)..=Duration::from_mins(10)),
-            connect_timeout: r.duration("amqp.connect_timeout", UP_TO_5M),
-            publish_timeout: r.duration("amqp.publish_timeout", UP_TO_5M),
-            ack_timeout: r.duration("amqp.ack_timeout", UP_TO_5M),
-            watchdog_interval: r.duration("amqp.watchdog_interval", UP_TO_10M),
-            ca_file: r.path("amqp.ca_file"),
-        };
-        amqp.check(r);
-        amqp
-    }
-
-    fn check(&self, r: &mut Reader<'_>) {
+    pub(super) fn validate(&self, findings: &mut Findings<'_>) {
         if self.heartbeat.subsec_nanos() != 0 {
-            r.error(
-                "amqp.heartbeat",
-                "is not a whole number of seconds, which is all the protocol can say",
-                "write \"30s\"",
-            );
+            let what = "is not a whole number of seconds, which is all the protocol can say";
+            findings.error(&["amqp.heartbeat"], what, "write \"30s\"");
         }
         let Some(path) = &self.ca_file else { return };
         if let Some(wrong) = authorities::wrong(path) {
             let remedy = "name a file with PEM certificates, or set it to \"\" to trust the system's authorities only";
-            r.error("amqp.ca_file", wrong, remedy);
-        } else if r.sound(&["amqp.url"]) && !self.url.is_tls() {
-            r.warn(
-                "amqp.ca_file",
-                "is not used, because amqp.url is not amqps://",
-                "write amqps:// for TLS, or remove it",
-            );
+            findings.error(&["amqp.ca_file"], wrong, remedy);
+        } else if !self.url.is_tls() {
+            let what = "is not used, because amqp.url is not amqps://";
+            findings.warn(&["amqp.ca_file", "amqp.url"], what, "write amqps:// for TLS, or remove it");
         }
     }
 }
 
-fn url(r: &mut Reader<'_>) -> AmqpUrl {
-    match r.secret("amqp.url", None) {
-        Some(found) => match AmqpUrl::of(&found) {
-            Ok(url) => return url,
-            Err(wrong) => r.blame(&found, wrong),
-        },
-        // Where the secret could not be read, that has been noted.
-        None if r.sound(&["amqp.url", "amqp.url_file"]) => {
-            r.required("amqp.url", "is empty", "set amqp.url, amqp.url_file or ANTISPOOFD__AMQP__URL");
+fn prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer, |text| {
+        if is_word(text, 64, b"._-") {
+            return Ok(text.to_owned());
         }
-        None => {}
-    }
-    r.default_of("amqp.url", AmqpUrl::parse)
-}
-
-fn prefix(text: &str) -> Result<String, Wrong> {
-    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    if fits {
-        return Ok(text.to_owned());
-    }
-    Err(Wrong::new(
-        format!("{} cannot start queue names", quoted(text)),
-        "write 1 to 64 letters, digits, \".\", \"_\" or \"-\"",
-    ))
+        let remedy = "write 1 to 64 letters, digits, \".\", \"_\" or \"-\"";
+        Err(InvalidValue::new(format!("{} cannot start queue names", quoted(text)), remedy))
+    })
 }

@@ -1,59 +1,100 @@
 //! The keys there are: those of the compiled-in default, which is the only list of them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use super::file::Document;
+use config::{Map, Value, ValueKind};
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::invalid::nearest;
+use super::root::Settings;
+use super::statuses::status;
+use super::toml_values;
 
 /// The compiled-in defaults.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
 
-const STATUSES: &str = "api.statuses";
+/// The one table that a section has in it.
+pub(super) const STATUSES: &str = "api.statuses";
 
 pub(super) struct Keys {
-    all: BTreeSet<String>,
+    /// With their defaults.
+    all: BTreeMap<String, Value>,
+    /// Whether it is a URL, which may hold no secret.
+    secrets: BTreeMap<String, bool>,
 }
 
 impl Keys {
     pub(super) fn known() -> Self {
-        let mut all = BTreeSet::new();
-        for (section, entries) in Document::parse(DEFAULT_TOML).root() {
-            for (key, value) in entries.get_ref().as_table().into_iter().flatten() {
-                let key = format!("{}.{}", section.get_ref(), key.get_ref());
-                match value.get_ref().as_table() {
-                    Some(table) => all.extend(table.keys().map(|leaf| format!("{key}.{}", leaf.get_ref()))),
-                    None => {
-                        all.insert(key);
-                    }
+        let mut all = BTreeMap::new();
+        let defaults = DeTable::parse(DEFAULT_TOML).map(Spanned::into_inner).unwrap_or_default();
+        for (section, value) in toml_values::table(&defaults, None) {
+            flatten(section, value, &mut all);
+        }
+        // A secret is one by its type, whose schema says so.
+        let (mut secrets, schema) = (BTreeMap::new(), Settings::schema());
+        for (section, fields) in schema["properties"].as_object().into_iter().flatten() {
+            for (field, schema) in fields["properties"].as_object().into_iter().flatten() {
+                if schema.get("writeOnly").is_some() {
+                    secrets.insert(format!("{section}.{field}"), schema.get("$comment").is_some());
                 }
             }
         }
-        Self { all }
+        Self { all, secrets }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.all.iter().map(String::as_str)
+        self.all.keys().map(String::as_str)
     }
 
     pub(super) fn contains(&self, key: &str) -> bool {
-        self.all.contains(key) || status_of(key).is_some()
+        let status_of = |key: &str| status(key.strip_prefix(STATUSES)?.strip_prefix('.')?);
+        self.all.contains_key(key) || status_of(key).is_some()
+    }
+
+    pub(super) fn defaults(&self) -> &BTreeMap<String, Value> {
+        &self.all
     }
 
     pub(super) fn is_section(&self, name: &str) -> bool {
         self.sections().any(|section| section == name)
     }
 
-    /// Whether `key` is a table of its own inside its section.
-    pub(super) fn is_table(key: &str) -> bool {
-        key == STATUSES
+    pub(super) fn is_secret(&self, key: &str) -> bool {
+        self.secrets.contains_key(key)
     }
 
-    /// A secret is what has a companion `x_file`.
-    pub(super) fn is_secret(&self, key: &str) -> bool {
-        self.all.contains(key) && self.all.contains(&file_key(key))
+    /// Whether every value of `key` is a secret.
+    pub(super) fn is_credential(&self, key: &str) -> bool {
+        self.secrets.get(key) == Some(&false)
     }
 
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
-        self.iter().filter(|key| self.is_secret(key))
+        self.secrets.keys().map(String::as_str)
+    }
+
+    /// What a document sets, by dotted key; and what is no setting, or not in the place of one.
+    pub(super) fn sort(&self, root: Map<String, Value>) -> (Map<String, Value>, Vec<(String, Value)>) {
+        let (mut known, mut misplaced) = (Map::new(), Vec::new());
+        let mut open = vec![(String::new(), root)];
+        while let Some((table, entries)) = open.pop() {
+            for (name, mut value) in entries {
+                let key = if table.is_empty() { name.clone() } else { format!("{table}.{name}") };
+                let is_table = if table.is_empty() { self.is_section(&name) } else { key == STATUSES };
+                match std::mem::take(&mut value.kind) {
+                    ValueKind::Table(entries) if is_table => open.push((key, entries)),
+                    kind => {
+                        value.kind = toml_values::without_table(kind);
+                        if !table.is_empty() && !name.contains('.') && self.contains(&key) {
+                            known.insert(key, value);
+                        } else {
+                            misplaced.push((key, value));
+                        }
+                    }
+                }
+            }
+        }
+        (known, misplaced)
     }
 
     /// The key that was probably meant: a misspelling, or the right word in the wrong section.
@@ -71,12 +112,15 @@ impl Keys {
     }
 }
 
-/// The status of a key of `[api.statuses]`.
-pub(super) fn status_of(key: &str) -> Option<u16> {
-    let digits = key.strip_prefix(STATUSES)?.strip_prefix('.')?;
-    // Three digits and nothing else: "+429" and "0429" would be second names of the same status.
-    let status: u16 = if digits.len() == 3 { digits.parse().ok()? } else { return None };
-    matches!(status, 200..=299 | 400..=599).then_some(status)
+fn flatten(key: String, value: Value, all: &mut BTreeMap<String, Value>) {
+    match value.kind {
+        ValueKind::Table(entries) => {
+            for (name, value) in entries {
+                flatten(format!("{key}.{name}"), value, all);
+            }
+        }
+        _ => drop(all.insert(key, value)),
+    }
 }
 
 /// The companion of a secret.
@@ -87,21 +131,4 @@ pub(super) fn file_key(secret: &str) -> String {
 /// The variable that sets a key.
 pub(super) fn variable(key: &str) -> String {
     format!("ANTISPOOFD__{}", key.to_uppercase().replace('.', "__"))
-}
-
-/// The candidate that `wrong` is most likely a misspelling of, if any is near enough to be worth saying.
-pub(super) fn nearest<'a>(wrong: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let far = match wrong.chars().count() {
-        0..=2 => 0,
-        3..=5 => 1,
-        6..=9 => 2,
-        // A wrong text of any length must not cost its square in time.
-        10..=80 => 3,
-        _ => return None,
-    };
-    candidates
-        .map(|candidate| (strsim::osa_distance(wrong, candidate), candidate))
-        .filter(|(distance, _)| *distance <= far)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }

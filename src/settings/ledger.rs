@@ -1,35 +1,56 @@
-//! `[ledger]`: what has been judged already.
+//! `[ledger]`: which results are remembered.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Needs;
-use super::reader::Reader;
-use super::urls::RedisUrl;
+use antispoof_core::policy::{OnLedgerError, Reuse};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::findings::Findings;
+use super::secrets::urls::RedisUrl;
+use super::sources::Needs;
+use super::units::{DAY, MINUTE, SECOND};
+use super::values::{Choice, File, Int, Time};
 
 /// What is remembered, so that a job that comes again is not paid for again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Ledger {
-    /// Where.
+    /// Where, with what that needs.
+    #[serde(skip)]
     pub backend: LedgerBackend,
-    /// How long. 1 s to 366 d.
+    #[serde(rename = "backend", with = "Choice::<Kind>")]
+    kind: Kind,
+    #[serde(with = "File")]
+    path: Option<PathBuf>,
+    #[serde(deserialize_with = "RedisUrl::optional")]
+    #[schemars(with = "RedisUrl")]
+    url: Option<RedisUrl>,
+    /// How long.
+    #[serde(with = "Time::<SECOND, { 366 * DAY }>")]
     pub ttl: Duration,
-    /// How many jobs [`LedgerBackend::Memory`] holds. 1 to 100 000 000.
+    /// How many jobs [`LedgerBackend::Memory`] holds.
+    #[serde(with = "Int::<1, 100_000_000>")]
     pub max_entries: usize,
     /// Which verdicts are given again.
-    pub reuse: LedgerReuse,
+    #[serde(with = "Choice::<Reuse>")]
+    pub reuse: Reuse,
     /// What to do while it cannot be asked.
-    pub on_error: LedgerErrorPolicy,
-    /// Limit for one step. 100 ms to 1 min.
+    #[serde(with = "Choice::<OnLedgerError>")]
+    pub on_error: OnLedgerError,
+    /// Limit for one step.
+    #[serde(with = "Time::<100, MINUTE>")]
     pub timeout: Duration,
 }
 
 /// Where verdicts are remembered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LedgerBackend {
     /// Nowhere.
     None,
     /// In this process.
+    #[default]
     Memory,
     /// In this file, for one process.
     File(PathBuf),
@@ -37,27 +58,8 @@ pub enum LedgerBackend {
     Redis(RedisUrl),
 }
 
-/// Which verdicts are given again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LedgerReuse {
-    /// None, once it has been announced.
-    Off,
-    /// That of the same job.
-    Job,
-    /// Also that of another job on the same content.
-    Object,
-}
-
-/// What to do while the ledger cannot be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LedgerErrorPolicy {
-    /// Nothing is consumed.
-    Hold,
-    /// Work without it.
-    Proceed,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum Kind {
     None,
     Memory,
@@ -66,79 +68,51 @@ enum Kind {
 }
 
 impl Ledger {
-    pub(super) fn read(r: &mut Reader<'_>, needs: Needs) -> Self {
-        let kinds = [("none", Kind::None), ("memory", Kind::Memory), ("file", Kind::File), ("redis", Kind::Redis)];
-        let kind = r.choice("ledger.backend", &kinds);
-        let (path, url) = (r.path("ledger.path"), url(r));
+    /// Puts the backend together with what it needs.
+    pub(super) fn validate(&mut self, findings: &mut Findings<'_>) {
         for (key, set, used) in
-            [("ledger.path", path.is_some(), Kind::File), ("ledger.url", url.is_some(), Kind::Redis)]
+            [("ledger.path", self.path.is_some(), Kind::File), ("ledger.url", self.url.is_some(), Kind::Redis)]
         {
-            if set && kind != used && r.sound(&["ledger.backend", key]) {
-                r.warn(key, "is not used by this ledger.backend", "set it to \"\"");
+            if set && self.kind != used {
+                findings.warn(&[key, "ledger.backend"], "is not used by this ledger.backend", "set it to \"\"");
             }
         }
-        let backend = match kind {
-            Kind::None => LedgerBackend::None,
-            Kind::Memory => LedgerBackend::Memory,
-            Kind::File => LedgerBackend::File(file(r, path, needs)),
-            Kind::Redis => LedgerBackend::Redis(server(r, url)),
-        };
-        Self {
-            backend,
-            ttl: r.duration("ledger.ttl", Duration::from_secs(1)..=Duration::from_hours(366 * 24)),
-            max_entries: r.int("ledger.max_entries", 1..=100_000_000),
-            reuse: r.choice(
-                "ledger.reuse",
-                &[("off", LedgerReuse::Off), ("job", LedgerReuse::Job), ("object", LedgerReuse::Object)],
+        match (self.kind, &self.path, &self.url) {
+            (Kind::None, _, _) => self.backend = LedgerBackend::None,
+            (Kind::Memory, _, _) => self.backend = LedgerBackend::Memory,
+            (Kind::File, Some(path), _) => {
+                if findings.needs == Needs::Worker {
+                    check_place(path, findings);
+                }
+                self.backend = LedgerBackend::File(path.clone());
+            }
+            (Kind::Redis, _, Some(url)) => self.backend = LedgerBackend::Redis(url.clone()),
+            (Kind::File, None, _) => findings.error(
+                &["ledger.path", "ledger.backend"],
+                "is empty, and ledger.backend is \"file\"",
+                "name a file on a disk that outlives the process, as /var/lib/antispoofd/ledger.redb",
             ),
-            on_error: r.choice(
-                "ledger.on_error",
-                &[("hold", LedgerErrorPolicy::Hold), ("proceed", LedgerErrorPolicy::Proceed)],
+            (Kind::Redis, _, None) => findings.error(
+                &["ledger.url", "ledger.backend"],
+                "is empty, and ledger.backend is \"redis\"",
+                "set ledger.url, ledger.url_file or ANTISPOOFD__LEDGER__URL",
             ),
-            timeout: r.duration("ledger.timeout", Duration::from_millis(100)..=Duration::from_mins(1)),
         }
+    }
+
+    /// Without user and password; empty where it is not set.
+    pub(super) fn shown_url(&self) -> String {
+        self.url.as_ref().map(ToString::to_string).unwrap_or_default()
     }
 }
 
 /// The file is opened by the worker only, and on its machine.
-fn file(r: &mut Reader<'_>, path: Option<PathBuf>, needs: Needs) -> PathBuf {
-    let Some(path) = path else {
-        if r.sound(&["ledger.backend", "ledger.path"]) {
-            let remedy = "name a file on a disk that outlives the process, as /var/lib/antispoofd/ledger.redb";
-            r.error_with("ledger.path", &["ledger.backend"], "is empty, and ledger.backend is \"file\"", remedy);
-        }
-        return PathBuf::new();
-    };
-    if needs == Needs::Worker {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if path.is_dir() {
-            r.error("ledger.path", "is a folder", "name a file in it");
-        } else if !folder.is_dir() {
-            let what = format!("is in a folder that does not exist: {}", folder.display());
-            r.error("ledger.path", what, "create the folder, or correct the path");
-        }
-    }
-    path
-}
-
-fn server(r: &mut Reader<'_>, url: Option<RedisUrl>) -> RedisUrl {
-    if let Some(url) = url {
-        return url;
-    }
-    if r.sound(&["ledger.backend", "ledger.url", "ledger.url_file"]) {
-        let remedy = "set ledger.url, ledger.url_file or ANTISPOOFD__LEDGER__URL";
-        r.error_with("ledger.url", &["ledger.backend"], "is empty, and ledger.backend is \"redis\"", remedy);
-    }
-    RedisUrl::nowhere()
-}
-
-fn url(r: &mut Reader<'_>) -> Option<RedisUrl> {
-    let found = r.secret("ledger.url", None)?;
-    match RedisUrl::of(&found) {
-        Ok(url) => Some(url),
-        Err(wrong) => {
-            r.blame(&found, wrong);
-            None
-        }
+fn check_place(path: &Path, findings: &mut Findings<'_>) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() {
+        findings.error(&["ledger.path"], "is a folder", "name a file in it");
+    } else if !folder.is_dir() {
+        let what = format!("is in a folder that does not exist: {}", folder.display());
+        findings.error(&["ledger.path"], what, "create the folder, or correct the path");
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Where the value of a key was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody set it: the compiled-in `config/default.toml`.
+    /// The compiled-in `config/default.toml`.
     Default,
     /// A settings file. Line and column count from 1, in characters; both are 0 when the file as a whole is meant.
     File {

@@ -1,52 +1,40 @@
-//! What is wrong with the settings, in words for the person who must put it right.
+//! What is wrong with the settings, in words for the operator who must put it right.
 
 use std::fmt;
 
 use super::log::LogFormat;
 use super::origin::{Origin, Place};
-use super::rows::Row;
+use super::row::Row;
 
 /// One thing that is wrong, or worth a warning: the key, what is wrong, where it was set, what to do.
 /// No part of it ever holds the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    severity: Severity,
+    warning: bool,
     key: String,
     what: String,
     places: Vec<Place>,
     remedy: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Severity {
-    Error,
-    Warning,
-}
-
 /// Every problem that was found; there is at least one. `Display` prints them all, ready for a terminal, with a closing count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems {
-    found: Vec<Problem>,
-    warnings: Vec<Problem>,
+    pub(super) found: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
     /// A file could not be read, so the checks that need all the values were not made.
-    incomplete: bool,
-    read: Vec<Row>,
-    log_format: Option<LogFormat>,
+    pub(super) incomplete: bool,
+    pub(super) read: Vec<Row>,
+    pub(super) log_format: Option<LogFormat>,
 }
-
-// === impl Problem ===
 
 impl Problem {
     pub(super) fn error(place: Place, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::new(Severity::Error, place, what.into(), remedy.into())
+        Self { warning: false, key: place.key.clone(), what: what.into(), places: vec![place], remedy: remedy.into() }
     }
 
     pub(super) fn warning(place: Place, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::new(Severity::Warning, place, what.into(), remedy.into())
-    }
-
-    fn new(severity: Severity, place: Place, what: String, remedy: String) -> Self {
-        Self { severity, key: place.key.clone(), what, places: vec![place], remedy }
+        Self { warning: true, ..Self::error(place, what, remedy) }
     }
 
     /// Names another key that has a part in it, and where that was set.
@@ -78,10 +66,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.severity {
-            Severity::Error => "error: ",
-            Severity::Warning => "warning: ",
-        })?;
+        f.write_str(if self.warning { "warning: " } else { "error: " })?;
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
@@ -100,18 +85,7 @@ impl fmt::Display for Problem {
     }
 }
 
-// === impl Problems ===
-
 impl Problems {
-    pub(super) fn new(found: Vec<Problem>, warnings: Vec<Problem>, incomplete: bool) -> Self {
-        Self { found, warnings, incomplete, read: Vec::new(), log_format: None }
-    }
-
-    /// Adds what could be read all the same.
-    pub(super) fn beside(self, read: Vec<Row>, log_format: Option<LogFormat>) -> Self {
-        Self { read, log_format, ..self }
-    }
-
     /// The keys that have no problem of their own, as [`super::Loaded::redacted`] has all. Where a file could not be read whole, what it
     /// sets is not among them.
     pub fn read(&self) -> &[Row] {

@@ -2,82 +2,75 @@
 
 use std::time::Duration;
 
-use super::Needs;
-use super::reader::{Reader, Wrong, quoted};
-use super::urls::http_url;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use super::findings::Findings;
+use super::http_url::http_url;
+use super::invalid::{InvalidValue, quoted};
+use super::sources::Needs;
+use super::units::MINUTE;
+use super::values::{Flag, Size, Time, is_word, list, optional, text};
 
 /// Where the images are, which of them may be read, and how long it may take.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct S3 {
     /// Region, also of stores that have none: it is part of every signature.
+    #[serde(deserialize_with = "region")]
     pub region: String,
     /// An `http://` or `https://` URL without credentials. None: AWS.
+    #[serde(deserialize_with = "endpoint")]
+    #[schemars(with = "String")]
     pub endpoint_url: Option<String>,
     /// `https://host/bucket/key` instead of `https://bucket.host/key`.
+    #[serde(with = "Flag")]
     pub path_style: bool,
     /// The buckets that jobs may name. For [`Needs::Worker`] empty only with `allow_any_bucket`.
+    #[serde(deserialize_with = "buckets")]
     pub buckets: Vec<String>,
     /// Jobs may name any bucket; `buckets` is empty then.
+    #[serde(with = "Flag")]
     pub allow_any_bucket: bool,
     /// The bucket of jobs that name none; allowed by the two settings above.
+    #[serde(deserialize_with = "default_bucket")]
+    #[schemars(with = "String")]
     pub default_bucket: Option<String>,
-    /// Largest image, in bytes. 1 to 1 GiB.
+    /// Largest image, in bytes.
+    #[serde(with = "Size::<1, { 1 << 30 }>")]
     pub max_object_bytes: u64,
-    /// Limit for a connection. At most 1 min and at most `timeout`.
+    /// Limit for a connection. At most `timeout`.
+    #[serde(with = "Time::<1, MINUTE>")]
     pub connect_timeout: Duration,
-    /// Limit until the head of the answer. At most 10 min.
+    /// Limit until the head of the answer.
+    #[serde(with = "Time::<1, { 10 * MINUTE }>")]
     pub timeout: Duration,
-    /// Limit for each chunk after that. At most 10 min.
+    /// Limit for each chunk after that.
+    #[serde(with = "Time::<1, { 10 * MINUTE }>")]
     pub read_timeout: Duration,
 }
 
 impl S3 {
-    pub(super) fn read(r: &mut Reader<'_>, needs: Needs) -> Self {
-        let least = Duration::from_millis(1);
-        let s3 = Self {
-            region: r.text("s3.region", region),
-            endpoint_url: r.text("s3.endpoint_url", |text| {
-                if text.is_empty() { Ok(None) } else { http_url(text).map(|_| Some(text.to_owned())) }
-            }),
-            path_style: r.flag("s3.path_style"),
-            buckets: r.list("s3.buckets", bucket),
-            allow_any_bucket: r.flag("s3.allow_any_bucket"),
-            default_bucket: r
-                .text("s3.default_bucket", |text| if text.is_empty() { Ok(None) } else { bucket(text).map(Some) }),
-            max_object_bytes: r.size("s3.max_object_bytes", 1..=1 << 30),
-            connect_timeout: r.duration("s3.connect_timeout", least..=Duration::from_mins(1)),
-            timeout: r.duration("s3.timeout", least..=Duration::from_mins(10)),
-            read_timeout: r.duration("s3.read_timeout", least..=Duration::from_mins(10)),
-        };
-        if r.sound(&["s3.buckets", "s3.allow_any_bucket"]) {
-            s3.check_allow_list(r, needs);
-        }
-        s3
-    }
-
-    fn check_allow_list(&self, r: &mut Reader<'_>, needs: Needs) {
+    pub(super) fn validate(&self, findings: &mut Findings<'_>) {
         match (self.buckets.is_empty(), self.allow_any_bucket) {
-            (true, false) if needs == Needs::Worker => r.required(
-                "s3.buckets",
+            (true, false) if findings.needs == Needs::Worker => findings.missing(
+                &["s3.buckets", "s3.allow_any_bucket"],
                 "is empty, so that no job could name a bucket",
                 "list the buckets that jobs may name, as [\"kyc-uploads\"]; or set s3.allow_any_bucket = true",
             ),
-            (false, true) => r.error_with(
-                "s3.allow_any_bucket",
-                &["s3.buckets"],
+            (false, true) => findings.error(
+                &["s3.allow_any_bucket", "s3.buckets"],
                 "is true although s3.buckets lists buckets",
                 "keep the list and set s3.allow_any_bucket = false, or set s3.buckets = []",
             ),
             _ => {}
         }
         if let Some(default) = &self.default_bucket
-            && r.sound(&["s3.default_bucket"])
             && !self.buckets.is_empty()
             && !self.buckets.contains(default)
         {
-            r.error_with(
-                "s3.default_bucket",
-                &["s3.buckets"],
+            findings.error(
+                &["s3.default_bucket", "s3.buckets"],
                 format!("{} is not one of s3.buckets", quoted(default)),
                 "add it to s3.buckets, or name a bucket that is there",
             );
@@ -85,19 +78,32 @@ impl S3 {
     }
 }
 
-fn region(text: &str) -> Result<String, Wrong> {
-    let fits = (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-    if fits {
-        return Ok(text.to_owned());
-    }
-    let remedy = "write a region as \"eu-central-1\"; a store without regions takes \"us-east-1\"";
-    Err(Wrong::new(format!("{} is not a region", quoted(text)), remedy))
+fn region<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer, |text| {
+        if is_word(text, 63, b"-_") {
+            return Ok(text.to_owned());
+        }
+        let remedy = "write a region as \"eu-central-1\"; a store without regions takes \"us-east-1\"";
+        Err(InvalidValue::new(format!("{} is not a region", quoted(text)), remedy))
+    })
+}
+
+fn endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    optional(deserializer, |text| http_url(text).map(|_| text.to_owned()))
+}
+
+fn buckets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    list(deserializer, bucket)
+}
+
+fn default_bucket<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    optional(deserializer, bucket)
 }
 
 /// The naming rules of S3 for general purpose buckets.
-fn bucket(text: &str) -> Result<String, Wrong> {
+fn bucket(text: &str) -> Result<String, InvalidValue> {
     let wrong = |what: &str| {
-        Wrong::new(
+        InvalidValue::new(
             format!("{} is not a bucket name: {what}", quoted(text)),
             "write the bucket's name alone, as \"kyc-uploads\", without s3:// and without a key",
         )

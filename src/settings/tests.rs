@@ -1,10 +1,13 @@
 //! The settings as their users meet them: text, variables and flags in, values or words out.
 
 mod authorities;
+mod cross_check;
 mod defaults;
-mod fit;
+mod jwt;
 mod layers;
+mod manual;
 mod messages;
+mod rotating;
 mod secrets;
 mod values;
 

@@ -2,27 +2,30 @@
 
 use std::time::Duration;
 
-use bytesize::ByteSize;
+/// Units of durations, in milliseconds.
+pub(super) const SECOND: u64 = 1000;
+pub(super) const MINUTE: u64 = 60 * SECOND;
+pub(super) const HOUR: u64 = 60 * MINUTE;
+pub(super) const DAY: u64 = 24 * HOUR;
 
-/// "30s", "1m30s", "7d". None: not a duration; a bare number is not one.
+/// `"30s"`, `"1m30s"`, `"7d"`. None: not a duration; a bare number is not one.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text.trim()).ok()
 }
 
-/// "10MiB", "512 KB", "4096". None: not a size.
-pub(super) fn parse_size(text: &str) -> Option<u64> {
-    text.trim().parse::<ByteSize>().ok().map(|size| size.as_u64())
+/// `1s to 10m`.
+pub(super) fn bounds(min: u64, max: u64) -> String {
+    format!("{} to {}", plain(Duration::from_millis(min)), plain(Duration::from_millis(max)))
 }
 
-/// The shortest way to write a duration that is whole milliseconds: `1m30s`, `250ms`, `24h`, `7d`. Days only from two on, so that a
-/// delay of a day has the name `24h`.
+/// The shortest way to write a duration of whole milliseconds: `1m30s`, `250ms`, `24h`, `7d`. Days only from two on, so that the
+/// queue of a delay of one day is named `24h`.
 pub(super) fn plain(duration: Duration) -> String {
     let mut left = duration.as_millis();
     let mut text = String::new();
-    let day = 24 * 60 * 60 * 1000;
-    let units = [(day, "d"), (60 * 60 * 1000, "h"), (60 * 1000, "m"), (1000, "s"), (1, "ms")];
-    for (unit, name) in units {
-        let at_least = if unit == day { 2 * day } else { unit };
+    for (unit, name) in [(DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s"), (1, "ms")] {
+        let unit = u128::from(unit);
+        let at_least = if name == "d" { 2 * unit } else { unit };
         if left >= at_least {
             text += &(left / unit).to_string();
             text += name;

@@ -1,4 +1,4 @@
-//! Reading a file that somebody named, which can be anything: a device, a dump, a pipe that nobody writes to.
+//! Reading a file that the settings name, which can be anything: a device, a dump, a pipe without a writer.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// For what a pipe brings (`<(…)`, `/dev/stdin`), up to its end. A file on a disk is not timed.
 const PIPE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Reads at most `most` + 1 bytes, so that a longer file can be told. Opening and reading a pipe wait for somebody who writes; a process that waits there
+/// Reads at most `most` + 1 bytes, so that a longer file can be recognised. Opening and reading a pipe wait for its writer; a process that waits there
 /// for ever would not even hear SIGTERM.
 pub(super) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if fs::metadata(path)?.is_file() {

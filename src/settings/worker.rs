@@ -2,68 +2,65 @@
 
 use std::time::Duration;
 
-use super::reader::{Reader, Wrong, quoted};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use super::findings::Findings;
+use super::invalid::{InvalidValue, quoted};
+use super::units::{HOUR, SECOND};
+use super::values::{Int, OptionalTime, Time, is_word, text};
 
 /// How much this process does at once, and how it stops.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Worker {
-    /// Jobs in flight, which is also the AMQP prefetch. 1 to 1000.
+    /// Jobs in flight, which is also the AMQP prefetch.
+    #[serde(with = "Int::<1, 1000>")]
     pub concurrency: u16,
-    /// Limit for a stop. 1 s to 1 h, at least `api.timeout`.
+    /// Limit for a stop; at least `api.timeout`.
+    #[serde(with = "Time::<SECOND, HOUR>")]
     pub drain_timeout: Duration,
-    /// When whoever stops the process kills it, as far as it is known. 1 s to 24 h, more than `drain_timeout`.
+    /// When the process is killed after it was told to stop, as far as that is known; more than `drain_timeout`.
+    #[serde(with = "OptionalTime::<SECOND, { 24 * HOUR }>")]
     pub termination_grace: Option<Duration>,
     /// Name of this process: a segment of a URI path, 1 to 128 characters.
+    #[serde(deserialize_with = "instance")]
     pub instance: String,
-    /// Threads that run the jobs. 1 to 64.
+    /// Threads that run the jobs.
+    #[serde(with = "Int::<1, 64>")]
     pub threads: u16,
 }
 
-impl Worker {
-    pub(super) fn read(r: &mut Reader<'_>) -> Self {
-        Self {
-            concurrency: r.int("worker.concurrency", 1..=1000),
-            drain_timeout: r.duration("worker.drain_timeout", Duration::from_secs(1)..=Duration::from_hours(1)),
-            termination_grace: r
-                .maybe_duration("worker.termination_grace", Duration::from_secs(1)..=Duration::from_hours(24)),
-            instance: instance(r),
-            threads: r.int("worker.threads", 1..=64),
-        }
-    }
-}
+const SEGMENT: &str = "1 to 128 letters, digits, \"-\", \".\", \"_\" or \"~\"";
 
-fn instance(r: &mut Reader<'_>) -> String {
-    let set = r.text("worker.instance", |text| if text.is_empty() { Ok(None) } else { segment(text).map(Some) });
-    if let Some(name) = set {
-        return name;
-    }
-    // Where nobody says it, the machine has no name worth telling apart.
-    let host = r.env.get("HOSTNAME").map_or("localhost", |name| name.trim());
-    match segment(host) {
-        Ok(name) => name,
-        Err(_) if !r.sound(&["worker.instance"]) => "localhost".to_owned(),
-        Err(_) => {
-            r.error(
-                "worker.instance",
-                format!("is not set, and the host name {} cannot stand in an event's source", quoted(host)),
-                "set worker.instance to 1 to 128 letters, digits, \"-\", \".\", \"_\" or \"~\"",
-            );
-            "localhost".to_owned()
+impl Worker {
+    /// Gives an instance without a name the host's.
+    pub(super) fn validate(&mut self, findings: &mut Findings<'_>) {
+        if !self.instance.is_empty() {
+            return;
+        }
+        // A host without a name has none worth telling apart.
+        let host = findings.env.get("HOSTNAME").map_or("localhost", |name| name.trim());
+        if is_segment(host) {
+            host.clone_into(&mut self.instance);
+        } else {
+            let what = format!("is not set, and the host name {} cannot stand in an event's source", quoted(host));
+            findings.error(&["worker.instance"], what, format!("set worker.instance to {SEGMENT}"));
         }
     }
 }
 
 /// The characters that a URI path takes as they are; "." and ".." would be resolved away.
-fn segment(text: &str) -> Result<String, Wrong> {
-    let fits = (1..=128).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
-        && text != "."
-        && text != "..";
-    if fits {
-        return Ok(text.to_owned());
-    }
-    Err(Wrong::new(
-        format!("{} cannot stand in an event's source", quoted(text)),
-        "write 1 to 128 letters, digits, \"-\", \".\", \"_\" or \"~\"",
-    ))
+fn is_segment(text: &str) -> bool {
+    is_word(text, 128, b"-._~") && text != "." && text != ".."
+}
+
+fn instance<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer, |text| {
+        if text.is_empty() || is_segment(text) {
+            return Ok(text.to_owned());
+        }
+        let what = format!("{} cannot stand in an event's source", quoted(text));
+        Err(InvalidValue::new(what, format!("write {SEGMENT}")))
+    })
 }

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use antispoof_core::policy::{OnLedgerError, Reuse};
+use antispoof_core::retry::InDoubt;
+use antispoof_core::stream_digest::DigestKind;
 use secrecy::ExposeSecret as _;
 
 use super::super::keys::Keys;
-
 use super::super::{
-    ApiAuth, DEFAULT_TOML, DigestKind, InDoubtPolicy, LedgerBackend, LedgerErrorPolicy, LedgerReuse, LogFormat,
-    ObjectKeys, OrientationPolicy, TopologyMode, kinds,
+    ApiAuth, DEFAULT_TOML, LedgerBackend, LogFormat, ObjectKeys, OrientationPolicy, Settings, TopologyMode,
 };
 use super::{Given, rows};
 
@@ -63,7 +64,7 @@ fn every_default_of_the_contract() {
     assert_eq!((api.timeout, api.connect_timeout), (second(30), second(5)));
     assert!(api.review_below == 0.0 && api.rate_limit == 0.0, "both are off");
     assert_eq!(api.rejection_streak, 20);
-    assert_eq!((api.in_doubt, api.idempotency_header), (InDoubtPolicy::Retry, None));
+    assert_eq!((api.in_doubt, api.idempotency_header), (InDoubt::Retry, None));
     assert_eq!((api.token_ttl, api.token_version), (second(30 * 60), 2));
     assert_eq!(
         (api.token_roles, api.token_permissions),
@@ -80,7 +81,7 @@ fn every_default_of_the_contract() {
 
     let ledger = settings.ledger;
     assert_eq!(ledger.backend, LedgerBackend::Memory);
-    assert_eq!((ledger.reuse, ledger.on_error), (LedgerReuse::Job, LedgerErrorPolicy::Hold));
+    assert_eq!((ledger.reuse, ledger.on_error), (Reuse::Job, OnLedgerError::Hold));
     assert_eq!(ledger.timeout, second(5));
     assert_eq!((ledger.ttl, ledger.max_entries), (second(7 * 24 * 3600), 100_000));
 
@@ -110,9 +111,14 @@ fn every_status_of_the_contract() {
 #[test]
 fn the_default_file_and_the_types_have_the_same_keys() {
     let keys = Keys::known();
-    let listed: BTreeSet<String> = keys.iter().map(str::to_owned).collect();
-    // A key that the types ask for and the file lacks panics in here.
-    assert_eq!(kinds().into_keys().collect::<BTreeSet<_>>(), listed);
+    let listed: BTreeSet<String> =
+        keys.iter().map(|key| key.split('.').take(2).collect::<Vec<_>>().join(".")).collect();
+    let schema = Settings::schema();
+    let of_types = schema["properties"].as_object().expect("sections").iter().flat_map(|(section, fields)| {
+        let fields = fields["properties"].as_object().expect("fields");
+        fields.keys().map(move |field| format!("{section}.{field}"))
+    });
+    assert_eq!(of_types.collect::<BTreeSet<_>>(), listed);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::super::keys::Keys;
-use super::super::{Needs, Sources, file, load_for};
+use super::super::spans::Spans;
+use super::super::{Needs, Sources, load_for};
 use super::{Given, LEAST};
 
 const CANARY: &str = "C4naryC4nary";
@@ -303,8 +304,9 @@ proptest! {
     fn no_key_around_it_makes_a_secret_show(before in almost_toml(), after in almost_toml(), place in 0..4_usize) {
         let key = ["api.secret", "api.token", "amqp.url", "ledger.url"][place];
         let text = format!("{before}\n{key} = \"{CANARY}\"\n{after}");
-        let contents = file::parse(&text, Path::new("a.toml"), &Keys::known());
-        for problem in &contents.problems {
+        let keys = Keys::known();
+        let spans = Spans::of(&text, Path::new("a.toml"), &keys);
+        for problem in spans.syntax() {
             prop_assert!(!format!("{problem}{problem:?}").contains(CANARY), "{problem}");
         }
         let given = Given::nothing().file("a.toml", &text);

@@ -1,6 +1,6 @@
 //! What each kind of value takes and refuses.
 
-use super::super::urls::AmqpUrl;
+use super::super::AmqpUrl;
 use super::Given;
 
 /// Whether `key` takes `value`. A value that it refuses must be the only problem.
