@@ -1,24 +1,27 @@
 //! The composition root: settings become parts, parts become tracked tasks.
 
+mod error;
+mod observed;
+mod parts;
+
+pub use error::{Error, StartError};
+pub use parts::open_ledger;
+
 use crate::admin::{self, Pages};
-use crate::amqp::{Amqp, ConnectError, Consumed, Observer, Product, Started};
-use crate::api::{Vendor, VendorError};
-use crate::gate::{self, Gate};
+use crate::amqp::{Amqp, ConnectError, Started};
+use crate::api::Vendor;
+use crate::gate::Gate;
 use crate::health::Health;
-use crate::ledger::{self, AnyLedger, Clock, File, Memory, Redis, RedisOptions};
-use crate::lifecycle::{Signals, Stop, Tasks, UnexpectedEnd};
-use crate::pipeline::{ClockAndRng, LedgerClient, Pipeline, Rules, Stuck};
-use crate::s3::{Store, StoreError};
-use crate::settings::{ApiAuth, LedgerBackend, ObjectKeys, OrientationPolicy, Settings, follow};
-use crate::telemetry::{JobLog, KeyNames, Metrics, logs};
+use crate::ledger::AnyLedger;
+use crate::lifecycle::{Signals, Stop, Tasks};
+use crate::pipeline::{ClockAndRng, LedgerClient, Pipeline, Stuck};
+use crate::s3::Store;
+use crate::settings::{Settings, follow};
+use crate::telemetry::{JobLog, Metrics, logs};
 use crate::worker::{self, Drained};
-use antispoof_core::dropped::Dropped;
-use antispoof_core::image::Limits;
-use antispoof_core::job::Admission;
 use antispoof_core::ports::Ports;
-use antispoof_core::retry::{Backoff, InvalidBackoff, RetryPolicy};
-use secrecy::ExposeSecret as _;
-use std::net::SocketAddr;
+use observed::Observed;
+use parts::{gate_policy, key_names, rules};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -26,84 +29,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// The first and the longest wait between tries to publish what has to be published.
-const PUBLISH_WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-
-/// A claim in Redis outlives the longest silence between two renewals (reading the image, or one call) by this.
-const CLAIM_MARGIN: Duration = Duration::from_secs(30);
-
-/// The longest wait of a probe.
-const LONGEST_PROBE_WAIT: Duration = Duration::from_mins(1);
-
 /// When the connections close, each side has two seconds to say goodbye. What takes longer is not waited for.
 const LAST_TASKS: Duration = Duration::from_secs(5);
-
-/// The worker could not be started, or a part of it ended.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// It never ran.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// It was stopped because of this, and what was in hand is settled as far as it could be.
-    #[error(transparent)]
-    Task(UnexpectedEnd),
-}
-
-/// The worker could not be started. What is merely unreachable is no reason: it is waited for.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The admin port is taken, or may not be used.
-    #[error("listen on admin.listen = {address}: {source}")]
-    Admin {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// Signal handlers.
-    #[error("install the signal handlers: {0}")]
-    Signals(std::io::Error),
-    /// The store's client.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The vendor's client.
-    #[error(transparent)]
-    Vendor(#[from] VendorError),
-    /// The ledger's file.
-    #[error(transparent)]
-    LedgerFile(#[from] ledger::OpenError),
-    /// The ledger's URL.
-    #[error(transparent)]
-    LedgerUrl(#[from] ledger::UrlError),
-    /// The broker is one that cannot be worked with.
-    #[error(transparent)]
-    Broker(ConnectError),
-    /// The settings let waits through that contradict each other.
-    #[error("set up the waits: {0}")]
-    Waits(#[from] InvalidBackoff),
-}
-
-impl StartError {
-    /// What to do about it, where the message does not say so itself.
-    #[must_use]
-    pub fn remedy(&self) -> Option<&'static str> {
-        use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
-        match self {
-            Self::Admin { source, .. } => Some(match source.kind() {
-                AddrInUse => {
-                    "another process has this port, as a second worker on this machine would: give each its own admin.listen, or port 0"
-                }
-                AddrNotAvailable => "this machine has no such address: correct admin.listen; 0.0.0.0 is every address",
-                PermissionDenied => "ports below 1024 are for root: choose a higher one in admin.listen",
-                _ => "correct admin.listen",
-            }),
-            Self::LedgerFile(ledger::OpenError::Io { .. }) => Some(
-                "let the user that runs antispoofd write to the file and its folder, or correct ledger.path; `antispoofd check --connect` tries it",
-            ),
-            _ => None,
-        }
-    }
-}
 
 /// The real edges.
 struct Edges;
@@ -228,145 +155,12 @@ async fn look_at_ledger(ledger: &AnyLedger) {
     }
 }
 
-fn rules(settings: &Settings) -> Result<Rules, StartError> {
-    let retry = &settings.retry;
-    let buckets = (!settings.s3.allow_any_bucket).then(|| settings.s3.buckets.clone());
-    Ok(Rules {
-        admission: Admission { default_bucket: settings.s3.default_bucket.clone(), buckets },
-        limits: Limits {
-            min_side: settings.image.min_side,
-            max_pixels: settings.image.max_pixels,
-            upright_only: settings.image.orientation == OrientationPolicy::Reject,
-        },
-        policy: RetryPolicy {
-            quick_attempts: retry.quick_attempts,
-            quick: Backoff::try_new(retry.quick_min, retry.quick_max)?,
-            delays: retry.delays.iter().map(|delay| delay.duration).collect(),
-            max_attempts: retry.max_attempts,
-            in_doubt: settings.api.in_doubt,
-        },
-        publish: Backoff::try_new(PUBLISH_WAITS.0, PUBLISH_WAITS.1)?,
-        fetch_limit: settings.s3.timeout + settings.s3.read_timeout,
-        review_below: settings.api.review_below,
-        source: format!("antispoofd/{}", settings.worker.instance),
-        endpoint: settings.api.url.clone(),
-        reuse: settings.ledger.reuse,
-    })
-}
-
-fn gate_policy(settings: &Settings) -> Result<gate::Policy, StartError> {
-    let probe_interval = settings.api.probe_interval;
-    Ok(gate::Policy {
-        concurrency: settings.worker.concurrency,
-        rejection_streak: settings.api.rejection_streak,
-        probe: Backoff::try_new(probe_interval, LONGEST_PROBE_WAIT.max(probe_interval))?,
-        roll: fastrand::f64,
-    })
-}
-
-/// Opens the ledger that the settings name. One in Redis is not connected yet.
-pub async fn open_ledger(settings: &Settings) -> Result<AnyLedger, StartError> {
-    let (ledger, clock) = (&settings.ledger, Clock::system());
-    Ok(match &ledger.backend {
-        LedgerBackend::None => AnyLedger::Nothing,
-        LedgerBackend::Memory => AnyLedger::Memory(Box::new(Memory::new(ledger.max_entries, ledger.ttl, clock))),
-        LedgerBackend::File(path) => {
-            AnyLedger::File(Box::new(File::open(path, ledger.ttl, ledger.timeout, clock).await?))
-        }
-        LedgerBackend::Redis(url) => {
-            let options = RedisOptions {
-                url: url.expose(),
-                prefix: &settings.amqp.prefix,
-                ttl: ledger.ttl,
-                claim_life: settings.api.timeout.max(settings.s3.timeout + settings.s3.read_timeout) + CLAIM_MARGIN,
-                patience: ledger.timeout,
-            };
-            AnyLedger::Redis(Box::new(Redis::new(&options, clock)?.following(url.clone())))
-        }
-    })
-}
-
-/// Without a key of its own, the hash of object keys has the API's secret, which all replicas share, too.
-fn key_names(settings: &Settings) -> KeyNames {
-    if settings.log.object_keys == ObjectKeys::Plain {
-        return KeyNames::Plain;
-    }
-    let secret = match (&settings.log.hash_key, &settings.api.auth) {
-        (Some(secret), _) => secret.clone(),
-        // As it is at the start, for the life of the process: the hashes stay the same when it is replaced.
-        (None, ApiAuth::Keys { secret, .. } | ApiAuth::Token(secret)) => secret.now(),
-    };
-    let key = blake3::derive_key("antispoofd 2026 object keys in log lines", secret.expose_secret().as_bytes());
-    KeyNames::Hashed(Box::new(key))
-}
-
-/// What the broker's edge says of itself, for the metrics and for the probes.
-struct Observed {
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
-}
-
-impl Observer for Observed {
-    fn connected(&self, up: bool) {
-        self.health.connected(up);
-        self.metrics.amqp_connected.set(up.into());
-        if !up {
-            self.metrics.amqp_blocked.set(0);
-        }
-    }
-
-    fn met(&self, broker: &Product) {
-        self.metrics.broker_is(broker.name(), broker.version());
-    }
-
-    fn reconnecting(&self, _reason: &str) {
-        self.metrics.amqp_reconnects.inc();
-    }
-
-    fn delivered(&self, redelivered: bool) {
-        let label = if redelivered { "true" } else { "false" };
-        self.metrics.deliveries.get_or_create(&[("redelivered", label)]).inc();
-    }
-
-    fn cut(&self, queue: Consumed) {
-        let queue = match queue {
-            Consumed::Jobs => "jobs",
-            Consumed::Dead => "dead",
-        };
-        self.metrics.amqp_cut.get_or_create(&[("queue", queue)]).inc();
-    }
-
-    fn dead_letter(&self, dropped: &Dropped) {
-        self.metrics.dropped_by_broker.get_or_create(&[("reason", dropped.label())]).inc();
-    }
-
-    fn reading_dead_letters(&self, on: bool) {
-        self.metrics.amqp_reading_dead.set(on.into());
-    }
-
-    fn blocked(&self, blocked: bool) {
-        self.metrics.amqp_blocked.set(blocked.into());
-    }
-
-    fn consuming(&self, on: bool) {
-        self.health.consuming(on);
-        self.metrics.amqp_consuming.set(on.into());
-    }
-
-    fn published(&self, took: Duration) {
-        self.metrics.amqp_publish.observe(took.as_secs_f64());
-    }
-
-    fn late(&self, waiting: bool) {
-        self.metrics.amqp_late.inc_by(if waiting { 1 } else { -1 });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lifecycle::{How, log_of};
     use crate::settings::{Sources, load};
+    use crate::telemetry::KeyNames;
 
     fn settings(more: &[(&str, &str)]) -> Settings {
         let env =

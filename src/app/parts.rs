@@ -1,0 +1,94 @@
+//! What the settings mean for the parts.
+
+use super::error::StartError;
+use crate::gate;
+use crate::ledger::{AnyLedger, Clock, File, Memory, Redis, RedisOptions};
+use crate::pipeline::Rules;
+use crate::settings::{ApiAuth, LedgerBackend, ObjectKeys, OrientationPolicy, Settings};
+use crate::telemetry::KeyNames;
+use antispoof_core::image::Limits;
+use antispoof_core::job::Admission;
+use antispoof_core::retry::{Backoff, RetryPolicy};
+use secrecy::ExposeSecret as _;
+use std::time::Duration;
+
+/// The first and the longest wait between tries to publish what has to be published.
+const PUBLISH_WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// A claim in Redis outlives the longest silence between two renewals (reading the image, or one call) by this.
+const CLAIM_MARGIN: Duration = Duration::from_secs(30);
+
+/// The longest wait of a probe.
+const LONGEST_PROBE_WAIT: Duration = Duration::from_mins(1);
+
+pub(super) fn rules(settings: &Settings) -> Result<Rules, StartError> {
+    let retry = &settings.retry;
+    let buckets = (!settings.s3.allow_any_bucket).then(|| settings.s3.buckets.clone());
+    Ok(Rules {
+        admission: Admission { default_bucket: settings.s3.default_bucket.clone(), buckets },
+        limits: Limits {
+            min_side: settings.image.min_side,
+            max_pixels: settings.image.max_pixels,
+            upright_only: settings.image.orientation == OrientationPolicy::Reject,
+        },
+        policy: RetryPolicy {
+            quick_attempts: retry.quick_attempts,
+            quick: Backoff::try_new(retry.quick_min, retry.quick_max)?,
+            delays: retry.delays.iter().map(|delay| delay.duration).collect(),
+            max_attempts: retry.max_attempts,
+            in_doubt: settings.api.in_doubt,
+        },
+        publish: Backoff::try_new(PUBLISH_WAITS.0, PUBLISH_WAITS.1)?,
+        fetch_limit: settings.s3.timeout + settings.s3.read_timeout,
+        review_below: settings.api.review_below,
+        source: format!("antispoofd/{}", settings.worker.instance),
+        endpoint: settings.api.url.clone(),
+        reuse: settings.ledger.reuse,
+    })
+}
+
+pub(super) fn gate_policy(settings: &Settings) -> Result<gate::Policy, StartError> {
+    let probe_interval = settings.api.probe_interval;
+    Ok(gate::Policy {
+        concurrency: settings.worker.concurrency,
+        rejection_streak: settings.api.rejection_streak,
+        probe: Backoff::try_new(probe_interval, LONGEST_PROBE_WAIT.max(probe_interval))?,
+        roll: fastrand::f64,
+    })
+}
+
+/// Opens the ledger that the settings name. One in Redis is not connected yet.
+pub async fn open_ledger(settings: &Settings) -> Result<AnyLedger, StartError> {
+    let (ledger, clock) = (&settings.ledger, Clock::system());
+    Ok(match &ledger.backend {
+        LedgerBackend::None => AnyLedger::Nothing,
+        LedgerBackend::Memory => AnyLedger::Memory(Box::new(Memory::new(ledger.max_entries, ledger.ttl, clock))),
+        LedgerBackend::File(path) => {
+            AnyLedger::File(Box::new(File::open(path, ledger.ttl, ledger.timeout, clock).await?))
+        }
+        LedgerBackend::Redis(url) => {
+            let options = RedisOptions {
+                url: url.expose(),
+                prefix: &settings.amqp.prefix,
+                ttl: ledger.ttl,
+                claim_life: settings.api.timeout.max(settings.s3.timeout + settings.s3.read_timeout) + CLAIM_MARGIN,
+                patience: ledger.timeout,
+            };
+            AnyLedger::Redis(Box::new(Redis::new(&options, clock)?.following(url.clone())))
+        }
+    })
+}
+
+/// Without a key of its own, the hash of object keys has the API's secret, which all replicas share, too.
+pub(super) fn key_names(settings: &Settings) -> KeyNames {
+    if settings.log.object_keys == ObjectKeys::Plain {
+        return KeyNames::Plain;
+    }
+    let secret = match (&settings.log.hash_key, &settings.api.auth) {
+        (Some(secret), _) => secret.clone(),
+        // As it is at the start, for the life of the process: the hashes stay the same when it is replaced.
+        (None, ApiAuth::Keys { secret, .. } | ApiAuth::Token(secret)) => secret.now(),
+    };
+    let key = blake3::derive_key("antispoofd 2026 object keys in log lines", secret.expose_secret().as_bytes());
+    KeyNames::Hashed(Box::new(key))
+}
