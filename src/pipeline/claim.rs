@@ -31,7 +31,7 @@ impl<P: Ports> JobRun<'_, P> {
                         return Err(Interrupt::Busy);
                     }
                     self.in_doubt = self.in_doubt.max(prior.report().check.in_doubt);
-                    self.superseded = Some(prior);
+                    self.superseded_result = Some(prior);
                 }
             }
         }

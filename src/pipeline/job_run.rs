@@ -24,7 +24,7 @@ pub(super) struct JobRun<'a, P: Ports> {
     /// What is claimed in the ledger: the key of the job, or of another generation of it.
     pub(super) claim: Option<String>,
     /// The result on record that this generation replaces.
-    pub(super) superseded: Option<Box<JobResult>>,
+    pub(super) superseded_result: Option<Box<JobResult>>,
     /// When the job had ended in a failure before it was sent once more.
     pub(super) after_ms: Option<i64>,
     /// The `ETag` of an object whose earlier verdict is superseded: the content to check.
@@ -72,7 +72,7 @@ impl<'a, P: Ports> JobRun<'a, P> {
     fn begin(delivery: Delivery<'a, P>, job: Job, key: String, pass: Pass) -> Self {
         Self {
             claim: None,
-            superseded: None,
+            superseded_result: None,
             after_ms: None,
             new_etag: None,
             recorded: true,

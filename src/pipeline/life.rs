@@ -103,7 +103,7 @@ impl<P: Ports> JobRun<'_, P> {
                 self.delivery.pipeline.gate.proof(Proof::Ledger);
             }
             let interrupt = match outcome {
-                Ok(result) => return self.settle(result).await,
+                Ok(result) => return self.publish_result(result).await,
                 Err(interrupt) => interrupt,
             };
             if !matches!(interrupt, Interrupt::Failed(..)) {
@@ -163,15 +163,15 @@ impl<P: Ports> JobRun<'_, P> {
         let report = self.report(self.delivery.attempts());
         let result = JobResult::Failure(FailureResult::new(failure, report));
         if !self.recorded {
-            return self.settle(result).await;
+            return self.publish_result(result).await;
         }
         match self.put_on_record(result, failure.may_be_paid()).await {
-            Ok(result) => self.settle(result).await,
+            Ok(result) => self.publish_result(result).await,
             Err(_lease_lost) => Settlement::Lost,
         }
     }
 
-    async fn settle(self, result: JobResult) -> Settlement {
+    async fn publish_result(self, result: JobResult) -> Settlement {
         let key = self.recorded.then_some(self.key.as_str());
         match result {
             JobResult::Verdict(verdict) => self.delivery.publish_verdict(self.job.origin(), key, verdict).await,

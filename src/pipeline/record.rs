@@ -27,7 +27,7 @@ impl<P: Ports> JobRun<'_, P> {
 
     async fn recorded_result(&self, result: JobResult) -> Result<JobResult, Interrupt> {
         let Pipeline { ledger, gate, rules, clock_and_rng, .. } = self.delivery.pipeline;
-        let (key, object, superseded) = (&self.key, self.object.as_deref(), self.superseded.as_deref());
+        let (key, object, superseded) = (&self.key, self.object.as_deref(), self.superseded_result.as_deref());
         let since = Instant::now();
         let mut probe = None;
         for tries in 0.. {
