@@ -232,6 +232,10 @@ async fn a_user_who_may_not_configure_can_still_look() {
     // From 4.0 on "configure access to".
     assert!(ended.stdout.contains("(ACCESS_REFUSED - "), "{}", ended.stdout);
     assert!(ended.stdout.contains("access to exchange 'antispoof.jobs'"), "{}", ended.stdout);
+    let ended = run(settings(&world), &["check", "--connect"]).await;
+    assert_eq!(ended.code, Some(SETTINGS), "with amqp.topology = \"declare\": {}", ended.stdout);
+    let failed = "failed  topology  there, but `run` may not declare: exchange antispoof.jobs, ";
+    assert!(ended.stdout.contains(failed), "{}", ended.stdout);
     world.broker.set_permissions(".*", ".*", ".*").await;
     daemon.term();
     assert!(daemon.wait_exit(STARTED).await.success());

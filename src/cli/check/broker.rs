@@ -150,10 +150,20 @@ fn topology(found: &[Found], amqp: &Amqp) -> Vec<Line> {
     }
     if let Some((_, why)) = unknown.first() {
         let objects: Vec<&str> = unknown.iter().map(|(object, _)| *object).collect();
-        lines.push(
-            Line::note(TOPOLOGY, format!("there, but not compared: {} ({why})", objects.join(", ")))
-                .help("comparing needs the right to configure, with which nothing is changed either, or --management"),
-        );
+        let objects = objects.join(", ");
+        lines.push(match mode {
+            TopologyMode::Declare => Line::wrong(
+                TOPOLOGY,
+                format!("there, but `run` may not declare: {objects} ({why})"),
+                "give the user the right to configure; or set amqp.topology = \"check\", and let another user declare \
+                 with `antispoofd topology apply`",
+            ),
+            TopologyMode::Check | TopologyMode::None => {
+                Line::note(TOPOLOGY, format!("there, but not compared: {objects} ({why})")).help(
+                    "comparing needs the right to configure, with which nothing is changed either, or --management",
+                )
+            }
+        });
     }
     if !missing.is_empty() {
         let words = format!("not there: {}", missing.join(", "));
