@@ -30,6 +30,8 @@ use http::{Request, Response, StatusCode, Uri, Version};
 use pool::{Lease, Pool};
 use std::sync::Arc;
 use tls::Tls;
+
+pub use tls::certificate_authorities;
 use tokio::time::{Instant, timeout_at};
 
 /// An HTTP client whose requests have bodies of type `B`. Cheap to clone.

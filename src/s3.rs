@@ -54,18 +54,25 @@ pub struct Store {
 #[error("build the S3 client: {0}")]
 pub struct StoreError(std::io::Error);
 
+impl StoreError {
+    /// What to do about it.
+    pub const REMEDY: &str = "install the system's certificate authorities, or name them in SSL_CERT_FILE";
+}
+
 impl Store {
     /// Puts the parts together. Nothing is requested yet: credentials are found when the first object is.
     pub async fn new(settings: settings::S3) -> Result<Self, StoreError> {
+        // Before the SDK, which panics where there are no certificate authorities.
+        let http = http_client::Client::new(http_client::Options {
+            connect_timeout: settings.connect_timeout,
+            idle_timeout: POOL_IDLE,
+            http2: false,
+            proxies: false,
+        })
+        .map_err(StoreError)?;
         let sdk = sdk::config(&settings).await;
         Ok(Self {
-            http: http_client::Client::new(http_client::Options {
-                connect_timeout: settings.connect_timeout,
-                idle_timeout: POOL_IDLE,
-                http2: false,
-                proxies: false,
-            })
-            .map_err(StoreError)?,
+            http,
             addresses: Addresses::new(sdk, &settings),
             credentials: Credentials::new(&settings),
             signer: Signer::new(settings.region.clone()),

@@ -67,6 +67,7 @@ impl StartError {
                 PermissionDenied => "ports below 1024 are for root: choose a higher one in admin.listen",
                 _ => "correct admin.listen",
             }),
+            Self::Store(_) => Some(StoreError::REMEDY),
             Self::LedgerFile(ledger::OpenError::Io { .. }) => Some(
                 "let the user that runs antispoofd write to the file and its folder, or correct ledger.path; `antispoofd check --connect` tries it",
             ),

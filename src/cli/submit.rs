@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::stdout::print;
 use super::terminal::say;
 use crate::amqp::{Keep, Names, Outbox, Role, Tail, close, connect};
-use crate::s3::Tools;
+use crate::s3::{StoreError, Tools};
 use crate::settings::Settings;
 pub(super) use args::SubmitArgs;
 use collect::{Collected, Collector};
@@ -45,7 +45,7 @@ pub(super) async fn run(args: SubmitArgs, settings: Settings) -> Result<Exit, Pr
     } else {
         None
     };
-    let tools = Tools::new(&settings.s3).await;
+    let tools = Tools::new(&settings.s3).await.map_err(|error| Problem::failed(error).hint(StoreError::REMEDY))?;
     if let Some(target) = target.as_ref().filter(|_| args.create_bucket) {
         tools.create_bucket(target.bucket()).await.map_err(|error| Problem::from(error).context("--create-bucket"))?;
     }

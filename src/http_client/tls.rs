@@ -37,6 +37,11 @@ impl Tls {
     }
 }
 
+/// An error where the system has no certificate authorities.
+pub fn certificate_authorities() -> io::Result<()> {
+    system_roots().map(drop)
+}
+
 fn system_roots() -> io::Result<RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();

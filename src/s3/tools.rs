@@ -1,8 +1,8 @@
 //! Operations of the command line, off the hot path: plain SDK calls.
 
 use super::answer::ErrorCode;
-use super::sdk;
-use crate::settings;
+use super::{StoreError, sdk};
+use crate::{http_client, settings};
 use antispoof_core::causes::innermost;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -54,8 +54,10 @@ pub enum ToolError {
 
 impl Tools {
     /// A client with the settings of the daemon.
-    pub async fn new(settings: &settings::S3) -> Self {
-        Self { client: sdk::client(&sdk::config(settings).await, settings) }
+    pub async fn new(settings: &settings::S3) -> Result<Self, StoreError> {
+        // The SDK panics where there are none.
+        http_client::certificate_authorities().map_err(StoreError)?;
+        Ok(Self { client: sdk::client(&sdk::config(settings).await, settings) })
     }
 
     /// Puts a local file into the bucket and returns its `ETag` without quotes, where the store gives one.

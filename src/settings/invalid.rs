@@ -33,9 +33,12 @@ impl InvalidValue {
     }
 }
 
-/// A value of a key that is no secret, as a message shows it.
+/// A value of a key that is no secret, as a message shows it. A URL with credentials may stand at a wrong key.
 pub(super) fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
+    if text.contains("://") && text.contains('@') {
+        return "a URL with credentials".to_owned();
+    }
     if text.chars().count() <= LONGEST {
         return format!("{text:?}");
     }

@@ -86,6 +86,12 @@ fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error>
     text(deserializer, directives)
 }
 
+/// Whether a word is the path of a module in a crate.
+fn is_path(word: &str) -> bool {
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    word.contains("::") && word.split("::").all(is_name)
+}
+
 fn directives(text: &str) -> Result<String, InvalidValue> {
     let remedy = "write off, error, warn, info, debug or trace, or per module: \"info,antispoofd::amqp=debug\"";
     if text.is_empty() {
@@ -93,7 +99,7 @@ fn directives(text: &str) -> Result<String, InvalidValue> {
     }
     // To the filter a lone word that is no level is a module to trace: a misspelt level would silence everything else.
     for word in text.split(',').map(str::trim) {
-        let lone = !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let lone = !word.is_empty() && !word.contains(['=', '[']) && !is_path(word);
         if lone && !LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word)) {
             let hint = nearest_to(word, &LEVELS);
             return Err(InvalidValue::new(format!("{} is not a level", quoted(word)), format!("{hint}{remedy}")));

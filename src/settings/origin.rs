@@ -40,11 +40,16 @@ impl fmt::Display for Origin {
             Self::Default => f.write_str("default"),
             Self::File { path, line: 0, .. } => write!(f, "{}", path.display()),
             Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
-            Self::Env { name } => write!(f, "environment variable {name}"),
+            Self::Env { name } => write!(f, "environment variable {}", printable(name)),
             Self::SecretFile { path } => write!(f, "secret file {}", path.display()),
-            Self::Flag { key } => write!(f, "flag --set {key}"),
+            Self::Flag { key } => write!(f, "flag --set {}", printable(key)),
         }
     }
+}
+
+/// Keeps escape sequences and new lines of keys out of the terminal, and a mark below its place.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// A key at the place that set it. Carries no value: the snippet is masked when it is made.

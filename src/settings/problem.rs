@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::log::LogFormat;
-use super::origin::{Origin, Place};
+use super::origin::{Origin, Place, printable};
 use super::row::Row;
 
 /// One thing that is wrong, or worth a warning: the key, what is wrong, where it was set, what to do.
@@ -68,14 +68,14 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.warning { "warning: " } else { "error: " })?;
         if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+            write!(f, "{}: ", printable(&self.key))?;
         }
         writeln!(f, "{}", self.what)?;
         for place in &self.places {
             if place.key == self.key {
                 writeln!(f, "  --> {}", place.origin)?;
             } else {
-                writeln!(f, "  --> {}: {}", place.key, place.origin)?;
+                writeln!(f, "  --> {}: {}", printable(&place.key), place.origin)?;
             }
             if let Some(snippet) = &place.snippet {
                 writeln!(f, "{snippet}")?;

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::Keys;
-use super::origin::{Origin, Place, Snippet};
+use super::origin::{Origin, Place, Snippet, printable};
 use super::problem::Problem;
 
 const MASK: &str = "***";
@@ -88,7 +88,7 @@ impl<'a> Spans<'a> {
         for (offset, c) in self.text[start..end].char_indices() {
             let (at, begin) = (start + offset, shown.len());
             match self.hidden.iter().find(|range| range.contains(&at)) {
-                None => shown.push(printable(c)),
+                None => shown.push(c),
                 Some(range) if masked_to == Some(range.end) => {}
                 Some(range) => {
                     masked_to = Some(range.end);
@@ -126,7 +126,8 @@ impl<'a> Spans<'a> {
                 && !["\"\"\"", "'''"].iter().any(|quotes| self.text[..end].contains(quotes))
         });
         let snippet = harmless.then(|| {
-            let text: String = shown.trim_end().chars().take(2 * MAX_BEFORE).map(printable).collect();
+            let text: String = shown.trim_end().chars().take(2 * MAX_BEFORE).collect();
+            let text = printable(&text);
             Snippet::new(line, text, (column <= 2 * MAX_BEFORE).then_some((column - 1, 1)))
         });
         (line, column, snippet)
@@ -144,7 +145,7 @@ impl<'a> Spans<'a> {
 fn hide(table: &DeTable<'_>, prefix: &str, keys: &Keys, hidden: &mut Vec<Range<usize>>) {
     for (name, value) in table {
         let key = if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
-        if let Some(inner) = value.get_ref().as_table() {
+        if let Some(inner) = value.get_ref().as_table().filter(|_| !keys.contains(&key)) {
             hide(inner, &key, keys, hidden);
         } else if !keys.contains(&key) || keys.is_secret(&key) || may_hold_credentials(value.get_ref()) {
             hidden.push(value.span());
@@ -167,9 +168,4 @@ fn find<'a>(table: &'a DeTable<'a>, key: &str) -> Option<(&'a Spanned<Cow<'a, st
         let rest = key.strip_prefix(name.get_ref().as_ref())?;
         if rest.is_empty() { Some((name, value)) } else { find(value.get_ref().as_table()?, rest.strip_prefix('.')?) }
     })
-}
-
-/// Keeps the mark below its place, and escape sequences out of the terminal.
-fn printable(c: char) -> char {
-    if c.is_control() { ' ' } else { c }
 }

@@ -161,3 +161,48 @@ fn a_log_filter_that_is_none_is_a_bad_setting_wherever_it_stands() {
         assert!(said.contains("error: log.level: ") && said.contains(place), "{environment:?}: {said}");
     }
 }
+
+#[test]
+fn a_system_without_certificate_authorities_is_told_so() {
+    let none = tempfile::tempdir().expect("a folder");
+    let folder = none.path().to_str().expect("text");
+    let file = none.path().join("none.pem");
+    let file = file.to_str().expect("text");
+    let environment = [
+        ("SSL_CERT_FILE", file),
+        ("SSL_CERT_DIR", folder),
+        ("VIDEOSDK_API_KEY", "key"),
+        ("VIDEOSDK_SECRET", "secret"),
+        ("ANTISPOOFD__S3__BUCKETS", "kyc-uploads"),
+        ("ANTISPOOFD__S3__ENDPOINT_URL", "http://127.0.0.1:1"),
+        ("ANTISPOOFD__AMQP__URL", "amqp://guest:guest@127.0.0.1:1/%2f"),
+        ("ANTISPOOFD__ADMIN__LISTEN", "127.0.0.1:0"),
+    ];
+    let started = run(&["run"], &environment);
+    assert_eq!(started.status.code(), Some(1), "{}", stderr(&started));
+    for said in ["certificate authorities", "SSL_CERT_FILE"] {
+        assert!(stderr(&started).contains(said), "{}", stderr(&started));
+    }
+    let checked = run(&["check", "--connect"], &environment);
+    assert!(stdout(&checked).contains("failed  bucket    build the S3 client: "), "{}", stdout(&checked));
+    assert!(!stderr(&started).contains("panicked") && !stderr(&checked).contains("panicked"));
+}
+
+#[test]
+fn a_url_at_a_wrong_key_and_the_characters_of_a_key_are_not_printed_as_they_are() {
+    let environment = [("ANTISPOOFD__ADMIN__LISTEN", "amqp://u:hunter2@h"), ("ANTISPOOFD__A\u{1b}[31m", "1")];
+    let output = run(&["check"], &environment);
+    assert_eq!(output.status.code(), Some(78));
+    let said = format!("{}{}", stdout(&output), stderr(&output));
+    assert!(said.contains("admin.listen: a URL with credentials is not a socket address"), "{said}");
+    assert!(!said.contains("hunter2") && !said.contains('\u{1b}'), "{said}");
+}
+
+#[test]
+fn a_log_level_that_is_none_is_refused_in_every_form() {
+    for level in ["info;warn", "info debug", "inf-o", "info.."] {
+        let output = run(&["check"], &[KEYS[0], KEYS[1], ("ANTISPOOFD__LOG__LEVEL", level)]);
+        assert_eq!(output.status.code(), Some(78), "{level}");
+        assert!(stderr(&output).contains("is not a level"), "{level}: {}", stderr(&output));
+    }
+}

@@ -1,7 +1,7 @@
 //! The buckets that the settings name.
 
 use super::report::Line;
-use crate::s3::{Refusal, Store};
+use crate::s3::{Refusal, Store, StoreError};
 use crate::settings::S3;
 use futures_util::future::join_all;
 
@@ -16,8 +16,7 @@ pub(super) async fn probe(settings: &S3) -> Vec<Line> {
     let store = match Store::new(settings.clone()).await {
         Ok(store) => store,
         Err(error) => {
-            let remedy = "install the system's certificate authorities, or name them in SSL_CERT_FILE";
-            return vec![Line::wrong(BUCKET, error.to_string(), remedy)];
+            return vec![Line::wrong(BUCKET, error.to_string(), StoreError::REMEDY)];
         }
     };
     let at = settings.endpoint_url.clone().unwrap_or_else(|| format!("AWS, {}", settings.region));
