@@ -16,6 +16,7 @@ pub use token::{Minted, TokenError, mint};
 use crate::{http_client, settings};
 use antispoof_core::encode;
 use antispoof_core::failure::{Code, Failure};
+use antispoof_core::image::Verify;
 use antispoof_core::ports::{Answer, Inspected, SpoofDetector};
 use antispoof_core::stream_digest::{DigestKind, StreamDigest};
 use antispoof_core::verdict::Verdict;
@@ -58,6 +59,7 @@ pub struct Vendor {
     statuses: Statuses,
     limiter: RateLimiter,
     digest: DigestKind,
+    verify: Verify,
     settings: settings::Api,
 }
 
@@ -77,7 +79,7 @@ pub enum VendorError {
 
 impl Vendor {
     /// Puts the parts together and mints the first token; makes no call.
-    pub fn new(settings: settings::Api, digest: DigestKind) -> Result<Self, VendorError> {
+    pub fn new(settings: settings::Api, digest: DigestKind, verify: Verify) -> Result<Self, VendorError> {
         Ok(Self {
             http: client(&settings).map_err(VendorError::Http)?,
             endpoint: settings.url.parse().map_err(VendorError::Url)?,
@@ -86,6 +88,7 @@ impl Vendor {
             statuses: Statuses::new(&settings.statuses),
             limiter: RateLimiter::new(settings.rate_limit),
             digest,
+            verify,
             settings,
         })
     }
@@ -149,7 +152,7 @@ impl Vendor {
         S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
     {
         let length = encode::body_len(image.bytes);
-        let digest = StreamDigest::new(self.digest, image.facts.scan_from);
+        let digest = StreamDigest::new(self.digest, self.verify, &image.facts);
         let mut request = Request::post(self.endpoint.clone())
             .header(AUTHORIZATION, token)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))

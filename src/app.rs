@@ -14,11 +14,12 @@ use crate::gate::Gate;
 use crate::health::Health;
 use crate::ledger::AnyLedger;
 use crate::lifecycle::{Signals, Stop, Tasks};
-use crate::pipeline::{ClockAndRng, LedgerClient, Pipeline, Stuck};
+use crate::pipeline::{ClockAndRng, HeadMemory, LedgerClient, Pipeline, Stuck};
 use crate::s3::Store;
 use crate::settings::{Settings, follow};
 use crate::telemetry::{JobLog, Metrics, logs};
 use crate::worker::{self, Drained};
+use antispoof_core::image::Verify;
 use antispoof_core::ports::Ports;
 use observed::Observed;
 use parts::{gate_policy, key_names, rules};
@@ -79,12 +80,14 @@ async fn run_until(settings: Settings, stop: Stop, tasks: Tasks) -> Result<Drain
     let log = JobLog::new(metrics.clone(), key_names(&settings));
     let pipeline = Arc::new(Pipeline::<Edges> {
         store: Store::new(settings.s3.clone()).await.map_err(StartError::from)?,
-        detector: Vendor::new(settings.api.clone(), settings.image.digest).map_err(StartError::from)?,
+        detector: Vendor::new(settings.api.clone(), settings.image.digest, Verify::Structure)
+            .map_err(StartError::from)?,
         ledger: LedgerClient::new(ledger, settings.ledger.on_error, metrics.clone()),
         broker,
         rules,
         clock_and_rng: ClockAndRng { now: OffsetDateTime::now_utc, random: fastrand::f64 },
         gate: gate.clone(),
+        heads: HeadMemory::default(),
         stuck: Stuck::default(),
         log,
         stop: stop.clone(),

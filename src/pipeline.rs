@@ -15,6 +15,7 @@ mod claim;
 mod copies;
 mod dead_letter;
 mod delivery;
+mod head;
 mod inspect;
 mod intake;
 mod job_run;
@@ -26,6 +27,7 @@ mod prior_result;
 mod record;
 mod stuck;
 
+pub use head::HeadMemory;
 pub use keys::{ledger_key, object_key};
 pub use ledger_client::LedgerClient;
 pub use parts::{ClockAndRng, Lease, Pipeline, Rules, SUSPECT};

@@ -43,7 +43,6 @@ mod encoding;
 mod fault;
 mod faults;
 mod goaway;
-mod jpeg;
 mod latency;
 mod rate;
 mod refusal;

@@ -4,18 +4,20 @@ use crate::failure::{Code, Failure};
 
 mod exif;
 mod facts;
+mod frame;
+mod inspect;
 mod jpeg;
+mod name;
+mod names;
+mod text;
 
 pub use facts::{Facts, Format};
-
-/// How far into a file its frame header may lie, in bytes. Large EXIF, ICC and XMP segments come first in photographs; a megabyte of them is not a selfie.
-pub const MAX_HEADER_BYTES: usize = 1024 * 1024;
+pub use frame::Reason;
+pub use inspect::{Inspector, MAX_HEADER_BYTES, inspect};
+pub use jpeg::JpegScan;
 
 /// The version that every object without one has.
 pub const NULL_VERSION: &str = "null";
-
-/// Bytes that tell every known format apart.
-const MAGIC_BYTES: usize = 16;
 
 /// An object in S3, and optionally which of its contents.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,32 +67,13 @@ pub struct Limits {
     pub upright_only: bool,
 }
 
-/// What a prefix of the file tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Inspection {
-    /// Not enough bytes yet.
-    NeedMore,
-    /// A JPEG whose frame header was found.
-    Found(Facts),
-}
-
-/// Looks at the first bytes of a file. `complete` says that the file has no more.
-///
-/// Longer prefixes of the same file never change a decided answer.
-pub fn inspect(prefix: &[u8], complete: bool) -> Result<Inspection, Failure> {
-    if prefix.len() < MAGIC_BYTES && !complete {
-        return Ok(Inspection::NeedMore);
-    }
-    if !prefix.starts_with(&[0xFF, 0xD8, 0xFF]) {
-        return Err(refuse(prefix));
-    }
-    match jpeg::frame(prefix) {
-        Ok(Some(facts)) => Ok(Inspection::Found(facts)),
-        Ok(None) if complete => Err(corrupt("the file ends before its frame header")),
-        Ok(None) if prefix.len() >= MAX_HEADER_BYTES => Err(corrupt("there is no frame header within the first 1 MiB")),
-        Ok(None) => Ok(Inspection::NeedMore),
-        Err(why) => Err(corrupt(why)),
-    }
+/// How far the image is followed while its bytes pass, before the last of them are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// An end-of-image marker anywhere behind the header of the first scan.
+    Header,
+    /// The markers up to the end-of-image marker, so that neither one inside a segment nor that of another image counts.
+    Structure,
 }
 
 impl Facts {
@@ -109,51 +92,6 @@ impl Facts {
         }
         Ok(())
     }
-}
-
-fn corrupt(why: &'static str) -> Failure {
-    Failure::new(Code::ImageCorrupt, format!("looks like a jpeg, but {why}"))
-}
-
-fn refuse(prefix: &[u8]) -> Failure {
-    match other_format(prefix) {
-        Some(name) => Failure::new(Code::UnsupportedFormat, format!("the object is {name}; only jpeg is accepted")),
-        None => Failure::new(Code::NotAnImage, "the first bytes are of no known image format"),
-    }
-}
-
-/// The name of a format that is known and not accepted. Sources: the formats' own specifications.
-fn other_format(prefix: &[u8]) -> Option<&'static str> {
-    let is = |at: usize, magic: &[u8]| prefix.get(at..).is_some_and(|rest| rest.starts_with(magic));
-    if is(0, b"\x89PNG\r\n\x1a\n") {
-        return Some("png");
-    }
-    if is(0, b"GIF87a") || is(0, b"GIF89a") {
-        return Some("gif");
-    }
-    if is(0, b"RIFF") && is(8, b"WEBP") {
-        return Some("webp");
-    }
-    if is(0, b"II*\0") || is(0, b"MM\0*") {
-        return Some("tiff");
-    }
-    if is(0, b"BM") && is(6, &[0, 0, 0, 0]) {
-        return Some("bmp");
-    }
-    if is(0, b"\xff\x0a") || is(0, b"\0\0\0\x0cJXL ") {
-        return Some("jpeg xl");
-    }
-    if is(0, b"\0\0\0\x0cjP  ") {
-        return Some("jpeg 2000");
-    }
-    if is(4, b"ftyp") {
-        return match prefix.get(8..12) {
-            Some(b"avif" | b"avis") => Some("avif"),
-            Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1") => Some("heic"),
-            _ => Some("a video or another ISO media file"),
-        };
-    }
-    None
 }
 
 #[cfg(test)]

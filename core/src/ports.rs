@@ -41,8 +41,8 @@ pub trait ImageStore: Send + Sync {
 /// An image whose header has been looked at and whose body is still on its way.
 #[derive(Debug)]
 pub struct Inspected<S> {
-    /// What was read to look at it.
-    pub head: Bytes,
+    /// What was read to look at it, in chunks as they came.
+    pub head: Vec<Bytes>,
     /// The rest.
     pub rest: S,
     /// Announced length of both together.

@@ -1,6 +1,7 @@
 //! The length and the digest of an image as its bytes pass, and whether a JPEG came to its end.
 
 use crate::failure::{Code, Failure};
+use crate::image::{Facts, JpegScan, Reason, Verify};
 use memchr::memmem;
 use serde::Deserialize;
 use sha2::Digest as _;
@@ -23,31 +24,42 @@ enum Hasher {
     Off,
 }
 
+/// Where the image ends.
+enum End {
+    /// Searched for as two bytes.
+    Header { found: bool, last: u8 },
+    /// Reached from marker to marker.
+    Structure(JpegScan),
+}
+
 /// Watches the bytes of one image go by.
 pub struct StreamDigest {
     hasher: Hasher,
     seen: u64,
-    /// Offset at which an end-of-image marker starts to count: a thumbnail in the header has one of its own.
+    /// Offset from which the end is looked for: a thumbnail in the header has one of its own.
     scan_from: u64,
-    ended: bool,
-    last: u8,
+    end: End,
 }
 
 impl std::fmt::Debug for StreamDigest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StreamDigest").field("seen", &self.seen).field("ended", &self.ended).finish_non_exhaustive()
+        f.debug_struct("StreamDigest").field("seen", &self.seen).field("ended", &self.ended()).finish_non_exhaustive()
     }
 }
 
 impl StreamDigest {
-    /// Watches an image whose frame header was found at `scan_from`.
-    pub fn new(kind: DigestKind, scan_from: u64) -> Self {
+    /// Watches an image of which the header has been inspected.
+    pub fn new(kind: DigestKind, verify: Verify, facts: &Facts) -> Self {
         let hasher = match kind {
             DigestKind::Sha256 => Hasher::Sha256(Box::default()),
             DigestKind::Blake3 => Hasher::Blake3(Box::default()),
             DigestKind::Off => Hasher::Off,
         };
-        Self { hasher, seen: 0, scan_from, ended: false, last: 0 }
+        let end = match verify {
+            Verify::Header => End::Header { found: false, last: 0 },
+            Verify::Structure => End::Structure(JpegScan::behind_first_scan_header(facts.restarts)),
+        };
+        Self { hasher, seen: 0, scan_from: facts.scan_from, end }
     }
 
     /// Takes note of the next bytes.
@@ -59,8 +71,9 @@ impl StreamDigest {
             }
             Hasher::Off => {}
         }
-        if !self.ended {
-            self.look_for_end(chunk);
+        let header = usize::try_from(self.scan_from.saturating_sub(self.seen)).unwrap_or(usize::MAX);
+        if let Some(scan) = chunk.get(header..) {
+            self.end.push(scan);
         }
         self.seen += chunk.len() as u64;
     }
@@ -78,9 +91,7 @@ impl StreamDigest {
                 format!("the store announced {announced} bytes and sent {}", self.seen),
             ));
         }
-        if !self.ended {
-            return Err(Failure::new(Code::ImageCorrupt, "the jpeg has no end-of-image marker: the file is cut off"));
-        }
+        self.end.reached().map_err(|why| Failure::new(Code::ImageCorrupt, format!("the jpeg is damaged: {why}")))?;
         Ok(match self.hasher {
             Hasher::Sha256(hasher) => Some(hex("sha256:", &hasher.finalize())),
             Hasher::Blake3(hasher) => Some(hex("blake3:", hasher.finalize().as_bytes())),
@@ -88,15 +99,31 @@ impl StreamDigest {
         })
     }
 
-    /// Cameras append trailers (motion photos, depth maps) after the end marker, so it is looked for everywhere behind the frame header.
-    fn look_for_end(&mut self, chunk: &[u8]) {
-        let skip = usize::try_from(self.scan_from.saturating_sub(self.seen)).unwrap_or(usize::MAX);
-        let Some(scan) = chunk.get(skip..).filter(|scan| !scan.is_empty()) else {
-            return;
-        };
-        let split_marker = skip == 0 && self.last == 0xFF && scan[0] == 0xD9;
-        self.ended = split_marker || memmem::find(scan, &[0xFF, 0xD9]).is_some();
-        self.last = scan[scan.len() - 1];
+    fn ended(&self) -> bool {
+        self.end.reached().is_ok()
+    }
+}
+
+impl End {
+    /// Takes the next bytes behind the header. Cameras append trailers (motion photos, depth maps) behind the end, so it is not at the end of the file.
+    fn push(&mut self, scan: &[u8]) {
+        match self {
+            Self::Header { found, last } => {
+                if let (false, Some(&end)) = (*found, scan.last()) {
+                    *found = (*last == 0xFF && scan[0] == 0xD9) || memmem::find(scan, &[0xFF, 0xD9]).is_some();
+                    *last = end;
+                }
+            }
+            Self::Structure(markers) => markers.push(scan),
+        }
+    }
+
+    fn reached(&self) -> Result<(), Reason> {
+        match self {
+            Self::Header { found: true, .. } => Ok(()),
+            Self::Header { found: false, .. } => Err("it has no end-of-image marker: the file is cut off"),
+            Self::Structure(markers) => markers.finish(),
+        }
     }
 }
 
@@ -113,57 +140,4 @@ pub(crate) fn hex(prefix: &str, bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn run(kind: DigestKind, scan_from: u64, chunks: &[&[u8]], announced: u64) -> Result<Option<String>, Failure> {
-        let mut digest = StreamDigest::new(kind, scan_from);
-        for chunk in chunks {
-            digest.chunk(chunk);
-        }
-        digest.finish(announced)
-    }
-
-    #[test]
-    fn digests_are_named_and_known() {
-        let end = &[0xFF, 0xD9][..];
-        assert_eq!(
-            run(DigestKind::Sha256, 0, &[end], 2).expect("ends"),
-            Some("sha256:cde66e78e5419dea74df7cf43d9aa876b8c669d40067992e719cef90ac5f3fe0".to_owned())
-        );
-        assert_eq!(
-            run(DigestKind::Blake3, 0, &[end], 2).expect("ends"),
-            Some(hex("blake3:", blake3::hash(end).as_bytes()))
-        );
-        assert_eq!(run(DigestKind::Off, 0, &[end], 2).expect("ends"), None);
-    }
-
-    #[test]
-    fn a_short_stream_is_the_store_s_fault_and_a_missing_end_the_image_s() {
-        let short = run(DigestKind::Off, 0, &[&[0xFF, 0xD9]], 3).expect_err("short");
-        assert_eq!(short.code(), Code::StoreUnavailable);
-        let cut = run(DigestKind::Off, 0, &[&[0xFF, 0x00, 0xD9]], 3).expect_err("cut");
-        assert_eq!(cut.code(), Code::ImageCorrupt);
-    }
-
-    #[test]
-    fn the_end_of_a_thumbnail_in_the_header_does_not_count() {
-        let image = [0xFF, 0xD8, 0xFF, 0xD9, 1, 2, 3];
-        assert!(run(DigestKind::Off, 4, &[&image], 7).is_err());
-        assert!(run(DigestKind::Off, 2, &[&image], 7).is_ok(), "a trailer behind the end is fine");
-    }
-
-    proptest! {
-        #[test]
-        fn chunking_does_not_matter(bytes in prop::collection::vec(prop_oneof![Just(0xFFu8), Just(0xD9), Just(0u8)], 0..40),
-                                    cuts in prop::collection::vec(0usize..40, 0..6), scan_from in 0u64..40) {
-            let whole = run(DigestKind::Sha256, scan_from, &[&bytes], bytes.len() as u64);
-            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
-            cuts.extend([0, bytes.len()]);
-            cuts.sort_unstable();
-            let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
-            prop_assert_eq!(run(DigestKind::Sha256, scan_from, &pieces, bytes.len() as u64), whole);
-        }
-    }
-}
+mod tests;

@@ -55,6 +55,7 @@ enum Stage {
 pub(super) struct DetectBody<S> {
     stage: Stage,
     chunk: Bytes,
+    head: std::vec::IntoIter<Bytes>,
     rest: S,
     announced: u64,
     /// Bytes of the body still to come.
@@ -67,7 +68,8 @@ impl<S> DetectBody<S> {
     pub(super) fn new(image: Inspected<S>, digest: StreamDigest, report: Arc<Report>) -> Self {
         Self {
             stage: Stage::Prefix,
-            chunk: image.head,
+            chunk: Bytes::new(),
+            head: image.head.into_iter(),
             rest: image.rest,
             announced: image.bytes,
             left: encode::body_len(image.bytes),
@@ -133,6 +135,10 @@ where
                     }
                     return this.give(encoded.into());
                 }
+                if let Some(chunk) = this.head.next() {
+                    this.chunk = chunk;
+                    continue;
+                }
                 match ready!(Pin::new(&mut this.rest).poll_next(cx)) {
                     Some(Ok(chunk)) => this.chunk = chunk,
                     Some(Err(failure)) => return this.fail(failure),
@@ -163,10 +169,13 @@ impl<S> DetectBody<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use antispoof_core::image::{Facts, Format};
+    use antispoof_core::image::{Facts, Format, Verify};
     use antispoof_core::stream_digest::DigestKind;
     use futures_util::stream;
     use http_body_util::BodyExt as _;
+
+    const FACTS: Facts =
+        Facts { format: Format::Jpeg, width: 1, height: 1, orientation: 1, scan_from: 0, restarts: false };
 
     fn body(
         announced: u64,
@@ -175,12 +184,13 @@ mod tests {
     ) -> (DetectBody<impl Stream<Item = Result<Bytes, Failure>> + Unpin>, Arc<Report>) {
         let report = Arc::new(Report::default());
         let image = Inspected {
-            head: Bytes::copy_from_slice(head),
+            head: head.chunks(3).map(Bytes::copy_from_slice).collect(),
             rest: stream::iter(rest),
             bytes: announced,
-            facts: Facts { format: Format::Jpeg, width: 1, height: 1, orientation: 1, scan_from: 0 },
+            facts: FACTS,
         };
-        (DetectBody::new(image, StreamDigest::new(DigestKind::Sha256, 0), report.clone()), report)
+        let digest = StreamDigest::new(DigestKind::Sha256, Verify::Structure, &FACTS);
+        (DetectBody::new(image, digest, report.clone()), report)
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::settings::{Sources, load};
-use antispoof_core::image::{Facts, Format};
+use antispoof_core::image::{Facts, Format, Verify};
 use futures_util::stream;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -26,15 +26,15 @@ fn vendor(listener: &TcpListener) -> Vendor {
         ..Sources::default()
     };
     let loaded = load(sources).unwrap_or_else(|problems| panic!("{problems}"));
-    Vendor::new(loaded.settings.api, DigestKind::Off).expect("a client")
+    Vendor::new(loaded.settings.api, DigestKind::Off, Verify::Structure).expect("a client")
 }
 
 async fn detect(vendor: &Vendor) -> Result<Answer, Failure> {
     let image = Inspected {
-        head: Bytes::from_static(&[0xFF, 0xD8, 0xFF, 0xD9]),
+        head: vec![Bytes::from_static(&[0xFF, 0xD8, 0xFF, 0xD9])],
         rest: stream::iter(Vec::<Result<Bytes, Failure>>::new()),
         bytes: 4,
-        facts: Facts { format: Format::Jpeg, width: 1, height: 1, orientation: 1, scan_from: 2 },
+        facts: Facts { format: Format::Jpeg, width: 1, height: 1, orientation: 1, scan_from: 2, restarts: false },
     };
     vendor.detect(image, "identity").await
 }

@@ -130,9 +130,7 @@ impl<P: Ports> JobRun<'_, P> {
         if !is_pinned(image) {
             image.etag.clone_from(&opened.etag);
         }
-        // A store that drips would otherwise hold the job for as long as it likes, each drop in time.
-        let inspecting = timeout(limit, inspect_head(opened, &pipeline.rules.limits)).await;
-        let inspected = inspecting.unwrap_or_else(|_| Err(slow_store(limit)))?;
+        let inspected = inspect_head(opened, &pipeline.rules.limits, &pipeline.heads, limit).await?;
         self.image.learn(&inspected.facts);
         Ok(inspected)
     }

@@ -1,39 +1,49 @@
 //! Looking at the first chunks of an image before anything is paid for.
 
+use super::head::{FREE_BYTES, Head, HeadMemory};
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::image::{Inspection, Limits, inspect};
+use antispoof_core::image::{Inspector, Limits};
 use antispoof_core::ports::{Inspected, Opened};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
-/// Reads until the frame header is there. The head is kept and sent first; nothing is read twice. One chunk is usually enough, and then
-/// nothing is copied either.
-pub(super) async fn inspect_head<S>(opened: Opened<S>, limits: &Limits) -> Result<Inspected<S>, Failure>
+/// Reads until the first scan begins. The head is kept and sent first; nothing is read twice. One chunk is usually enough.
+///
+/// The store may take `limit` for it: one that drips would otherwise hold the job for as long as it likes, each drop in time. A wait for memory is not
+/// the store's, and has the same limit again.
+pub(super) async fn inspect_head<S>(
+    opened: Opened<S>,
+    limits: &Limits,
+    memory: &HeadMemory,
+    limit: Duration,
+) -> Result<Inspected<S>, Failure>
 where
     S: Stream<Item = Result<Bytes, Failure>> + Unpin,
 {
     let Opened { bytes, mut stream, .. } = opened;
-    let mut head = Bytes::new();
+    let (mut inspector, mut head, mut share) = (Inspector::default(), Head::default(), None);
+    let mut deadline = Instant::now() + limit;
     loop {
-        let complete = match stream.next().await {
-            Some(chunk) => {
-                head = joined(head, chunk?);
-                false
-            }
-            None => true,
+        if share.is_none() && head.len() >= FREE_BYTES {
+            let waiting = Instant::now();
+            share = Some(memory.share(limit).await?);
+            deadline += waiting.elapsed();
+        }
+        let Some(chunk) = timeout_at(deadline, stream.next()).await.map_err(|_| slow_store(limit))? else {
+            return Err(if (head.len() as u64) < bytes { short(bytes, head.len()) } else { inspector.finish() });
         };
-        if complete && (head.len() as u64) < bytes {
-            let message = format!("the store announced {bytes} bytes and sent {}", head.len());
-            return Err(Failure::new(Code::StoreUnavailable, message));
+        let chunk = chunk?;
+        let found = inspector.push(&chunk);
+        head.push(chunk);
+        if let Some(facts) = found? {
+            facts.admit(limits)?;
+            return Ok(Inspected { head: head.into_chunks(share), rest: stream, bytes, facts });
         }
         // The last chunk need not be followed by another poll to be the last.
-        match inspect(&head, complete || head.len() as u64 >= bytes)? {
-            Inspection::NeedMore => {}
-            Inspection::Found(facts) => {
-                facts.admit(limits)?;
-                return Ok(Inspected { head, rest: stream, bytes, facts });
-            }
+        if head.len() as u64 >= bytes {
+            return Err(inspector.finish());
         }
     }
 }
@@ -43,14 +53,8 @@ pub(super) fn slow_store(limit: Duration) -> Failure {
     Failure::new(Code::StoreTimeout, format!("the store did not send the beginning of the object within {limit:?}"))
 }
 
-fn joined(head: Bytes, chunk: Bytes) -> Bytes {
-    if head.is_empty() {
-        return chunk;
-    }
-    // Header segments larger than a chunk: rare, and bounded by the core.
-    let mut joined = head.try_into_mut().unwrap_or_else(|head| BytesMut::from(&head[..]));
-    joined.extend_from_slice(&chunk);
-    joined.freeze()
+fn short(announced: u64, sent: usize) -> Failure {
+    Failure::new(Code::StoreUnavailable, format!("the store announced {announced} bytes and sent {sent}"))
 }
 
 #[cfg(test)]
@@ -67,14 +71,21 @@ mod tests {
         Opened { bytes, etag: None, version_id: None, key: None, stream: stream::iter(chunks) }
     }
 
+    async fn inspected<S>(opened: Opened<S>) -> Result<Inspected<S>, Failure>
+    where
+        S: Stream<Item = Result<Bytes, Failure>> + Unpin,
+    {
+        inspect_head(opened, &LIMITS, &HeadMemory::default(), Duration::from_secs(20)).await
+    }
+
     #[tokio::test]
     async fn the_head_is_what_was_read_and_the_rest_follows() {
         let image = std::fs::read("tests/samples/astronaut.jpg").expect("a sample");
         for size in [1, 7, 100, 5000, image.len()] {
             let chunks = image.chunks(size).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
-            let inspected = inspect_head(opened(image.len() as u64, chunks), &LIMITS).await.expect("a jpeg");
+            let inspected = inspected(opened(image.len() as u64, chunks)).await.expect("a jpeg");
             assert_eq!((inspected.facts.width, inspected.facts.height), (512, 512));
-            let mut whole = inspected.head.to_vec();
+            let mut whole = inspected.head.concat();
             let mut rest = inspected.rest;
             while let Some(chunk) = rest.next().await {
                 whole.extend_from_slice(&chunk.expect("whole"));
@@ -86,9 +97,52 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_breaks_off_is_not_the_image_s_fault() {
         let head = Bytes::from_static(&[0xFF, 0xD8, 0xFF, 0xE0]);
-        let short = inspect_head(opened(100, vec![Ok(head.clone())]), &LIMITS).await.err().expect("short");
+        let short = inspected(opened(100, vec![Ok(head.clone())])).await.err().expect("short");
         assert_eq!(short.code(), Code::StoreUnavailable);
-        let whole = inspect_head(opened(4, vec![Ok(head)]), &LIMITS).await.err().expect("corrupt");
+        let whole = inspected(opened(4, vec![Ok(head)])).await.err().expect("corrupt");
         assert_eq!(whole.code(), Code::ImageCorrupt);
+    }
+
+    /// A photo whose frame header lies behind so many full segments, with the scan that it has.
+    fn long_headed(segments: usize) -> Vec<u8> {
+        let image = std::fs::read("tests/samples/astronaut.jpg").expect("a sample");
+        let segment = [&[0xFF, 0xE2, 0xFF, 0xFF][..], &vec![7; 65_533]].concat();
+        [&image[..2], &segment.repeat(segments), &image[2..]].concat()
+    }
+
+    fn chunked(image: &[u8], size: usize) -> Vec<Result<Bytes, Failure>> {
+        image.chunks(size).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_long_heads_at_once_all_get_through_one_memory() {
+        let memory = HeadMemory::default();
+        let image = long_headed(60);
+        let jobs = (0..100).map(|_| async {
+            let opened = opened(image.len() as u64, chunked(&image, 16_384));
+            let inspected = inspect_head(opened, &LIMITS, &memory, Duration::from_secs(20)).await?;
+            // The call: its head is gone when it has been sent.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok::<_, Failure>(inspected.head.iter().map(Bytes::len).sum::<usize>())
+        });
+        for read in futures_util::future::join_all(jobs).await {
+            assert!(read.is_ok_and(|read| read > 60 * 65_537));
+        }
+        assert_eq!(memory, HeadMemory::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_drips_has_one_limit_for_the_whole_head() {
+        let image = long_headed(1);
+        let chunks = chunked(&image, 100);
+        let dripping = stream::iter(chunks).then(|chunk| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            chunk
+        });
+        let opened =
+            Opened { bytes: image.len() as u64, etag: None, version_id: None, key: None, stream: Box::pin(dripping) };
+        let failure = inspected(opened).await.err().expect("too slow");
+        assert_eq!(failure.code(), Code::StoreTimeout);
+        assert!(failure.message().contains("did not send the beginning"), "{failure}");
     }
 }

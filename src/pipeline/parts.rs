@@ -1,5 +1,6 @@
 //! What a pipeline is made of.
 
+use super::head::HeadMemory;
 use super::ledger_client::LedgerClient;
 use super::stuck::Stuck;
 use crate::gate::Gate;
@@ -78,6 +79,8 @@ pub struct Pipeline<P: Ports> {
     pub clock_and_rng: ClockAndRng,
     /// Whether jobs may run.
     pub gate: Gate,
+    /// The memory for the beginnings of images.
+    pub heads: HeadMemory,
     /// How many jobs are held by a queue that takes nothing.
     pub stuck: Stuck,
     /// The log and the metrics of jobs.

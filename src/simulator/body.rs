@@ -4,7 +4,8 @@ use base64_simd::{AsOut, STANDARD, STANDARD_NO_PAD};
 use http::StatusCode;
 use sha2::{Digest, Sha256};
 
-use super::jpeg::Walk;
+use antispoof_core::image::JpegScan;
+
 use super::refusal::Refusal;
 
 /// What comes before the base64 text. White space and escapes that JSON would allow are not accepted: they would hide a
@@ -29,7 +30,7 @@ pub(super) struct Scanner {
     held: usize,
     block: Vec<u8>,
     digest: Sha256,
-    walk: Walk,
+    walk: JpegScan,
 }
 
 enum At {
@@ -53,7 +54,7 @@ impl Scanner {
             held: 0,
             block: vec![0; BLOCK / 4 * 3],
             digest: Sha256::new(),
-            walk: Walk::new(),
+            walk: JpegScan::default(),
         }
     }
 
@@ -191,9 +192,9 @@ mod tests {
         [PREFIX, STANDARD.encode_to_string(image).as_bytes(), SUFFIX].concat()
     }
 
-    /// A JPEG as small as the walk accepts, `extra` bytes longer, so that every padding occurs.
+    /// A JPEG as small as the scanner accepts, `extra` bytes longer, so that every padding occurs.
     fn tiny(extra: usize) -> Vec<u8> {
-        let mut image = vec![0xff, 0xd8, 0xff, 0xc0, 0, 8, 8, 0, 1, 0, 1, 0, 0xff, 0xda, 0, 2];
+        let mut image = b"\xff\xd8\xff\xc0\0\x0b\x08\0\x01\0\x01\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0?\0".to_vec();
         image.resize(image.len() + extra, 0x55);
         image.extend([0xff, 0xd9]);
         image

@@ -10,6 +10,8 @@ mod catalogue;
 mod foreign;
 #[path = "images/jpeg.rs"]
 pub(crate) mod jpeg;
+#[path = "../../core/src/image/tests/made.rs"]
+pub(crate) mod made;
 
 use sha2::{Digest, Sha256};
 

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::contract::assert_valid_event;
 use crate::harness::broker::Message;
 use crate::harness::world::World;
+use crate::images::made::{self, Made, made};
 use crate::images::{Expected, Sample, catalogue, jpeg, sample, sha256};
 
 #[tokio::test]
@@ -28,6 +29,47 @@ async fn every_sample_of_the_catalogue_ends_as_it_says() {
     assert_eq!(stats["rejected"], 0, "the vendor never has to refuse what we send");
     world.assert_drained().await;
     assert_eq!(world.events().await.len(), judged.len());
+}
+
+/// What phones send, and what mishaps leave: a call for each file that is right, and none for any other.
+#[tokio::test]
+async fn every_made_file_ends_as_it_should_and_no_refused_one_is_called_for() {
+    let world = World::new("made_files").await;
+    let _daemon = world.daemon().start_ready().await;
+    let files = made();
+    let mut keys = Vec::new();
+    for file in &files {
+        keys.push(world.upload(file.name, file.bytes.clone()).await.key);
+    }
+    let jobs = world.submit_all(keys.iter().map(String::as_str)).await;
+    let events = world.events_for_all(&jobs).await;
+    let mut called = 0;
+    for (Made { name, bytes, expected }, job) in files.iter().zip(&jobs) {
+        let event = events.iter().find(|event| event.job_id() == Some(job)).expect("one for each");
+        assert_valid_event(event);
+        let billed = world.simulator.billed(&sha256(bytes)).await;
+        match expected {
+            made::Expected::Verdict { size: (width, height), .. } => {
+                called += 1;
+                assert!(event.outcome().is_some(), "{name}: {}", event.json);
+                let image = &event.json["data"]["image"];
+                assert_eq!((&image["width"], &image["height"]), (&json!(width), &json!(height)), "{name}");
+                assert_eq!(image["digest"], format!("sha256:{}", sha256(bytes)), "{name}");
+                assert_eq!(billed, 1, "{name}");
+            }
+            made::Expected::Failure(code, words) => {
+                assert_eq!(event.failure_code(), Some(*code), "{name}: {}", event.json);
+                let message = event.json["data"]["failure"]["message"].as_str().unwrap_or_default();
+                assert!(message.contains(words), "{name}: {message}");
+                assert_eq!(billed, 0, "{name}");
+            }
+        }
+    }
+    assert!(files.len() >= 100 && called >= 40, "{called} of {}", files.len());
+    let stats = world.simulator.stats().await;
+    let calls = ["calls", "billed", "rejected"].map(|name| &stats[name]);
+    assert_eq!(calls, [&json!(called), &json!(called), &json!(0)], "{stats}");
+    world.assert_drained().await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use crate::records::{Kind, answer};
 use crate::store::number_in;
 use crate::world::State;
 use antispoof_core::failure::{Code, Failure};
+use antispoof_core::image::Verify;
 use antispoof_core::ports::{Answer, Inspected, SpoofDetector};
 use antispoof_core::stream_digest::{DigestKind, StreamDigest};
 use antispoof_core::verdict::Verdict;
@@ -207,9 +208,9 @@ async fn received<S>(image: Inspected<S>) -> Result<Vec<u8>, Failure>
 where
     S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
 {
-    let mut digest = StreamDigest::new(DigestKind::Off, image.facts.scan_from);
-    let mut bytes = image.head.to_vec();
-    digest.chunk(&image.head);
+    let mut digest = StreamDigest::new(DigestKind::Off, Verify::Structure, &image.facts);
+    let mut bytes = image.head.concat();
+    digest.chunk(&bytes);
     let mut rest = image.rest;
     while let Some(chunk) = rest.next().await {
         let chunk = chunk?;

@@ -18,7 +18,7 @@ use antispoofd::gate::{self, Gate};
 use antispoofd::health::Health;
 use antispoofd::ledger::{Clock, Memory};
 use antispoofd::lifecycle::{Stop, Tasks};
-use antispoofd::pipeline::{ClockAndRng, LedgerClient, Pipeline, Rules, Stuck, ledger_key};
+use antispoofd::pipeline::{ClockAndRng, HeadMemory, LedgerClient, Pipeline, Rules, Stuck, ledger_key};
 use antispoofd::telemetry::{JobLog, KeyNames, Metrics};
 use antispoofd::worker::{self, Drained};
 use std::cell::RefCell;
@@ -126,6 +126,7 @@ pub(crate) fn start(world: &World, number: u64, metrics: &Arc<Metrics>) -> Runni
         rules,
         clock_and_rng: ClockAndRng { now, random: roll },
         gate: life.gate.clone(),
+        heads: HeadMemory::default(),
         stuck: Stuck::default(),
         log: JobLog::new(metrics.clone(), KeyNames::Plain),
         stop: life.stop.clone(),

@@ -253,4 +253,4 @@ async fn shares_come_out_as_asked_and_the_same_for_the_same_seed() {
 }
 
 /// A JPEG of one pixel, as far as markers go.
-const TINY: [u8; 18] = [0xff, 0xd8, 0xff, 0xc0, 0, 8, 8, 0, 1, 0, 1, 0, 0xff, 0xda, 0, 2, 0xff, 0xd9];
+const TINY: [u8; 27] = *b"\xff\xd8\xff\xc0\0\x0b\x08\0\x01\0\x01\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0?\0\xff\xd9";

@@ -27,6 +27,8 @@ pub struct Facts {
     pub height: u32,
     /// EXIF orientation, 1 (upright) to 8.
     pub orientation: u8,
-    /// Offset of the frame header: an end-of-image marker counts only behind it.
+    /// Offset of the first byte behind the header of the first scan: an end-of-image marker counts only from there on.
     pub scan_from: u64,
+    /// Whether the scans have restart intervals, with which decoders get over a damaged place.
+    pub restarts: bool,
 }

@@ -57,7 +57,7 @@ fn every_default_of_the_contract() {
 
     let image = settings.image;
     assert_eq!((image.convert, image.orientation), (vec![], OrientationPolicy::Pass));
-    assert_eq!((image.min_side, image.max_pixels, image.digest), (0, 50_000_000, DigestKind::Sha256));
+    assert_eq!((image.min_side, image.max_pixels, image.digest), (0, 67_108_864, DigestKind::Sha256));
 
     let api = settings.api;
     assert_eq!(api.url, "https://api.videosdk.live/ai/v1/face-verification/detect-spoof");
