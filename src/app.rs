@@ -161,9 +161,10 @@ async fn look_at_ledger(ledger: &AnyLedger) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::{How, log_of};
+    use crate::lifecycle::How;
     use crate::settings::{Sources, load};
     use crate::telemetry::KeyNames;
+    use crate::telemetry::logs::captured::log_of;
 
     fn settings(more: &[(&str, &str)]) -> Settings {
         let env =

@@ -105,32 +105,3 @@ impl Signals {
         }
     }
 }
-
-/// What is logged while `future` runs, on this thread.
-#[cfg(test)]
-pub(crate) async fn log_of(future: impl Future<Output = ()>) -> String {
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Lines {
-        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("not poisoned").extend_from_slice(line);
-            Ok(line.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    let lines = Lines::default();
-    let sink = lines.clone();
-    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || sink.clone()).finish();
-    let scoped = tracing::subscriber::set_default(log);
-    future.await;
-    drop(scoped);
-    let lines = lines.0.lock().expect("not poisoned").clone();
-    String::from_utf8(lines).expect("text")
-}

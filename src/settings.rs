@@ -69,7 +69,7 @@ pub use worker::Worker;
 use effective::{read_secrets, rows, tables};
 use findings::{Finding, Findings};
 use keys::Keys;
-use layers::Layers;
+use layers::{Document, Layers};
 use origin::Place;
 
 /// Settings, and where they came from.
@@ -93,6 +93,7 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
 pub fn load_for(needs: Needs, sources: Sources) -> Result<Loaded, Problems> {
     let Sources { files, env, overrides, now } = sources;
     let keys = Keys::known();
+    let files: Vec<Document> = files.into_iter().map(Document::read).collect();
     let mut layers = Layers::read(&files, &env, &overrides, &keys);
     let mut findings = Findings::new(needs, &env, now, layers.incomplete);
     read_secrets(&mut layers, &mut findings);

@@ -154,7 +154,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::log_of;
+    use crate::telemetry::logs::captured::log_of;
 
     async fn unexpected<F>(future: F) -> (Tasks, Stop, String)
     where

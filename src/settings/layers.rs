@@ -26,12 +26,18 @@ pub(super) struct Layers<'a> {
     pub(super) keys: &'a Keys,
     /// The uppermost value of every key.
     pub(super) values: BTreeMap<String, Value>,
-    /// What the origins of the values are the numbers of, each with its text where that is a settings file.
-    origins: Vec<(Origin, String)>,
+    /// What the origins of the values are the numbers of; a settings file with the places of its values.
+    origins: Vec<(Origin, Option<Spans<'a>>)>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
     /// A file could not be read, so that it is not known what is missing or how the values fit together.
     pub(super) incomplete: bool,
+}
+
+/// A settings file: its text, or why it has none and what to do.
+pub(super) struct Document {
+    path: PathBuf,
+    text: Result<String, (String, &'static str)>,
 }
 
 /// What one source sets, by dotted key.
@@ -40,7 +46,7 @@ struct Layer(Map<String, Value>);
 
 impl<'a> Layers<'a> {
     pub(super) fn read(
-        files: &[PathBuf],
+        files: &'a [Document],
         env: &BTreeMap<String, String>,
         overrides: &[(String, String)],
         keys: &'a Keys,
@@ -48,8 +54,8 @@ impl<'a> Layers<'a> {
         let (values, origins) = (BTreeMap::new(), Vec::new());
         let mut layers = Self { keys, values, origins, problems: Vec::new(), warnings: Vec::new(), incomplete: false };
         let mut merged = Config::builder().add_source(Layer(keys.defaults().clone().into_iter().collect()));
-        for path in files {
-            let file = layers.file(path);
+        for document in files {
+            let file = layers.file(document);
             merged = layers.put(merged, file);
         }
         let environment = layers.environment(env);
@@ -68,7 +74,7 @@ impl<'a> Layers<'a> {
 
     /// Has a value come from `origin`.
     pub(super) fn set(&mut self, key: &str, value: impl Into<ValueKind>, origin: Origin) {
-        let number = self.number(origin, String::new());
+        let number = self.number(origin);
         self.values.insert(key.to_owned(), Value::new(Some(&number), value));
     }
 
@@ -78,21 +84,21 @@ impl<'a> Layers<'a> {
         known.map_or(Origin::Default, |(origin, _)| origin.clone())
     }
 
-    fn known(&self, value: &Value) -> Option<&(Origin, String)> {
+    fn known(&self, value: &Value) -> Option<&(Origin, Option<Spans<'a>>)> {
         self.origins.get(value.origin()?.parse::<usize>().ok()?)
     }
 
     fn place_of(&self, key: &str, item: Option<usize>, value: Option<&Value>) -> Place {
         match value.and_then(|value| self.known(value)) {
-            Some((Origin::File { path, .. }, text)) => Spans::of(text, path, self.keys).place(key, item),
-            Some((origin, _)) => Place::new(key, origin.clone()),
+            Some((_, Some(spans))) => spans.place(key, item),
+            Some((origin, None)) => Place::new(key, origin.clone()),
             None => Place::new(key, Origin::Default),
         }
     }
 
-    /// What `config` remembers of a source.
-    fn number(&mut self, origin: Origin, text: String) -> String {
-        self.origins.push((origin, text));
+    /// What `config` remembers of a source that is no file.
+    fn number(&mut self, origin: Origin) -> String {
+        self.origins.push((origin, None));
         (self.origins.len() - 1).to_string()
     }
 
@@ -123,21 +129,18 @@ impl<'a> Layers<'a> {
         below.add_source(Layer(layer))
     }
 
-    fn file(&mut self, path: &Path) -> Map<String, Value> {
-        let text = match text_of(path) {
+    fn file(&mut self, Document { path, text }: &'a Document) -> Map<String, Value> {
+        let (keys, whole) = (self.keys, Origin::File { path: path.clone(), line: 0, column: 0 });
+        let text = match text {
             Ok(text) => text,
-            Err((what, remedy)) => {
-                let origin = Origin::File { path: path.to_owned(), line: 0, column: 0 };
-                return self.broken([Problem::error(Place::new("", origin), what, remedy)]);
-            }
+            Err((what, remedy)) => return self.broken([Problem::error(Place::new("", whole), what, *remedy)]),
         };
-        let (keys, whole) = (self.keys, Origin::File { path: path.to_owned(), line: 0, column: 0 });
-        let spans = Spans::of(&text, path, keys);
+        let spans = Spans::of(text, path, keys);
         let syntax: Vec<Problem> = spans.syntax().collect();
         if !syntax.is_empty() {
             return self.broken(syntax);
         }
-        let number = self.number(whole, text.clone());
+        let number = self.origins.len().to_string();
         let root = toml_values::table(spans.root(), Some(&number));
         let (known, others) = keys.sort(root);
         let mut problems: Vec<Problem> =
@@ -147,6 +150,7 @@ impl<'a> Layers<'a> {
             _ => (0, 0),
         });
         self.problems.extend(problems);
+        self.origins.push((whole, Some(spans)));
         known
     }
 
@@ -219,7 +223,7 @@ impl<'a> Layers<'a> {
     fn written(&mut self, key: &str, text: &str, origin: Origin) -> Value {
         let text = text.trim();
         let default = self.keys.defaults().get(key).map(|default| &default.kind);
-        let number = self.number(origin, String::new());
+        let number = self.number(origin);
         let items = || text.split(',').filter(|_| !text.is_empty()).map(|item| Value::new(Some(&number), item.trim()));
         let digits = text.replace('_', "");
         let kind = match default {
@@ -231,6 +235,13 @@ impl<'a> Layers<'a> {
             _ => None,
         };
         Value::new(Some(&number), kind.unwrap_or_else(|| text.into()))
+    }
+}
+
+impl Document {
+    pub(super) fn read(path: PathBuf) -> Self {
+        let text = text_of(&path);
+        Self { path, text }
     }
 }
 

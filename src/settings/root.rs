@@ -57,6 +57,7 @@ impl Settings {
                 Segment::Map { key } => Some(key.as_str()),
                 _ => None,
             });
+            // Sections and fields are those of the compiled-in default, so an error is one of a field; a test reads the default.
             let (Some(section), Some(field)) = (names.next(), names.next()) else { panic!("the settings: {error}") };
             let key = format!("{section}.{field}");
             for mut invalid in InvalidValue::from_error(error.inner().message()) {

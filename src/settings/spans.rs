@@ -82,12 +82,13 @@ impl<'a> Spans<'a> {
         let end = self.text[start..].find('\n').map_or(self.text.len(), |n| start + n).min(until.max(mark.end));
         let column = self.text[start..mark.start].chars().count() + 1;
 
+        let hidden: Vec<_> = self.hidden.iter().filter(|range| range.start < end && start < range.end).collect();
         let mut shown: Vec<char> = Vec::new();
         let mut marked: Option<(usize, usize)> = None;
         let mut masked_to = None;
         for (offset, c) in self.text[start..end].char_indices() {
             let (at, begin) = (start + offset, shown.len());
-            match self.hidden.iter().find(|range| range.contains(&at)) {
+            match hidden.iter().find(|range| range.contains(&at)) {
                 None => shown.push(c),
                 Some(range) if masked_to == Some(range.end) => {}
                 Some(range) => {

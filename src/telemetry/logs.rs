@@ -5,6 +5,8 @@
 //!
 //! Nothing waits for a line to be written: a thread of its own does that.
 
+#[cfg(test)]
+pub(crate) mod captured;
 mod filter;
 mod json;
 mod plain;

@@ -31,7 +31,7 @@ fn stderr(output: &Output) -> String {
 const KEYS: [(&str, &str); 2] =
     [("VIDEOSDK_API_KEY", "the-api-key"), ("VIDEOSDK_SECRET", "0123456789abcdef0123456789abcdef")];
 
-/// A port where nobody answers, and the setting that sends the broker's clients there.
+/// A port where no server answers, and the setting that sends the broker's clients there.
 fn silent_server() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("amqp://guest:hunter2@{}/%2f", listener.local_addr().expect("it is bound"));
@@ -198,7 +198,7 @@ fn a_pipe_is_read_as_long_as_a_process_writes_to_it() {
     let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo can be run");
     assert!(made.success());
     let pipe = pipe.to_str().expect("a plain path");
-    // Nobody opens it for writing.
+    // No process opens it for writing.
     let secret = format!("api.secret_file={pipe}");
     for arguments in [&["check", "--set", "s3.buckets=uploads", "--set", &secret][..], &["check", "--config", pipe]] {
         let output = run(arguments, &[("VIDEOSDK_API_KEY", "the-api-key")]);

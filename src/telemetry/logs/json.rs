@@ -107,32 +107,17 @@ impl io::Write for Members<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::captured::Captured;
     use super::*;
     use serde_json::{Value, json};
-    use std::sync::{Arc, Mutex};
     use tracing::{error_span, field, info};
 
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("not poisoned").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
     fn lines(log: impl FnOnce()) -> Vec<String> {
-        let sink = Sink::default();
-        let writer = sink.clone();
+        let captured = Captured::default();
+        let sink = captured.clone();
         let lines = tracing_subscriber::fmt().fmt_fields(JsonMembers).event_format(JsonLine);
-        tracing::subscriber::with_default(lines.with_writer(move || writer.clone()).finish(), log);
-        let bytes = sink.0.lock().expect("not poisoned").clone();
-        String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
+        tracing::subscriber::with_default(lines.with_writer(move || sink.clone()).finish(), log);
+        captured.text().lines().map(str::to_owned).collect()
     }
 
     #[test]
