@@ -10,6 +10,7 @@ pub use parts::open_ledger;
 use crate::admin::{self, Pages};
 use crate::amqp::{Amqp, ConnectError, Started};
 use crate::api::Vendor;
+use crate::conversion::Converter;
 use crate::gate::Gate;
 use crate::health::Health;
 use crate::ledger::AnyLedger;
@@ -19,10 +20,9 @@ use crate::s3::Store;
 use crate::settings::{Settings, follow};
 use crate::telemetry::{JobLog, Metrics, logs};
 use crate::worker::{self, Drained};
-use antispoof_core::image::Verify;
 use antispoof_core::ports::Ports;
 use observed::Observed;
-use parts::{gate_policy, key_names, rules};
+use parts::{conversion, gate_policy, key_names, rules};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -80,8 +80,8 @@ async fn run_until(settings: Settings, stop: Stop, tasks: Tasks) -> Result<Drain
     let log = JobLog::new(metrics.clone(), key_names(&settings));
     let pipeline = Arc::new(Pipeline::<Edges> {
         store: Store::new(settings.s3.clone()).await.map_err(StartError::from)?,
-        detector: Vendor::new(settings.api.clone(), settings.image.digest, Verify::Structure)
-            .map_err(StartError::from)?,
+        detector: Vendor::new(settings.api.clone(), rules.digest, rules.verify).map_err(StartError::from)?,
+        converter: Converter::new(conversion(&settings, rules.limits)),
         ledger: LedgerClient::new(ledger, settings.ledger.on_error, metrics.clone()),
         broker,
         rules,

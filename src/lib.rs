@@ -7,6 +7,7 @@ pub mod amqp;
 pub mod api;
 pub mod app;
 pub mod cli;
+pub mod conversion;
 pub mod gate;
 pub mod health;
 pub mod http_client;

@@ -19,6 +19,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("hyper", &["http_client", "admin", "simulator"]),
     ("tokio_rustls", &["http_client"]),
     ("jsonwebtoken", &["api", "simulator"]),
+    ("antispoof_convert", &["conversion"]),
     ("prometheus_client", &["telemetry"]),
     ("toml", &["settings"]),
     ("schemars", &["settings"]),
@@ -31,6 +32,7 @@ const OWNED: &[(&str, &[&str])] = &[
 const UNTRACKED: &[(&str, usize, &str)] = &[
     ("src/admin.rs", 1, "one connection of the admin port, bounded in time"),
     ("src/amqp/supervisor.rs", 1, "the closing of a dead session, bounded in time"),
+    ("src/conversion.rs", 1, "one conversion, which ends with its image"),
     ("src/cli/submit/feed.rs", 1, "a command, which ends with what it reads"),
     ("src/http_client/pool.rs", 2, "one connection; and the closing of idle ones, which ends when there are none"),
     ("src/http_client/proxy.rs", 1, "one connection"),

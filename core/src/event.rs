@@ -3,7 +3,7 @@
 mod result;
 mod stored;
 
-pub use result::{Check, FailureResult, ImageReport, JobResult, Report, VerdictResult, millis};
+pub use result::{Check, FailureResult, ImageReport, JobResult, Report, SentImage, VerdictResult, millis};
 
 use crate::image::NULL_VERSION;
 use crate::job::{Origin, short_hash};

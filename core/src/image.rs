@@ -1,20 +1,25 @@
 //! Which image is meant, and what its first bytes say. Nothing is decoded, nothing is believed but the bytes.
 
 use crate::failure::{Code, Failure};
+use serde::Deserialize;
 
 mod exif;
 mod facts;
+mod formats;
 mod frame;
 mod inspect;
 mod jpeg;
 mod name;
 mod names;
+mod raster;
 mod text;
 
-pub use facts::{Facts, Format};
+pub use facts::{Coding, Facts, Format};
+pub use formats::Formats;
 pub use frame::Reason;
 pub use inspect::{Inspector, MAX_HEADER_BYTES, inspect};
 pub use jpeg::JpegScan;
+pub use raster::{orientation, webp_damage};
 
 /// The version that every object without one has.
 pub const NULL_VERSION: &str = "null";
@@ -56,6 +61,9 @@ impl ImageRef {
     }
 }
 
+/// Most pixels of a side: the frame header of a JPEG has two bytes for each.
+pub const MAX_SIDE: u32 = 65_535;
+
 /// What the settings ask of an image.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -65,22 +73,34 @@ pub struct Limits {
     pub max_pixels: u64,
     /// Refuse an EXIF orientation other than 1.
     pub upright_only: bool,
+    /// What is converted to JPEG.
+    pub convert: Formats,
 }
 
 /// How far the image is followed while its bytes pass, before the last of them are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verify {
     /// An end-of-image marker anywhere behind the header of the first scan.
     Header,
     /// The markers up to the end-of-image marker, so that neither one inside a segment nor that of another image counts.
     Structure,
+    /// As [`Verify::Structure`], and the image has been decoded before, so that the call is not made in vain.
+    Decode,
 }
 
 impl Facts {
     /// Holds the image against the limits of the settings.
     pub fn admit(&self, limits: &Limits) -> Result<(), Failure> {
-        let Self { width, height, orientation, .. } = *self;
+        let Self { format, width, height, orientation, .. } = *self;
         let refuse = |message: String| Err(Failure::new(Code::ImageDimensions, message));
+        if format == Format::Tiff && width == 0 {
+            // Not known before the file has been read.
+            return Ok(());
+        }
+        if width.max(height) > MAX_SIDE {
+            return refuse(format!("{width}x{height} is more than a jpeg can have: {MAX_SIDE} a side"));
+        }
         if width.min(height) < limits.min_side {
             return refuse(format!("{width}x{height} is below image.min_side = {}", limits.min_side));
         }

@@ -38,13 +38,13 @@ pub trait ImageStore: Send + Sync {
     fn open(&self, image: &ImageRef) -> impl Future<Output = Result<Opened<Self::Stream>, Failure>> + Send;
 }
 
-/// An image whose header has been looked at and whose body is still on its way.
+/// An image whose header has been looked at and whose body is still on its way, or has been made of one.
 #[derive(Debug)]
 pub struct Inspected<S> {
-    /// What was read to look at it, in chunks as they came.
+    /// What was read to look at it, in chunks as they came; all of it, where it was made.
     pub head: Vec<Bytes>,
     /// The rest.
-    pub rest: S,
+    pub rest: Option<S>,
     /// Announced length of both together.
     pub bytes: u64,
     /// What the header said.

@@ -1,7 +1,7 @@
 //! The length and the digest of an image as its bytes pass, and whether a JPEG came to its end.
 
 use crate::failure::{Code, Failure};
-use crate::image::{Facts, JpegScan, Reason, Verify};
+use crate::image::{Facts, Format, JpegScan, Reason, Verify};
 use memchr::memmem;
 use serde::Deserialize;
 use sha2::Digest as _;
@@ -30,6 +30,8 @@ enum End {
     Header { found: bool, last: u8 },
     /// Reached from marker to marker.
     Structure(JpegScan),
+    /// Wherever the decoder finds it: the image is no JPEG and will not be sent as it is.
+    Decoder,
 }
 
 /// Watches the bytes of one image go by.
@@ -56,8 +58,9 @@ impl StreamDigest {
             DigestKind::Off => Hasher::Off,
         };
         let end = match verify {
+            _ if facts.format != Format::Jpeg => End::Decoder,
             Verify::Header => End::Header { found: false, last: 0 },
-            Verify::Structure => End::Structure(JpegScan::behind_first_scan_header(facts.restarts)),
+            Verify::Structure | Verify::Decode => End::Structure(JpegScan::behind_first_scan_header(facts.restarts)),
         };
         Self { hasher, seen: 0, scan_from: facts.scan_from, end }
     }
@@ -115,12 +118,13 @@ impl End {
                 }
             }
             Self::Structure(markers) => markers.push(scan),
+            Self::Decoder => {}
         }
     }
 
     fn reached(&self) -> Result<(), Reason> {
         match self {
-            Self::Header { found: true, .. } => Ok(()),
+            Self::Header { found: true, .. } | Self::Decoder => Ok(()),
             Self::Header { found: false, .. } => Err("it has no end-of-image marker: the file is cut off"),
             Self::Structure(markers) => markers.finish(),
         }

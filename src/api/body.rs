@@ -56,7 +56,7 @@ pub(super) struct DetectBody<S> {
     stage: Stage,
     chunk: Bytes,
     head: std::vec::IntoIter<Bytes>,
-    rest: S,
+    rest: Option<S>,
     announced: u64,
     /// Bytes of the body still to come.
     left: u64,
@@ -139,7 +139,8 @@ where
                     this.chunk = chunk;
                     continue;
                 }
-                match ready!(Pin::new(&mut this.rest).poll_next(cx)) {
+                let Some(rest) = &mut this.rest else { break this.end() };
+                match ready!(Pin::new(rest).poll_next(cx)) {
                     Some(Ok(chunk)) => this.chunk = chunk,
                     Some(Err(failure)) => return this.fail(failure),
                     None => break this.end(),
@@ -169,13 +170,20 @@ impl<S> DetectBody<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use antispoof_core::image::{Facts, Format, Verify};
+    use antispoof_core::image::{Coding, Facts, Format, Verify};
     use antispoof_core::stream_digest::DigestKind;
     use futures_util::stream;
     use http_body_util::BodyExt as _;
 
-    const FACTS: Facts =
-        Facts { format: Format::Jpeg, width: 1, height: 1, orientation: 1, scan_from: 0, restarts: false };
+    const FACTS: Facts = Facts {
+        format: Format::Jpeg,
+        width: 1,
+        height: 1,
+        orientation: 1,
+        scan_from: 0,
+        restarts: false,
+        coding: Coding { channels: 3, coefficients: 0, coarse_colour: false, arithmetic: false },
+    };
 
     fn body(
         announced: u64,
@@ -185,7 +193,7 @@ mod tests {
         let report = Arc::new(Report::default());
         let image = Inspected {
             head: head.chunks(3).map(Bytes::copy_from_slice).collect(),
-            rest: stream::iter(rest),
+            rest: Some(stream::iter(rest)),
             bytes: announced,
             facts: FACTS,
         };

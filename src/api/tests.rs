@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::settings::{Sources, load};
-use antispoof_core::image::{Facts, Format, Verify};
+use antispoof_core::image::{Coding, Facts, Format, Verify};
 use futures_util::stream;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -32,9 +32,17 @@ fn vendor(listener: &TcpListener) -> Vendor {
 async fn detect(vendor: &Vendor) -> Result<Answer, Failure> {
     let image = Inspected {
         head: vec![Bytes::from_static(&[0xFF, 0xD8, 0xFF, 0xD9])],
-        rest: stream::iter(Vec::<Result<Bytes, Failure>>::new()),
+        rest: Some(stream::iter(Vec::<Result<Bytes, Failure>>::new())),
         bytes: 4,
-        facts: Facts { format: Format::Jpeg, width: 1, height: 1, orientation: 1, scan_from: 2, restarts: false },
+        facts: Facts {
+            format: Format::Jpeg,
+            width: 1,
+            height: 1,
+            orientation: 1,
+            scan_from: 2,
+            restarts: false,
+            coding: Coding::default(),
+        },
     };
     vendor.detect(image, "identity").await
 }

@@ -1,12 +1,13 @@
 //! What the settings mean for the parts.
 
 use super::error::StartError;
+use crate::conversion;
 use crate::gate;
 use crate::ledger::{AnyLedger, Clock, File, Memory, Redis, RedisOptions};
 use crate::pipeline::Rules;
 use crate::settings::{ApiAuth, LedgerBackend, ObjectKeys, OrientationPolicy, Settings};
 use crate::telemetry::KeyNames;
-use antispoof_core::image::Limits;
+use antispoof_core::image::{Limits, Verify};
 use antispoof_core::job::Admission;
 use antispoof_core::retry::{Backoff, RetryPolicy};
 use secrecy::ExposeSecret as _;
@@ -15,7 +16,7 @@ use std::time::Duration;
 /// The first and the longest wait between tries to publish what has to be published.
 const PUBLISH_WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// A claim in Redis outlives the longest silence between two renewals (reading the image, or one call) by this.
+/// A claim in Redis outlives the longest silence between two renewals by this.
 const CLAIM_MARGIN: Duration = Duration::from_secs(30);
 
 /// The longest wait of a probe.
@@ -30,7 +31,10 @@ pub(super) fn rules(settings: &Settings) -> Result<Rules, StartError> {
             min_side: settings.image.min_side,
             max_pixels: settings.image.max_pixels,
             upright_only: settings.image.orientation == OrientationPolicy::Reject,
+            convert: settings.image.convert.iter().copied().collect(),
         },
+        verify: settings.image.verify,
+        digest: settings.image.digest,
         policy: RetryPolicy {
             quick_attempts: retry.quick_attempts,
             quick: Backoff::try_new(retry.quick_min, retry.quick_max)?,
@@ -45,6 +49,18 @@ pub(super) fn rules(settings: &Settings) -> Result<Rules, StartError> {
         endpoint: settings.api.url.clone(),
         reuse: settings.ledger.reuse,
     })
+}
+
+pub(super) fn conversion(settings: &Settings, limits: Limits) -> conversion::Options {
+    let image = &settings.image;
+    conversion::Options {
+        upright: image.orientation == OrientationPolicy::Apply,
+        decode: image.verify == Verify::Decode,
+        max_side: image.max_side,
+        quality: image.quality,
+        memory: image.conversion_memory,
+        limits,
+    }
 }
 
 pub(super) fn gate_policy(settings: &Settings) -> Result<gate::Policy, StartError> {
@@ -71,12 +87,24 @@ pub async fn open_ledger(settings: &Settings) -> Result<AnyLedger, StartError> {
                 url: url.expose(),
                 prefix: &settings.amqp.prefix,
                 ttl: ledger.ttl,
-                claim_life: settings.api.timeout.max(settings.s3.timeout + settings.s3.read_timeout) + CLAIM_MARGIN,
+                claim_life: longest_silence(settings) + CLAIM_MARGIN,
                 patience: ledger.timeout,
             };
             AnyLedger::Redis(Box::new(Redis::new(&options, clock)?.following(url.clone())))
         }
     })
+}
+
+/// Of a job between two renewals of its claim: it reads the image and converts it, or makes one call.
+fn longest_silence(settings: &Settings) -> Duration {
+    let (image, fetching) = (&settings.image, settings.s3.timeout + settings.s3.read_timeout);
+    let converts = !image.convert.is_empty()
+        || image.orientation == OrientationPolicy::Apply
+        || image.max_side > 0
+        || image.verify == Verify::Decode;
+    // It may wait for its memory, read the image again, and then wait for a thread.
+    let preparing = if converts { 2 * fetching + 2 * conversion::LIMIT } else { fetching };
+    settings.api.timeout.max(preparing)
 }
 
 /// Without a key of its own, the hash of object keys has the API's secret, which all replicas share, too.

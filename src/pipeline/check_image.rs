@@ -83,6 +83,14 @@ impl<P: Ports> JobRun<'_, P> {
         {
             return Ok(Some(self.reused_from_other_job(known)));
         }
+        let converted = soft.run_until_cancelled(self.converted(image, inspected)).await;
+        let (inspected, took_a_while) = converted.ok_or(Interrupt::Stopped)??;
+        if took_a_while {
+            self.guard()?;
+            if !self.pass.may_go_on() || !pipeline.broker.can_publish() {
+                return Ok(None);
+            }
+        }
         let claim = self.claim.as_deref().unwrap_or(&self.key);
         if pipeline.ledger.intent(claim).await? == Intent::ClaimLost {
             let job = self.job.id();
@@ -110,13 +118,18 @@ impl<P: Ports> JobRun<'_, P> {
         Ok(())
     }
 
-    async fn fetch(&mut self, image: &mut ImageRef) -> Result<Inspected<<P::Store as ImageStore>::Stream>, Interrupt> {
+    pub(super) async fn fetch(
+        &mut self,
+        image: &mut ImageRef,
+    ) -> Result<Inspected<<P::Store as ImageStore>::Stream>, Interrupt> {
         let pipeline = self.delivery.pipeline;
         let started = Instant::now();
         let limit = pipeline.rules.fetch_limit;
         let opened = timeout(limit, pipeline.store.open(image)).await.unwrap_or_else(|_| Err(slow_store(limit)));
         self.delivery.record.fetched(started.elapsed(), opened.as_ref().ok().map(|opened| opened.bytes));
         let opened = opened?;
+        (self.image.digest, self.image.sent) = (None, None);
+        self.image.transformed.clear();
         self.image.bytes = Some(opened.bytes);
         if let Some(key) = &opened.key {
             self.image.key.clone_from(key);
@@ -154,7 +167,10 @@ impl<P: Ports> JobRun<'_, P> {
     }
 
     fn verdict(&mut self, answer: Answer) -> JobResult {
-        self.image.digest = answer.digest;
+        match &mut self.image.sent {
+            Some(sent) => sent.digest = answer.digest,
+            None => self.image.digest = answer.digest,
+        }
         let mut report = self.report(self.delivery.lease.attempt().next());
         report.check.api_duration_ms = u64::try_from(self.api_duration.as_millis()).ok();
         report.check.http_status = Some(answer.http_status);
@@ -166,7 +182,10 @@ impl<P: Ports> JobRun<'_, P> {
     /// Another job's verdict on the same content becomes this job's. How it came about stays; what it means is decided anew.
     fn reused_from_other_job(&mut self, mut found: JobResult) -> JobResult {
         self.delivery.record.reused();
-        self.image.digest = found.report_mut().image.take().and_then(|image| image.digest);
+        if let Some(judged) = found.report_mut().image.take() {
+            (self.image.digest, self.image.transformed, self.image.sent) =
+                (judged.digest, judged.transformed, judged.sent);
+        }
         let report = self.report(self.delivery.lease.attempt().next());
         let check = std::mem::take(&mut found.report_mut().check);
         *found.report_mut() = report;

@@ -23,29 +23,33 @@ where
     S: Stream<Item = Result<Bytes, Failure>> + Unpin,
 {
     let Opened { bytes, mut stream, .. } = opened;
-    let (mut inspector, mut head, mut share) = (Inspector::default(), Head::default(), None);
+    let (mut inspector, mut head, mut share) = (Inspector::accepting(limits.convert), Head::default(), None);
     let mut deadline = Instant::now() + limit;
-    loop {
+    let facts = loop {
         if share.is_none() && head.len() >= FREE_BYTES {
             let waiting = Instant::now();
             share = Some(memory.share(limit).await?);
             deadline += waiting.elapsed();
         }
         let Some(chunk) = timeout_at(deadline, stream.next()).await.map_err(|_| slow_store(limit))? else {
-            return Err(if (head.len() as u64) < bytes { short(bytes, head.len()) } else { inspector.finish() });
+            if (head.len() as u64) < bytes {
+                return Err(short(bytes, head.len()));
+            }
+            break inspector.finish()?;
         };
         let chunk = chunk?;
         let found = inspector.push(&chunk);
         head.push(chunk);
         if let Some(facts) = found? {
-            facts.admit(limits)?;
-            return Ok(Inspected { head: head.into_chunks(share), rest: stream, bytes, facts });
+            break facts;
         }
         // The last chunk need not be followed by another poll to be the last.
         if head.len() as u64 >= bytes {
-            return Err(inspector.finish());
+            break inspector.finish()?;
         }
-    }
+    };
+    facts.admit(limits)?;
+    Ok(Inspected { head: head.into_chunks(share), rest: Some(stream), bytes, facts })
 }
 
 /// The store did not open an object, or did not send its first bytes, in time.
@@ -53,16 +57,17 @@ pub(super) fn slow_store(limit: Duration) -> Failure {
     Failure::new(Code::StoreTimeout, format!("the store did not send the beginning of the object within {limit:?}"))
 }
 
-fn short(announced: u64, sent: usize) -> Failure {
+pub(super) fn short(announced: u64, sent: usize) -> Failure {
     Failure::new(Code::StoreUnavailable, format!("the store announced {announced} bytes and sent {sent}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use antispoof_core::image::Formats;
     use futures_util::stream;
 
-    const LIMITS: Limits = Limits { min_side: 0, max_pixels: u64::MAX, upright_only: false };
+    const LIMITS: Limits = Limits { min_side: 0, max_pixels: u64::MAX, upright_only: false, convert: Formats::NONE };
 
     fn opened(
         bytes: u64,
@@ -86,7 +91,7 @@ mod tests {
             let inspected = inspected(opened(image.len() as u64, chunks)).await.expect("a jpeg");
             assert_eq!((inspected.facts.width, inspected.facts.height), (512, 512));
             let mut whole = inspected.head.concat();
-            let mut rest = inspected.rest;
+            let mut rest = inspected.rest.expect("a stream");
             while let Some(chunk) = rest.next().await {
                 whole.extend_from_slice(&chunk.expect("whole"));
             }

@@ -3,14 +3,16 @@
 use super::head::HeadMemory;
 use super::ledger_client::LedgerClient;
 use super::stuck::Stuck;
+use crate::conversion::Converter;
 use crate::gate::Gate;
 use crate::lifecycle::Stop;
 use crate::telemetry::JobLog;
-use antispoof_core::image::Limits;
+use antispoof_core::image::{Limits, Verify};
 use antispoof_core::job::Admission;
 use antispoof_core::policy::Reuse;
 use antispoof_core::ports::{Broker, Ports};
 use antispoof_core::retry::{Backoff, RetryPolicy};
+use antispoof_core::stream_digest::DigestKind;
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -31,6 +33,10 @@ pub struct Rules {
     pub admission: Admission,
     /// Which images go through.
     pub limits: Limits,
+    /// How far a JPEG is followed before it is sent, and that the bytes of an object that is converted are followed as far.
+    pub verify: Verify,
+    /// Which digest an object has in the event.
+    pub digest: DigestKind,
     /// How often which failure is tried again.
     pub policy: RetryPolicy,
     /// The waits between tries to publish.
@@ -81,6 +87,8 @@ pub struct Pipeline<P: Ports> {
     pub gate: Gate,
     /// The memory for the beginnings of images.
     pub heads: HeadMemory,
+    /// Makes what is sent of images that are not sent as they are.
+    pub converter: Converter,
     /// How many jobs are held by a queue that takes nothing.
     pub stuck: Stuck,
     /// The log and the metrics of jobs.

@@ -275,7 +275,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
 }
 
 /// The names under which serde knows the variants of an enum: it hands them to whatever deserializer it asks for one.
-fn variants<T: DeserializeOwned>() -> &'static [&'static str] {
+pub(super) fn variants<T: DeserializeOwned>() -> &'static [&'static str] {
     struct Names<'a>(&'a Cell<&'static [&'static str]>);
 
     impl<'de> Deserializer<'de> for Names<'_> {

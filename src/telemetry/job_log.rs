@@ -133,6 +133,11 @@ impl JobRecord {
         }
     }
 
+    /// The image was converted or decoded, or could not be; with what it waited for a thread.
+    pub fn converted(&self, took: Duration) {
+        self.log.metrics.conversion_duration.observe(took.as_secs_f64());
+    }
+
     /// A call ended.
     pub fn called(&mut self, took: Duration, failed: Option<&Failure>) {
         let metrics = &self.log.metrics;

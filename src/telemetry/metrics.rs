@@ -73,6 +73,8 @@ pub struct Metrics {
     pub ledger_errors: Family<Label, Counter>,
     /// From the request for an object to its header.
     pub fetch_duration: Histogram,
+    /// Conversions of images, and decoding to see whether a decoder reads them.
+    pub conversion_duration: Histogram,
     /// Lengths of the objects that were opened.
     pub object_bytes: Histogram,
     /// Terminal events, by `status`: `confirmed`, `unroutable`, `unavailable`.
@@ -145,6 +147,7 @@ impl Metrics {
             alone_now: Gauge::default(),
             ledger_errors: Family::default(),
             fetch_duration: Histogram::new(SECONDS),
+            conversion_duration: Histogram::new(SECONDS),
             object_bytes: Histogram::new(BYTES),
             results: Family::default(),
             copies: Family::default(),
@@ -289,7 +292,18 @@ impl Metrics {
             Unit::Seconds,
             self.fetch_duration.clone(),
         );
+        r.register_with_unit(
+            "conversion_duration",
+            "Time that the conversion of an image took, or decoding it to see whether it can be",
+            Unit::Seconds,
+            self.conversion_duration.clone(),
+        );
         r.register("object_bytes", "Sizes of the objects that were opened", self.object_bytes.clone());
+        self.registered_of_the_broker()
+    }
+
+    fn registered_of_the_broker(mut self) -> Self {
+        let r = &mut self.registry;
         r.register("results_published", "Attempts to publish a terminal event, by status", self.results.clone());
         r.register(
             "copies_published",

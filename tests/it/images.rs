@@ -6,6 +6,8 @@
 
 #[path = "images/catalogue.rs"]
 mod catalogue;
+#[path = "../../convert/src/tests/made.rs"]
+pub(crate) mod convertible;
 #[path = "images/foreign.rs"]
 mod foreign;
 #[path = "images/jpeg.rs"]

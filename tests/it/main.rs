@@ -43,6 +43,7 @@ mod client;
 mod codes;
 mod conformance;
 mod contract;
+mod conversion;
 mod dead;
 mod delays;
 mod drain;

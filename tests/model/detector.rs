@@ -211,7 +211,7 @@ where
     let mut digest = StreamDigest::new(DigestKind::Off, Verify::Structure, &image.facts);
     let mut bytes = image.head.concat();
     digest.chunk(&bytes);
-    let mut rest = image.rest;
+    let mut rest = image.rest.expect("nothing is converted in the model");
     while let Some(chunk) = rest.next().await {
         let chunk = chunk?;
         digest.chunk(&chunk);

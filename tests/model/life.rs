@@ -8,12 +8,14 @@ use crate::plan::{Backend, Fault, Plan};
 use crate::queues::Delivery;
 use crate::store::ModelStore;
 use crate::world::{State, World};
-use antispoof_core::image::Limits;
+use antispoof_core::image::{Formats, Limits, Verify};
 use antispoof_core::job::{Admission, Job};
 use antispoof_core::policy::{OnLedgerError, Reuse};
 use antispoof_core::ports::Ports;
 use antispoof_core::retry::{Backoff, InDoubt, RetryPolicy};
+use antispoof_core::stream_digest::DigestKind;
 use antispoofd::amqp::ConsumeMode;
+use antispoofd::conversion::{self, Converter};
 use antispoofd::gate::{self, Gate};
 use antispoofd::health::Health;
 use antispoofd::ledger::{Clock, Memory};
@@ -127,6 +129,7 @@ pub(crate) fn start(world: &World, number: u64, metrics: &Arc<Metrics>) -> Runni
         clock_and_rng: ClockAndRng { now, random: roll },
         gate: life.gate.clone(),
         heads: HeadMemory::default(),
+        converter: converter(),
         stuck: Stuck::default(),
         log: JobLog::new(metrics.clone(), KeyNames::Plain),
         stop: life.stop.clone(),
@@ -150,10 +153,25 @@ fn clock() -> Clock {
     Clock::new(move || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Images are sent as they are.
+fn converter() -> Converter {
+    let limits = Limits { min_side: 0, max_pixels: u64::MAX, upright_only: false, convert: Formats::NONE };
+    Converter::new(conversion::Options {
+        upright: false,
+        decode: false,
+        max_side: 0,
+        quality: 90,
+        memory: 1 << 24,
+        limits,
+    })
+}
+
 fn rules(life: &Life, state: &State) -> Rules {
     Rules {
         admission: admission(),
-        limits: Limits { min_side: 0, max_pixels: u64::MAX, upright_only: false },
+        limits: Limits { min_side: 0, max_pixels: u64::MAX, upright_only: false, convert: Formats::NONE },
+        verify: Verify::Structure,
+        digest: DigestKind::Off,
         policy: RetryPolicy {
             quick_attempts: 3,
             quick: backoff(200, 5_000),

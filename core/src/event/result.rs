@@ -32,7 +32,28 @@ pub struct ImageReport {
     /// Pixels, before any EXIF rotation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
-    /// `algorithm:hex` of the bytes that were judged.
+    /// `algorithm:hex` of the object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// What was done to the object before the call, in this order: `png→jpeg`, `turned 6` (by EXIF orientation 6), `scaled 4000→2048` (the longer side).
+    /// Empty where its own bytes were judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transformed: Vec<String>,
+    /// What was judged instead of the object's own bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<SentImage>,
+}
+
+/// The image that was made of an object and judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentImage {
+    /// Its length.
+    pub bytes: u64,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// `algorithm:hex` of its bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
 }
@@ -52,8 +73,9 @@ impl ImageReport {
     /// Adds what the header said.
     pub fn learn(&mut self, facts: &Facts) {
         self.format = Some(facts.format.name().to_owned());
-        self.width = Some(facts.width);
-        self.height = Some(facts.height);
+        // Of a TIFF not known at first.
+        self.width = Some(facts.width).filter(|&width| width > 0);
+        self.height = Some(facts.height).filter(|&height| height > 0);
     }
 }
 

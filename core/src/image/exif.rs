@@ -8,9 +8,7 @@ const ORIENTATION: u16 = 0x0112;
 /// The orientation that the content of an APP1 segment has, 1 to 8: the first value of any integer type, and 1 for a number that is no orientation.
 /// `None` where there is no such value; broken EXIF is no reason to refuse an image.
 pub(super) fn orientation(segment: &[u8]) -> Option<u8> {
-    let tiff = Tiff::new(segment.strip_prefix(SIGNATURE)?)?;
-    let value = tiff.integer(&tiff.entry(ORIENTATION)?)?;
-    Some(u8::try_from(value).ok().filter(|value| (1..=8).contains(value)).unwrap_or(1))
+    Tiff::new(segment.strip_prefix(SIGNATURE)?)?.orientation()
 }
 
 /// A TIFF file or block, of which the end may be missing.
@@ -36,6 +34,12 @@ impl<'a> Tiff<'a> {
             _ => return None,
         };
         Some(Self { bytes, little })
+    }
+
+    /// As [`orientation`].
+    pub(super) fn orientation(&self) -> Option<u8> {
+        let value = self.integer(&self.entry(ORIENTATION)?)?;
+        Some(u8::try_from(value).ok().filter(|value| (1..=8).contains(value)).unwrap_or(1))
     }
 
     /// The first entry with this tag in the first directory.

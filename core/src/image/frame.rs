@@ -1,5 +1,7 @@
 //! The headers of a frame and of its first scan (ITU-T T.81, B.2.2 and B.2.3).
 
+use super::facts::Coding;
+
 /// What is wrong with a JPEG; a phrase about "it".
 pub type Reason = &'static str;
 
@@ -15,13 +17,17 @@ pub(super) const LONGEST_SCAN: usize = 1 + 2 * COMPONENTS + 3;
 pub(super) struct Frame {
     pub(super) width: u16,
     pub(super) height: u16,
+    progressive: bool,
+    arithmetic: bool,
     ids: [u8; COMPONENTS],
+    /// Horizontally and vertically, 1 to 4.
+    sampling: [[u8; 2]; COMPONENTS],
     components: usize,
 }
 
 impl Frame {
-    /// Reads a frame header of `length` bytes; `content` is its beginning, of at least [`LONGEST_FRAME`] where it is longer.
-    pub(super) fn read(length: usize, content: &[u8]) -> Result<Self, Reason> {
+    /// Reads a frame header of `length` bytes behind the marker FF `code`; `content` is its beginning, of at least [`LONGEST_FRAME`] where it is longer.
+    pub(super) fn read(code: u8, length: usize, content: &[u8]) -> Result<Self, Reason> {
         let [precision, h1, h0, w1, w0, components, ref rest @ ..] = *content else {
             return Err("its frame header is too short");
         };
@@ -44,19 +50,20 @@ impl Frame {
         if !matches!(components, 1 | 3 | 4) {
             return Err("it has neither one nor three nor four components");
         }
-        let mut ids = [0; COMPONENTS];
-        for (id, component) in ids.iter_mut().zip(rest.chunks_exact(3)) {
-            *id = component[0];
-            let factors = [component[1] >> 4, component[1] & 15];
-            if factors.iter().any(|factor| !(1..=4).contains(factor)) {
+        let (mut ids, mut sampling) = ([0; COMPONENTS], [[1; 2]; COMPONENTS]);
+        for (at, component) in rest.chunks_exact(3).take(components).enumerate() {
+            ids[at] = component[0];
+            sampling[at] = [component[1] >> 4, component[1] & 15];
+            if sampling[at].iter().any(|factor| !(1..=4).contains(factor)) {
                 return Err("its frame header has an impossible sampling factor");
             }
         }
-        Ok(Self { width, height, ids, components })
+        let (progressive, arithmetic) = (matches!(code, 0xC2 | 0xCA), matches!(code, 0xC9 | 0xCA));
+        Ok(Self { width, height, progressive, arithmetic, ids, sampling, components })
     }
 
-    /// Whether the header of the first scan goes with this frame; `content` as for [`Frame::read`], with [`LONGEST_SCAN`].
-    pub(super) fn check_scan(&self, length: usize, content: &[u8]) -> Result<(), Reason> {
+    /// How many components the first scan has, if its header goes with this frame; `content` as for [`Frame::read`], with [`LONGEST_SCAN`].
+    pub(super) fn check_scan(&self, length: usize, content: &[u8]) -> Result<usize, Reason> {
         let components = usize::from(*content.first().ok_or("its scan header is too short")?);
         if !(1..=self.components).contains(&components) || length != 1 + 2 * components + 3 {
             return Err("its scan header contradicts its number of components");
@@ -65,6 +72,25 @@ impl Frame {
         if content[1..=2 * components].chunks(2).any(|component| !ids.contains(&component[0])) {
             return Err("its scan header names a component that its frame header does not have");
         }
-        Ok(())
+        Ok(components)
+    }
+
+    /// What decoding takes, where the first scan has so many components.
+    pub(super) fn coding(&self, in_first_scan: usize) -> Coding {
+        const BLOCK: u64 = 64;
+
+        let sampling = &self.sampling[..self.components];
+        let most = |direction: usize| u64::from(sampling.iter().map(|factors| factors[direction]).max().unwrap_or(1));
+        let units = |side: u16, most: u64| u64::from(side).div_ceil(8 * most);
+        let (across, down) = (units(self.width, most(0)), units(self.height, most(1)));
+        let blocks: u64 = sampling.iter().map(|[h, v]| across * u64::from(*h) * down * u64::from(*v)).sum();
+        // A decoder has pixels after a row of blocks, unless other scans bring what is missing.
+        let at_once = self.progressive || in_first_scan < self.components;
+        Coding {
+            channels: if self.components == 1 { 1 } else { 3 },
+            coefficients: if at_once { blocks * BLOCK } else { 0 },
+            coarse_colour: self.components == 3 && sampling[1..].iter().any(|factors| *factors != sampling[0]),
+            arithmetic: self.arithmetic,
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! What the first bytes of a file say, as they come.
 
 use super::facts::{Facts, Format};
+use super::formats::Formats;
 use super::jpeg::JpegScan;
-use super::names;
+use super::{names, raster};
 use crate::failure::{Code, Failure};
 
 /// How far into a file the header of its first scan may reach, in bytes. Large EXIF, ICC, depth and XMP segments come first: of 2,377 public JPEGs the frame
@@ -19,9 +20,15 @@ pub struct Inspector {
     first: Vec<u8>,
     jpeg: Option<JpegScan>,
     seen: usize,
+    formats: Formats,
 }
 
 impl Inspector {
+    /// Accepts JPEG and these.
+    pub fn accepting(formats: Formats) -> Self {
+        Self { formats, ..Self::default() }
+    }
+
     /// Takes the next bytes. `None`: it takes more to tell. Not to be asked again after another answer.
     pub fn push(&mut self, chunk: &[u8]) -> Result<Option<Facts>, Failure> {
         if self.jpeg.is_some() {
@@ -37,14 +44,23 @@ impl Inspector {
             self.walk(&held[..before])?;
             return self.walk(chunk);
         }
-        if self.first.len() < names::SNIFF_BYTES { Ok(None) } else { Err(names::refuse(&self.first)) }
+        if self.first.len() < names::SNIFF_BYTES { Ok(None) } else { self.other().map(Some) }
     }
 
-    /// Why the image is refused, where the file ends before there is an answer.
-    pub fn finish(&self) -> Failure {
+    /// The answer, where the file ends before there is one.
+    pub fn finish(&self) -> Result<Facts, Failure> {
         match self.jpeg.as_ref().map(JpegScan::finish) {
-            Some(Err(reason)) => corrupt(reason),
-            Some(Ok(())) | None => names::refuse(&self.first),
+            Some(Err(reason)) => Err(corrupt("jpeg", reason)),
+            Some(Ok(())) | None => self.other(),
+        }
+    }
+
+    fn other(&self) -> Result<Facts, Failure> {
+        match names::format(&self.first) {
+            Some(format) if self.formats.contains(format) => {
+                raster::facts(format, &self.first).map_err(|why| corrupt(format.name(), why))
+            }
+            _ => Err(names::refuse(&self.first)),
         }
     }
 
@@ -53,7 +69,7 @@ impl Inspector {
             return Ok(None);
         };
         let within = bytes.len().min(MAX_HEADER_BYTES - self.seen);
-        let (taken, found) = jpeg.header(&bytes[..within]).map_err(corrupt)?;
+        let (taken, found) = jpeg.header(&bytes[..within]).map_err(|why| corrupt("jpeg", why))?;
         self.seen += taken;
         match found {
             Some(header) => Ok(Some(Facts {
@@ -63,19 +79,20 @@ impl Inspector {
                 orientation: header.orientation,
                 scan_from: self.seen as u64,
                 restarts: header.restarts,
+                coding: header.coding,
             })),
-            None if self.seen == MAX_HEADER_BYTES => Err(corrupt("there is no scan within the first 4 MiB")),
+            None if self.seen == MAX_HEADER_BYTES => Err(corrupt("jpeg", "there is no scan within the first 4 MiB")),
             None => Ok(None),
         }
     }
 }
 
-/// What the inspection of a whole file says.
+/// What the inspection of a whole file says, where JPEG alone is accepted.
 pub fn inspect(file: &[u8]) -> Result<Facts, Failure> {
     let mut inspector = Inspector::default();
-    inspector.push(file)?.ok_or_else(|| inspector.finish())
+    inspector.push(file)?.map_or_else(|| inspector.finish(), Ok)
 }
 
-fn corrupt(why: &str) -> Failure {
-    Failure::new(Code::ImageCorrupt, format!("looks like a jpeg, but {why}"))
+fn corrupt(format: &str, why: &str) -> Failure {
+    Failure::new(Code::ImageCorrupt, format!("looks like a {format}, but {why}"))
 }

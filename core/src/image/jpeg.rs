@@ -1,6 +1,7 @@
 //! The markers of a JPEG (ITU-T T.81, annex B), walked as its bytes come.
 
 use super::exif;
+use super::facts::Coding;
 use super::frame::{Frame, LONGEST_FRAME, LONGEST_SCAN, Reason};
 use memchr::memchr;
 
@@ -35,6 +36,7 @@ pub struct JpegScan {
     frame: Option<Frame>,
     orientation: Option<u8>,
     restarts: bool,
+    coding: Coding,
     /// The header of the first scan has been read.
     in_scan: bool,
     /// Of the segment that is being read, where it is cut.
@@ -67,13 +69,22 @@ enum At {
 /// What was found before the first scan.
 pub(super) struct Header {
     pub(super) frame: Frame,
+    pub(super) coding: Coding,
     pub(super) orientation: u8,
     pub(super) restarts: bool,
 }
 
 impl Default for JpegScan {
     fn default() -> Self {
-        Self { at: At::Start(0), frame: None, orientation: None, restarts: false, in_scan: false, kept: Vec::new() }
+        Self {
+            at: At::Start(0),
+            frame: None,
+            orientation: None,
+            restarts: false,
+            coding: Coding::default(),
+            in_scan: false,
+            kept: Vec::new(),
+        }
     }
 }
 
@@ -118,8 +129,8 @@ impl JpegScan {
             return Err(reason);
         }
         let found = self.frame.filter(|_| self.in_scan);
-        let (orientation, restarts) = (self.orientation.unwrap_or(1), self.restarts);
-        Ok((taken, found.map(|frame| Header { frame, orientation, restarts })))
+        let (orientation, restarts, coding) = (self.orientation.unwrap_or(1), self.restarts, self.coding);
+        Ok((taken, found.map(|frame| Header { frame, coding, orientation, restarts })))
     }
 
     /// One step; how many of the bytes it took, at least one.
@@ -254,10 +265,13 @@ impl JpegScan {
             }
             SOS if !self.in_scan => {
                 let frame = self.frame.ok_or("its scan comes before its frame header");
-                frame.and_then(|frame| frame.check_scan(length, content)).map(|()| self.in_scan = true)
+                frame.and_then(|frame| Ok((frame, frame.check_scan(length, content)?))).map(|(frame, components)| {
+                    self.coding = frame.coding(components);
+                    self.in_scan = true;
+                })
             }
             DHT | DAC => Ok(()),
-            0xC0..=0xCF => Frame::read(length, content).map(|frame| self.frame = Some(frame)),
+            0xC0..=0xCF => Frame::read(code, length, content).map(|frame| self.frame = Some(frame)),
             _ => Ok(()),
         };
         if let Err(reason) = read {

@@ -1,6 +1,7 @@
 //! What a file is that is no JPEG, from its first bytes. Sources: the formats' own specifications, and `file`'s magic where those are silent.
 
 use super::exif::Tiff;
+use super::facts::Format;
 use super::name::Name::{self, Other, Picture};
 use super::text;
 use crate::failure::{Code, Failure};
@@ -69,6 +70,9 @@ const MAGIC: &[(usize, &[u8], Name)] = &[
     (0, b"MZ\x90\0", Other("a program")),
 ];
 
+/// Formats that are accepted where the settings ask for their conversion.
+const CONVERTIBLE: [Format; 5] = [Format::Png, Format::WebP, Format::Bmp, Format::Tiff, Format::Gif];
+
 /// Names a file by its first bytes.
 type Test = fn(&[u8]) -> Option<Name>;
 
@@ -78,12 +82,22 @@ const TESTS: &[Test] = &[iso_media, riff, matroska, tiff, bmp, icon, pnm, bzip2,
 /// The failure for a file of these first bytes; all of them, where there are fewer than [`SNIFF_BYTES`].
 pub(super) fn refuse(first: &[u8]) -> Failure {
     match name(first) {
+        Some(Picture(name)) if CONVERTIBLE.iter().any(|format| format.name() == name) => Failure::new(
+            Code::UnsupportedFormat,
+            format!("the object is {name}; only jpeg is accepted, unless image.convert names it"),
+        ),
         Some(Picture(name)) => {
             Failure::new(Code::UnsupportedFormat, format!("the object is {name}; only jpeg is accepted"))
         }
         Some(Other(name)) => Failure::new(Code::NotAnImage, format!("the object is {name}, not an image")),
         None => Failure::new(Code::NotAnImage, "the first bytes are of no known image format"),
     }
+}
+
+/// Which of the formats that can be converted these are the first bytes of.
+pub(super) fn format(first: &[u8]) -> Option<Format> {
+    let Some(Picture(name)) = name(first) else { return None };
+    CONVERTIBLE.iter().copied().find(|format| format.name() == name)
 }
 
 fn name(first: &[u8]) -> Option<Name> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::image::Format;
+use crate::image::{Coding, Format};
 use proptest::prelude::*;
 
 fn run(kind: DigestKind, scan_from: u64, chunks: &[&[u8]], announced: u64) -> Result<Option<String>, Failure> {
@@ -13,7 +13,15 @@ fn verified(
     chunks: &[&[u8]],
     announced: u64,
 ) -> Result<Option<String>, Failure> {
-    let facts = Facts { format: Format::Jpeg, width: 1, height: 1, orientation: 1, scan_from, restarts: false };
+    let facts = Facts {
+        format: Format::Jpeg,
+        width: 1,
+        height: 1,
+        orientation: 1,
+        scan_from,
+        restarts: false,
+        coding: Coding::default(),
+    };
     let mut digest = StreamDigest::new(kind, verify, &facts);
     for chunk in chunks {
         digest.chunk(chunk);

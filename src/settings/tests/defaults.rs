@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use antispoof_core::image::Verify;
 use antispoof_core::policy::{OnLedgerError, Reuse};
 use antispoof_core::retry::InDoubt;
 use antispoof_core::stream_digest::DigestKind;
@@ -57,6 +58,8 @@ fn every_default_of_the_contract() {
 
     let image = settings.image;
     assert_eq!((image.convert, image.orientation), (vec![], OrientationPolicy::Pass));
+    assert_eq!((image.max_side, image.quality, image.verify), (0, 90, Verify::Structure));
+    assert_eq!(image.conversion_memory, 256 << 20);
     assert_eq!((image.min_side, image.max_pixels, image.digest), (0, 67_108_864, DigestKind::Sha256));
 
     let api = settings.api;

@@ -205,25 +205,37 @@ fn a_secret_and_its_file_in_one_layer_are_shown_masked() {
 }
 
 #[test]
-fn what_is_not_there_yet_says_what_to_use() {
-    let given = Given::least().file("a.toml", "[image]\nconvert = [\"png\"]\norientation = \"apply\"\n");
+fn what_is_converted_is_named() {
+    let given = Given::least()
+        .file("a.toml", "[image]\nconvert = [\"png\", \"jpeg\", \"wepb\"]\nmax_side = 100\nmin_side = 200\n");
     assert_eq!(
         given.said(),
-        r#"error: image.convert: asks for "png" to be converted, which is not available in this version
-  --> a.toml:2:11
+        r#"error: image.convert: "jpeg" is what is converted to
+  --> a.toml:2:19
    |
- 2 | convert = ["png"]
-   |           ^^^^^^^
-  = help: set image.convert = []; images that are not JPEG end as unsupported_format
+ 2 | convert = ["png", "jpeg", "wepb"]
+   |                   ^^^^^^
+  = help: write some of png, webp, bmp, tiff, gif
 
-error: image.orientation: "apply" is not available in this version
-  --> a.toml:3:15
+error: image.convert: "wepb" is no format that is converted
+  --> a.toml:2:27
    |
- 3 | orientation = "apply"
-   |               ^^^^^^^
-  = help: use "pass" (sent as they are) or "reject"
+ 2 | convert = ["png", "jpeg", "wepb"]
+   |                           ^^^^^^
+  = help: did you mean webp? write some of png, webp, bmp, tiff, gif
 
-2 problems in the settings"#
+error: image.max_side: scales to sides of at most 100 pixels what image.min_side wants at least 200 of
+  --> a.toml:3:12
+   |
+ 3 | max_side = 100
+   |            ^^^
+  --> image.min_side: a.toml:4:12
+   |
+ 4 | min_side = 200
+   |            ^^^
+  = help: raise image.max_side or lower image.min_side
+
+3 problems in the settings"#
     );
 }
 

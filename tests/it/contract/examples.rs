@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use antispoof_core::event::{Check, Event, FailureResult, ImageReport, JobResult, Report, VerdictResult, millis};
+use antispoof_core::event::{
+    Check, Event, FailureResult, ImageReport, JobResult, Report, SentImage, VerdictResult, millis,
+};
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::job::{Admission, Intake, Job, Origin, Properties, stable_key};
 use antispoof_core::retry::Attempt;
@@ -183,6 +185,19 @@ fn golden() -> Vec<(&'static str, &'static str, JobResult)> {
         result.report_mut().check.in_doubt = 1;
         result
     };
+    let converted = |mut result: JobResult| {
+        let image = result.report_mut().image.as_mut().expect("an image");
+        image.format = Some("webp".to_owned());
+        (image.width, image.height) = (Some(4000), Some(3000));
+        image.transformed = ["webp→jpeg", "turned 6", "scaled 4000→2048"].map(str::to_owned).to_vec();
+        image.sent = Some(SentImage {
+            bytes: 431_219,
+            width: 1536,
+            height: 2048,
+            digest: Some(format!("sha256:{}", images::sha256(b"what was made of it"))),
+        });
+        result
+    };
     let unseen = Some(ImageReport { etag: None, ..image() });
     let (events, failures) = ("verdict.schema.json", "failure.schema.json");
     vec![
@@ -190,6 +205,7 @@ fn golden() -> Vec<(&'static str, &'static str, JobResult)> {
         ("verdict.spoof.json", events, verdict(Outcome::Spoof, true, 0.964_211_702_346_801_8, false)),
         ("verdict.review.json", events, verdict(Outcome::Review, false, 0.523_917_019_367_218, false)),
         ("verdict.reused.json", events, verdict(Outcome::Live, false, 0.989_906_817_674_636_8, true)),
+        ("verdict.converted.json", events, converted(verdict(Outcome::Live, false, 0.989_906_817_674_636_8, false))),
         (
             "failure.object_not_found.json",
             failures,

@@ -230,6 +230,11 @@ impl Daemon {
         self.kernel_says("VmRSS:").trim_end_matches(" kB").trim().parse().expect("a number of KiB")
     }
 
+    /// The most memory that it has ever had in use, in KiB.
+    pub(crate) fn peak_resident_kib(&self) -> u64 {
+        self.kernel_says("VmHWM:").trim_end_matches(" kB").trim().parse().expect("a number of KiB")
+    }
+
     /// Whether it has a handler for this signal.
     pub(crate) fn catches(&self, signal: Signal) -> bool {
         let caught = u64::from_str_radix(&self.kernel_says("SigCgt:"), 16).expect("a mask of signals");

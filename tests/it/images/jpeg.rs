@@ -111,6 +111,12 @@ pub(super) fn icc(len: usize) -> Vec<(u8, Vec<u8>)> {
     parts.zip(1_u8..).map(|(part, number)| (2, [NAME, &[number, count], part].concat())).collect()
 }
 
+/// A JPEG of so many pixels a side, which EXIF says lies on its side.
+pub(crate) fn lying(side: u32) -> Vec<u8> {
+    let picture = picture(Source::Face, side, side);
+    encode(&picture, Coding { quality: 80, progressive: false, grey: false }, &[(1, exif(6, &[]))])
+}
+
 /// A small JPEG that differs from that of every other `seed` in a comment only: made by a copy, so a scenario can have thousands.
 pub(crate) fn tiny(seed: u64) -> Vec<u8> {
     let comment = format!("sample {seed}");

@@ -1,0 +1,198 @@
+//! Makes of an image what is sent, where that is not the image itself: on threads of its own, within one budget of memory for all jobs.
+
+mod memory;
+mod work;
+
+pub use memory::Share;
+pub use work::{Aim, Work};
+
+use antispoof_convert::{ConvertError, Wish};
+use antispoof_core::failure::{Code, Failure};
+use antispoof_core::image::{Facts, Format, Limits, orientation};
+use bytes::Bytes;
+use memory::Budget;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// How long a job may wait for memory and for a thread, and how long its conversion may take. The largest image that fits takes two seconds.
+pub const LIMIT: Duration = Duration::from_mins(2);
+
+/// What the settings ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Turn what EXIF says lies on its side.
+    pub upright: bool,
+    /// Decode every JPEG before it is sent.
+    pub decode: bool,
+    /// Most pixels of the longer side; 0 is no limit.
+    pub max_side: u32,
+    /// Quality of what is encoded.
+    pub quality: u8,
+    /// Bytes for all jobs together.
+    pub memory: u64,
+    /// What is held against the image once its size is known.
+    pub limits: Limits,
+}
+
+/// Converts images.
+#[derive(Debug)]
+pub struct Converter {
+    options: Options,
+    budget: Budget,
+    threads: Arc<Semaphore>,
+}
+
+/// What is sent, and what was done for it.
+#[derive(Debug)]
+pub struct Made {
+    /// Its bytes, with the memory that they take.
+    pub bytes: Bytes,
+    /// What its header says.
+    pub facts: Facts,
+    /// What the header of the object says, as far as it takes the whole file to know.
+    pub of_object: Facts,
+    /// The steps, as [`ImageReport`](antispoof_core::event::ImageReport) has them; none where the object's own bytes are sent.
+    pub steps: Vec<String>,
+}
+
+impl Converter {
+    /// One with this budget, and as many threads as the process has cores.
+    pub fn new(options: Options) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { options, budget: Budget::new(options.memory), threads: Arc::new(Semaphore::new(cores)) }
+    }
+
+    /// What has to be done before an image of `bytes` bytes can be sent; `None` where it is sent as it is. The failure is the image's: it never fits.
+    pub fn work(&self, facts: &Facts, bytes: u64) -> Result<Option<Work>, Failure> {
+        let Some(aim) = self.aim(facts)? else { return Ok(None) };
+        let memory = match facts.format {
+            // Known when the file is there. All that there is, until then: what waits for a share holds none.
+            Format::Tiff if facts.width == 0 => self.budget.total(),
+            _ => self.memory(facts, bytes, aim)?,
+        };
+        Ok(Some(Work { facts: *facts, bytes, aim, memory }))
+    }
+
+    /// The share that the work takes, if it is free.
+    pub fn try_share(&self, work: &Work) -> Option<Share> {
+        self.budget.try_share(work.memory)
+    }
+
+    /// Waits for the share that the work takes, in the order of asking. Hold none meanwhile. Cancel safe.
+    pub async fn share(&self, work: &Work) -> Result<Share, Failure> {
+        tokio::time::timeout(LIMIT, self.budget.share(work.memory)).await.map_err(|_| too_busy("memory"))
+    }
+
+    /// Does the work on the whole file. When dropped, what has begun goes on to its end, and gives back its memory then.
+    pub async fn run(&self, file: Vec<u8>, work: Work, mut share: Share) -> Result<Made, Failure> {
+        let of_object = self.whole(&file, &work)?;
+        // Also of a TIFF now.
+        share.keep(self.memory(&of_object, work.bytes, work.aim)?);
+        let running = async {
+            let permit = self.threads.clone().acquire_owned().await.ok()?;
+            let wish = self.wish();
+            on_thread(permit, share, move || work.aim.run(file, &of_object, wish)).await
+        };
+        let ran = tokio::time::timeout(LIMIT, running).await.map_err(|_| too_busy("a thread"))?;
+        let (result, mut share) = ran.ok_or_else(|| {
+            let message = format!("the decoder of {} failed on it: a fault of the decoder", of_object.format.name());
+            Failure::new(Code::ImageCorrupt, message)
+        })?;
+        let done = result.map_err(|error| refused(&error, of_object.format))?;
+        share.keep(done.bytes.len() as u64);
+        let bytes = share.hold(done.bytes);
+        Ok(Made { bytes, facts: done.facts, of_object, steps: done.steps })
+    }
+
+    fn aim(&self, facts: &Facts) -> Result<Option<Aim>, Failure> {
+        let Options { upright, decode, max_side, .. } = self.options;
+        let lies = upright && facts.orientation != 1;
+        let large = max_side > 0 && facts.width.max(facts.height) > max_side;
+        if facts.format != Format::Jpeg || lies || large {
+            if facts.coding.arithmetic {
+                let message = "the object is a jpeg with arithmetic coding, which is sent as it is but cannot be turned or scaled";
+                return Err(Failure::new(Code::UnsupportedFormat, message));
+            }
+            return Ok(Some(Aim::Convert));
+        }
+        // What cannot be decoded here is no worse for that.
+        Ok((decode && !facts.coding.arithmetic).then_some(Aim::Check))
+    }
+
+    fn wish(&self) -> Wish {
+        Wish { max_side: self.options.max_side, quality: self.options.quality }
+    }
+
+    fn memory(&self, facts: &Facts, bytes: u64, aim: Aim) -> Result<u64, Failure> {
+        let needed = match aim {
+            Aim::Convert => antispoof_convert::memory(facts, bytes, self.wish()),
+            Aim::Check => antispoof_convert::decoding_memory(facts, bytes),
+        };
+        let most = self.budget.total();
+        if needed <= most {
+            return Ok(needed);
+        }
+        let (width, height, mib) = (facts.width, facts.height, |bytes: u64| bytes.div_ceil(1 << 20));
+        let message = format!(
+            "{width}x{height} as {} takes {} MiB to decode, and image.conversion_memory is {} MiB",
+            facts.format.name(),
+            mib(needed),
+            most >> 20
+        );
+        Err(Failure::new(Code::ImageDimensions, message))
+    }
+
+    /// What takes the whole file to know: the size of a TIFF, the orientation of all but JPEG. Held against the limits.
+    fn whole(&self, file: &[u8], work: &Work) -> Result<Facts, Failure> {
+        let mut facts = work.facts;
+        if facts.format == Format::Jpeg {
+            return Ok(facts);
+        }
+        if facts.format == Format::Tiff {
+            let size = antispoof_convert::dimensions(file).map_err(|error| refused(&error, facts.format))?;
+            (facts.width, facts.height) = size;
+        }
+        facts.orientation = orientation(facts.format, file);
+        facts.admit(&self.options.limits)?;
+        Ok(facts)
+    }
+}
+
+/// Runs it on a thread of its own. `None` where it panicked. The permit and the share are given back when it has ended, whoever waits for it or not.
+async fn on_thread<T: Send + 'static>(
+    permit: OwnedSemaphorePermit,
+    share: Share,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Option<(T, Share)> {
+    let (sender, receiver) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("convert".to_owned()).spawn(move || {
+        let result = catch_unwind(AssertUnwindSafe(run));
+        drop(permit);
+        match result {
+            Ok(result) => drop(sender.send((result, share))),
+            // Before the sender, which tells that it has ended.
+            Err(_) => drop(share),
+        }
+    });
+    thread.ok()?;
+    receiver.await.ok()
+}
+
+fn too_busy(what: &str) -> Failure {
+    let message = format!("waited {LIMIT:?} for {what} to convert the image: other images had it all");
+    Failure::new(Code::StoreTimeout, message)
+}
+
+fn refused(error: &ConvertError, format: Format) -> Failure {
+    let code = match error {
+        ConvertError::Corrupt(_) => Code::ImageCorrupt,
+        ConvertError::Unsupported(_) => Code::UnsupportedFormat,
+        ConvertError::TooLarge(_) => Code::ImageDimensions,
+    };
+    Failure::new(code, format!("the object is a {}, but {error}", format.name()))
+}
+
+#[cfg(test)]
+mod tests;

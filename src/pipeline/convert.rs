@@ -1,0 +1,90 @@
+//! Images that are not sent as they are.
+
+use super::inspect::{short, slow_store};
+use super::job_run::{Interrupt, JobRun};
+use antispoof_core::event::SentImage;
+use antispoof_core::failure::{Code, Failure};
+use antispoof_core::image::{Facts, ImageRef};
+use antispoof_core::ports::{ImageStore, Inspected, Ports};
+use antispoof_core::stream_digest::StreamDigest;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+type Image<P> = Inspected<<<P as Ports>::Store as ImageStore>::Stream>;
+
+impl<P: Ports> JobRun<'_, P> {
+    /// What is sent of the image, and whether it took a while to make it.
+    pub(super) async fn converted(
+        &mut self,
+        image: &mut ImageRef,
+        mut inspected: Image<P>,
+    ) -> Result<(Image<P>, bool), Interrupt> {
+        let converter = &self.delivery.pipeline.converter;
+        let Some(work) = converter.work(&inspected.facts, inspected.bytes)? else {
+            return Ok((inspected, false));
+        };
+        let share = if let Some(share) = converter.try_share(&work) {
+            share
+        } else {
+            // The store would not wait for our memory. Its connection is given back, and the object, pinned by now, is opened again.
+            drop(inspected);
+            let share = converter.share(&work).await?;
+            inspected = self.fetch(image).await?;
+            if converter.work(&inspected.facts, inspected.bytes)? != Some(work) {
+                let message = "the object was replaced while its image waited to be converted";
+                return Err(Failure::new(Code::StoreUnavailable, message).into());
+            }
+            share
+        };
+        let rules = &self.delivery.pipeline.rules;
+        let digest = StreamDigest::new(rules.digest, rules.verify, &inspected.facts);
+        let (file, digest) = collect(inspected, digest, rules.fetch_limit).await?;
+        self.image.digest = digest;
+        let started = Instant::now();
+        let made = converter.run(file, work, share).await;
+        self.delivery.record.converted(started.elapsed());
+        let made = made?;
+        self.image.learn(&made.of_object);
+        let bytes = made.bytes.len() as u64;
+        if !made.steps.is_empty() {
+            let Facts { width, height, .. } = made.facts;
+            self.image.sent = Some(SentImage { bytes, width, height, digest: None });
+            self.image.transformed = made.steps;
+        }
+        Ok((Inspected { head: vec![made.bytes], rest: None, bytes, facts: made.facts }, true))
+    }
+}
+
+/// Reads an image to its end, and its digest. The store has `limit` for it.
+async fn collect<S>(
+    inspected: Inspected<S>,
+    mut digest: StreamDigest,
+    limit: Duration,
+) -> Result<(Vec<u8>, Option<String>), Failure>
+where
+    S: Stream<Item = Result<Bytes, Failure>> + Unpin,
+{
+    let Inspected { head, rest, bytes, .. } = inspected;
+    let mut file = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
+    let mut take = |chunk: &[u8]| {
+        digest.chunk(chunk);
+        file.extend_from_slice(chunk);
+        if file.len() as u64 > bytes { Err(short(bytes, file.len())) } else { Ok(()) }
+    };
+    let reading = async {
+        for chunk in head {
+            take(&chunk)?;
+        }
+        if let Some(mut rest) = rest {
+            while let Some(chunk) = rest.next().await {
+                take(&chunk?)?;
+            }
+        }
+        Ok(())
+    };
+    timeout(limit, reading).await.map_err(|_| slow_store(limit))??;
+    let digest = digest.finish(bytes)?;
+    Ok((file, digest))
+}
