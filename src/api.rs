@@ -152,7 +152,7 @@ impl Vendor {
         S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,
     {
         let length = encode::body_len(image.bytes);
-        let digest = StreamDigest::new(self.digest, self.verify, &image.facts);
+        let digest = StreamDigest::new(self.digest, self.verify, &image.facts).expecting(image.checksum);
         let mut request = Request::post(self.endpoint.clone())
             .header(AUTHORIZATION, token)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))

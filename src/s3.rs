@@ -5,6 +5,7 @@
 
 mod address;
 mod answer;
+mod checksums;
 mod credentials;
 mod named;
 mod probe;
@@ -26,6 +27,7 @@ use antispoof_core::failure::{Class, Code, Failure};
 use antispoof_core::image::{ImageRef, NULL_VERSION};
 use antispoof_core::ports::{ImageStore, Opened};
 use bytes::Bytes;
+use checksums::Checksums;
 use credentials::{Credentials, Current, Renewal};
 use http::header::{self, CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
@@ -46,6 +48,7 @@ pub struct Store {
     addresses: Addresses,
     credentials: Credentials,
     signer: Signer,
+    checksums: Checksums,
     settings: settings::S3,
 }
 
@@ -76,14 +79,21 @@ impl Store {
             addresses: Addresses::new(sdk, &settings),
             credentials: Credentials::new(&settings),
             signer: Signer::new(settings.region.clone()),
+            checksums: Checksums::new(settings.verify_checksums),
             settings,
         })
     }
 
-    async fn request(&self, image: &ImageRef, credentials: &Current) -> Result<Request<Empty<Bytes>>, Failure> {
+    async fn request(
+        &self,
+        image: &ImageRef,
+        credentials: &Current,
+        checksum: bool,
+    ) -> Result<Request<Empty<Bytes>>, Failure> {
         let url = self.addresses.object(image).await?;
         let mut request = Request::get(url).body(()).map_err(|error| unavailable(&error))?;
-        self.signer.sign(&mut request, &credentials.identity, SystemTime::now())?;
+        let signed = if checksum { &[checksums::MODE][..] } else { &[] };
+        self.signer.sign(&mut request, signed, &credentials.identity, SystemTime::now())?;
         let headers = request.headers_mut();
         headers.insert(header::USER_AGENT, USER_AGENT);
         if let Some(etag) = &image.etag {
@@ -93,9 +103,21 @@ impl Store {
         Ok(request.map(|()| Empty::new()))
     }
 
-    /// One GET.
+    /// A GET, and another one that asks for no checksum where the store does not know how to be asked for it.
     async fn get(&self, image: &ImageRef, credentials: &Current) -> Result<Answer, Failure> {
-        let request = self.request(image, credentials).await?;
+        let checksum = self.checksums.asked_for();
+        let answer = self.get_once(image, credentials, checksum).await?;
+        match &answer {
+            Answer::Refused(refused) if checksum && refused.knows_no_checksums() => {
+                self.checksums.refused(&refused.said());
+                self.get_once(image, credentials, false).await
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    async fn get_once(&self, image: &ImageRef, credentials: &Current, checksum: bool) -> Result<Answer, Failure> {
+        let request = self.request(image, credentials, checksum).await?;
         let limit = self.settings.timeout;
         let response =
             self.http.send(request, Instant::now() + limit).await.map_err(|error| no_answer(&error, limit))?;
@@ -177,7 +199,8 @@ impl Store {
         let named = named::named(&headers, image)?;
         let bytes = announced(&headers)?;
         within(bytes, self.settings.max_object_bytes)?;
-        Ok(Opened { bytes, etag: named.etag, version_id: named.version_id, key: None, stream })
+        let checksum = self.checksums.kept(&headers);
+        Ok(Opened { bytes, etag: named.etag, version_id: named.version_id, key: None, checksum, stream })
     }
 }
 

@@ -5,6 +5,7 @@
 //! Time and chance come in as arguments, so everything here can be tested in milliseconds.
 
 pub mod causes;
+pub mod checksum;
 pub mod dropped;
 pub mod encode;
 pub mod event;

@@ -1,5 +1,6 @@
 //! The four edges of a job as traits: store, spoof-detection API, ledger, broker. Each says what its implementation owes.
 
+use crate::checksum::Checksum;
 use crate::dropped::Dropped;
 use crate::event::{Event, JobResult};
 use crate::failure::Failure;
@@ -23,6 +24,8 @@ pub struct Opened<S> {
     pub version_id: Option<String>,
     /// The key that was read, where it is [`ImageRef::other_key`].
     pub key: Option<String>,
+    /// What the store keeps to tell whether these are the object's bytes.
+    pub checksum: Option<Checksum>,
     /// The body.
     pub stream: S,
 }
@@ -47,6 +50,8 @@ pub struct Inspected<S> {
     pub rest: Option<S>,
     /// Announced length of both together.
     pub bytes: u64,
+    /// What both together have to add up to, where the store says so.
+    pub checksum: Option<Checksum>,
     /// What the header said.
     pub facts: Facts,
 }

@@ -1,5 +1,6 @@
-//! The length and the digest of an image as its bytes pass, and whether a JPEG came to its end.
+//! The length, the digest and the checksum of an image as its bytes pass, and whether a JPEG came to its end.
 
+use crate::checksum::{Algorithm, Checksum, Verifier};
 use crate::failure::{Code, Failure};
 use crate::image::{Facts, Format, JpegScan, Reason, Verify};
 use memchr::memmem;
@@ -24,6 +25,15 @@ enum Hasher {
     Off,
 }
 
+/// What the store keeps of the object, held against what comes.
+enum Check {
+    None,
+    /// Added up beside the digest.
+    Beside(Verifier),
+    /// The digest is of the same kind: it is computed once.
+    Digest(Checksum),
+}
+
 /// Where the image ends.
 enum End {
     /// Searched for as two bytes.
@@ -37,6 +47,7 @@ enum End {
 /// Watches the bytes of one image go by.
 pub struct StreamDigest {
     hasher: Hasher,
+    check: Check,
     seen: u64,
     /// Offset from which the end is looked for: a thumbnail in the header has one of its own.
     scan_from: u64,
@@ -62,7 +73,18 @@ impl StreamDigest {
             Verify::Header => End::Header { found: false, last: 0 },
             Verify::Structure | Verify::Decode => End::Structure(JpegScan::behind_first_scan_header(facts.restarts)),
         };
-        Self { hasher, seen: 0, scan_from: facts.scan_from, end }
+        Self { hasher, check: Check::None, seen: 0, scan_from: facts.scan_from, end }
+    }
+
+    /// Holds the bytes against the store's checksum, too. To be said before the first byte.
+    #[must_use]
+    pub fn expecting(mut self, checksum: Option<Checksum>) -> Self {
+        self.check = match (checksum, &self.hasher) {
+            (None, _) => Check::None,
+            (Some(checksum), Hasher::Sha256(_)) if checksum.algorithm() == Algorithm::Sha256 => Check::Digest(checksum),
+            (Some(checksum), _) => Check::Beside(Verifier::new(checksum)),
+        };
+        self
     }
 
     /// Takes note of the next bytes.
@@ -73,6 +95,9 @@ impl StreamDigest {
                 hasher.update(chunk);
             }
             Hasher::Off => {}
+        }
+        if let Check::Beside(verifier) = &mut self.check {
+            verifier.chunk(chunk);
         }
         let header = usize::try_from(self.scan_from.saturating_sub(self.seen)).unwrap_or(usize::MAX);
         if let Some(scan) = chunk.get(header..) {
@@ -86,7 +111,8 @@ impl StreamDigest {
         self.seen
     }
 
-    /// The digest as `algorithm:hex`, if all announced bytes came and the image has an end.
+    /// The digest as `algorithm:hex`, if all announced bytes came, have the store's checksum, and the image has an end. In this order: of what is short
+    /// or damaged on its way nothing can be said against the image.
     pub fn finish(self, announced: u64) -> Result<Option<String>, Failure> {
         if self.seen != announced {
             return Err(Failure::new(
@@ -94,12 +120,18 @@ impl StreamDigest {
                 format!("the store announced {announced} bytes and sent {}", self.seen),
             ));
         }
+        let (name, digest): (_, Option<[u8; 32]>) = match self.hasher {
+            Hasher::Sha256(hasher) => ("sha256:", Some(hasher.finalize().into())),
+            Hasher::Blake3(hasher) => ("blake3:", Some(hasher.finalize().into())),
+            Hasher::Off => ("", None),
+        };
+        match self.check {
+            Check::None => {}
+            Check::Beside(verifier) => verifier.finish()?,
+            Check::Digest(checksum) => checksum.check(digest.as_ref().map_or(&[], |digest| &digest[..]))?,
+        }
         self.end.reached().map_err(|why| Failure::new(Code::ImageCorrupt, format!("the jpeg is damaged: {why}")))?;
-        Ok(match self.hasher {
-            Hasher::Sha256(hasher) => Some(hex("sha256:", &hasher.finalize())),
-            Hasher::Blake3(hasher) => Some(hex("blake3:", hasher.finalize().as_bytes())),
-            Hasher::Off => None,
-        })
+        Ok(digest.map(|digest| hex(name, &digest)))
     }
 
     fn ended(&self) -> bool {

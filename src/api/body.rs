@@ -195,6 +195,7 @@ mod tests {
             head: head.chunks(3).map(Bytes::copy_from_slice).collect(),
             rest: Some(stream::iter(rest)),
             bytes: announced,
+            checksum: None,
             facts: FACTS,
         };
         let digest = StreamDigest::new(DigestKind::Sha256, Verify::Structure, &FACTS);

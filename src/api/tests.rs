@@ -34,6 +34,7 @@ async fn detect(vendor: &Vendor) -> Result<Answer, Failure> {
         head: vec![Bytes::from_static(&[0xFF, 0xD8, 0xFF, 0xD9])],
         rest: Some(stream::iter(Vec::<Result<Bytes, Failure>>::new())),
         bytes: 4,
+        checksum: None,
         facts: Facts {
             format: Format::Jpeg,
             width: 1,

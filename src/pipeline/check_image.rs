@@ -7,7 +7,7 @@ use super::prior_result::is_pinned;
 use crate::gate::Proof;
 use antispoof_core::event::{JobResult, VerdictResult};
 use antispoof_core::failure::{Code, Failure, Stage};
-use antispoof_core::image::ImageRef;
+use antispoof_core::image::{Facts, ImageRef};
 use antispoof_core::plan::Blame;
 use antispoof_core::policy::Reuse;
 use antispoof_core::ports::{
@@ -143,7 +143,13 @@ impl<P: Ports> JobRun<'_, P> {
         if !is_pinned(image) {
             image.etag.clone_from(&opened.etag);
         }
-        let inspected = inspect_head(opened, &pipeline.rules.limits, &pipeline.heads, limit).await?;
+        let limits = &pipeline.rules.limits;
+        let admit = |facts: &Facts, bytes| {
+            facts.admit(limits)?;
+            // Also an image that can never be converted is refused here, where damage on the way is told from it.
+            pipeline.converter.work(facts, bytes).map(drop)
+        };
+        let inspected = inspect_head(opened, limits.convert, admit, &pipeline.heads, limit).await?;
         self.image.learn(&inspected.facts);
         Ok(inspected)
     }

@@ -1,6 +1,6 @@
 //! Images that are not sent as they are.
 
-use super::inspect::{short, slow_store};
+use super::inspect::{other_length, slow_store};
 use super::job_run::{Interrupt, JobRun};
 use antispoof_core::event::SentImage;
 use antispoof_core::failure::{Code, Failure};
@@ -39,7 +39,7 @@ impl<P: Ports> JobRun<'_, P> {
             share
         };
         let rules = &self.delivery.pipeline.rules;
-        let digest = StreamDigest::new(rules.digest, rules.verify, &inspected.facts);
+        let digest = StreamDigest::new(rules.digest, rules.verify, &inspected.facts).expecting(inspected.checksum);
         let (file, digest) = collect(inspected, digest, rules.fetch_limit).await?;
         self.image.digest = digest;
         let started = Instant::now();
@@ -53,7 +53,8 @@ impl<P: Ports> JobRun<'_, P> {
             self.image.sent = Some(SentImage { bytes, width, height, digest: None });
             self.image.transformed = made.steps;
         }
-        Ok((Inspected { head: vec![made.bytes], rest: None, bytes, facts: made.facts }, true))
+        let made = Inspected { head: vec![made.bytes], rest: None, bytes, checksum: None, facts: made.facts };
+        Ok((made, true))
     }
 }
 
@@ -71,7 +72,7 @@ where
     let mut take = |chunk: &[u8]| {
         digest.chunk(chunk);
         file.extend_from_slice(chunk);
-        if file.len() as u64 > bytes { Err(short(bytes, file.len())) } else { Ok(()) }
+        if file.len() as u64 > bytes { Err(other_length(bytes, file.len() as u64)) } else { Ok(()) }
     };
     let reading = async {
         for chunk in head {

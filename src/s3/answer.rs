@@ -163,6 +163,15 @@ impl Refused {
         self.status == 400 && self.error.code == ErrorCode::InvalidArgument
     }
 
+    /// True when a store refuses to be asked for a checksum: a read needs nothing else that a store may not have implemented.
+    pub(super) fn knows_no_checksums(&self) -> bool {
+        match self.status {
+            400 => self.error.nuance == Some(Nuance::Checksums),
+            501 => self.error.name == "NotImplemented",
+            _ => false,
+        }
+    }
+
     /// Where the bucket is, if the store redirects there.
     pub(super) fn elsewhere(&self, region: &str) -> Option<String> {
         let sent_away = matches!(

@@ -8,6 +8,7 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4::SigningParams;
 use aws_smithy_runtime_api::client::identity::Identity;
+use http::HeaderValue;
 use std::time::SystemTime;
 
 pub(super) struct Signer {
@@ -25,9 +26,11 @@ impl Signer {
         Self { region, settings }
     }
 
+    /// Signs a GET. These headers are signed and added; every header that begins with `x-amz-` has to be signed.
     pub(super) fn sign(
         &self,
         request: &mut http::Request<()>,
+        headers: &[(&'static str, &'static str)],
         identity: &Identity,
         now: SystemTime,
     ) -> Result<(), Failure> {
@@ -40,11 +43,14 @@ impl Signer {
             .build()
             .map_err(|error| unavailable(&error))?;
         let uri = request.uri().to_string();
-        let signable = SignableRequest::new("GET", uri, std::iter::empty(), SignableBody::UnsignedPayload)
+        let signable = SignableRequest::new("GET", uri, headers.iter().copied(), SignableBody::UnsignedPayload)
             .map_err(|error| unavailable(&error))?;
         let (instructions, _signature) =
             sign(signable, &params.into()).map_err(|error| unavailable(&error))?.into_parts();
         instructions.apply_to_request_http1x(request);
+        for &(name, value) in headers {
+            request.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
         Ok(())
     }
 }

@@ -39,6 +39,9 @@ pub struct S3 {
     /// Largest image, in bytes.
     #[serde(with = "Size::<1, { 1 << 30 }>")]
     pub max_object_bytes: u64,
+    /// Hold each object against the checksum that the store keeps of it.
+    #[serde(with = "Flag")]
+    pub verify_checksums: bool,
     /// Limit for a connection. At most `timeout`.
     #[serde(with = "Time::<1, MINUTE>")]
     pub connect_timeout: Duration,

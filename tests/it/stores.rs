@@ -1,6 +1,7 @@
 //! What real stores, and what stands in their place, do to the worker: credentials that change, answers that are no store's, names with two readings.
 
 mod credentials;
+mod integrity;
 mod names;
 mod stand_in;
 mod strangers;

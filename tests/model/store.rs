@@ -93,6 +93,7 @@ impl ImageStore for ModelStore {
                 etag: Some(etag),
                 version_id: None,
                 key: None,
+                checksum: None,
                 stream: Body { chunks, pause, waiting: None },
             })
         });

@@ -68,6 +68,68 @@ fn an_end_inside_a_segment_behind_the_scan_counts_for_the_header_only() {
     assert!(verified(Verify::Structure, DigestKind::Off, 0, &[&whole], 11).is_ok());
 }
 
+/// SHA-256 and CRC32 of the two bytes of an end marker.
+const END: [(Algorithm, &str); 2] =
+    [(Algorithm::Sha256, "zeZueOVBnep033z0PZqodrjGadQAZ5kucZzvkKxfP+A="), (Algorithm::Crc32, "LfKF/Q==")];
+
+fn expecting(kind: DigestKind, checksum: (Algorithm, &str), bytes: &[u8]) -> Result<Option<String>, Failure> {
+    let facts = Facts {
+        format: Format::Jpeg,
+        width: 1,
+        height: 1,
+        orientation: 1,
+        scan_from: 0,
+        restarts: false,
+        coding: Coding::default(),
+    };
+    let checksum = Checksum::from_base64(checksum.0, checksum.1);
+    assert!(checksum.is_some());
+    let mut digest = StreamDigest::new(kind, Verify::Structure, &facts).expecting(checksum);
+    digest.chunk(bytes);
+    digest.finish(2)
+}
+
+#[test]
+fn a_checksum_changes_no_digest() {
+    for kind in [DigestKind::Sha256, DigestKind::Blake3, DigestKind::Off] {
+        for checksum in END {
+            let plain = run(kind, 0, &[&[0xFF, 0xD9]], 2);
+            assert_eq!(expecting(kind, checksum, &[0xFF, 0xD9]), plain, "{kind:?} {checksum:?}");
+        }
+    }
+}
+
+#[test]
+fn damaged_bytes_are_the_store_s_fault_before_they_are_the_image_s() {
+    for kind in [DigestKind::Sha256, DigestKind::Blake3, DigestKind::Off] {
+        for (algorithm, value) in END {
+            let damaged = expecting(kind, (algorithm, value), &[0xFF, 0xD8]).expect_err("damaged");
+            assert_eq!(damaged.code(), Code::StoreUnavailable, "{kind:?} {algorithm}");
+            assert!(damaged.message().contains(&format!("keeps a {algorithm}")), "{damaged}");
+            let short = expecting(kind, (algorithm, value), &[0xFF]).expect_err("short");
+            assert!(short.message().contains("announced 2 bytes and sent 1"), "{short}");
+        }
+    }
+}
+
+#[test]
+fn sha_256_is_computed_once() {
+    let of = |kind| {
+        let facts = Facts {
+            format: Format::Jpeg,
+            width: 1,
+            height: 1,
+            orientation: 1,
+            scan_from: 0,
+            restarts: false,
+            coding: Coding::default(),
+        };
+        StreamDigest::new(kind, Verify::Structure, &facts).expecting(Checksum::from_base64(END[0].0, END[0].1)).check
+    };
+    assert!(matches!(of(DigestKind::Sha256), Check::Digest(_)));
+    assert!(matches!(of(DigestKind::Blake3), Check::Beside(_)));
+}
+
 proptest! {
     #[test]
     fn chunking_does_not_matter(bytes in prop::collection::vec(prop_oneof![Just(0xFFu8), Just(0xD9), Just(0u8)], 0..40),

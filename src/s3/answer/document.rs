@@ -25,6 +25,8 @@ pub(super) enum Nuance {
     Encryption,
     /// MinIO's console, in a document of S3: it is no store.
     Console,
+    /// Backblaze B2, with `InvalidArgument`: it does not know the header that asks for a checksum.
+    Checksums,
 }
 
 impl Document {
@@ -51,6 +53,8 @@ impl Nuance {
             Some(Self::Credentials)
         } else if begins("S3 API Requests must be made to API port") {
             Some(Self::Console)
+        } else if message.to_ascii_lowercase().contains("x-amz-checksum-mode") {
+            Some(Self::Checksums)
         } else {
             message.contains("kms:Decrypt").then_some(Self::Encryption)
         }

@@ -138,6 +138,11 @@ impl Link {
         self.poison(bytes);
     }
 
+    /// The next `times` that these bytes pass to the daemon, the last of them passes with one bit changed, as after a fault of memory on the way.
+    pub(crate) fn damage(&self, bytes: &[u8], times: u64) {
+        self.shared.damage(bytes, times);
+    }
+
     /// Connections that `poison` has ended, or `stall_at` stopped.
     pub(crate) fn poisoned(&self) -> u64 {
         self.shared.poisoned.load(Ordering::SeqCst)

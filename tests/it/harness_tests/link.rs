@@ -149,6 +149,19 @@ async fn a_length_that_is_announced_is_raised_once() {
     assert_eq!(say(&mut stream, b"a\r\ncontent-length: 12\r\n").await, b"a\r\ncontent-length: 12\r\n");
 }
 
+#[tokio::test]
+async fn bytes_are_damaged_as_often_as_asked_for_however_they_arrive() {
+    let link = Link::to(echo().await.to_string()).await;
+    let mut stream = connect(&link).await;
+    assert_eq!(say(&mut stream, b"a face").await, b"a face");
+    link.damage(b"face", 2);
+    assert_eq!(say(&mut stream, b"a fa").await, b"a fa");
+    assert_eq!(say(&mut stream, b"ce, a fac").await, b"cd, a fac");
+    assert_eq!(say(&mut stream, b"e, a face").await, b"d, a face");
+    link.damage(b"ce", 1);
+    assert_eq!(say(&mut stream, b", a face").await, b", a facd");
+}
+
 /// A service that says what it hears, until its runtime ends.
 async fn echo() -> SocketAddr {
     let listener = TcpListener::bind(ports::reserve()).await.expect("a reserved port is free");

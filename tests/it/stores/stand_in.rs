@@ -11,6 +11,8 @@ use tokio::task::JoinHandle;
 pub(super) struct Request {
     /// Path and query as they came.
     pub(super) path: String,
+    /// The lines of its header, in lower case.
+    pub(super) header: String,
 }
 
 /// An answer, whole.
@@ -86,10 +88,9 @@ async fn serve(client: TcpStream, rule: &(dyn Fn(&Request) -> Answer + Send + Sy
     let mut first = String::new();
     client.read_line(&mut first).await?;
     let mut header = String::new();
-    while client.read_line(&mut header).await? > 2 {
-        header.clear();
-    }
+    while client.read_line(&mut header).await? > 2 {}
+    header.make_ascii_lowercase();
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    client.write_all(&rule(&Request { path }).bytes()).await?;
+    client.write_all(&rule(&Request { path, header }).bytes()).await?;
     client.shutdown().await
 }

@@ -26,8 +26,15 @@ pub(super) struct Shared {
     pub(super) poison: Mutex<Option<Vec<u8>>>,
     pub(super) stalls: AtomicBool,
     pub(super) poisoned: AtomicU64,
+    damage: Mutex<Option<Damage>>,
     to_service: Flow,
     to_daemon: Flow,
+}
+
+/// What is changed on its way to the daemon.
+struct Damage {
+    bytes: Vec<u8>,
+    times: u64,
 }
 
 /// Where some of the new connections go instead.
@@ -49,6 +56,7 @@ impl Shared {
             poison: Mutex::new(None),
             stalls: AtomicBool::new(false),
             poisoned: AtomicU64::new(0),
+            damage: Mutex::new(None),
             to_service: Flow::default(),
             to_daemon: Flow::default(),
         }
@@ -85,6 +93,27 @@ impl Shared {
         tail.drain(..tail.len().saturating_sub(poison.len() - 1));
         self.poisoned.fetch_add(found.into(), Ordering::SeqCst);
         found
+    }
+
+    pub(super) fn damage(&self, bytes: &[u8], times: u64) {
+        let damage = Damage { bytes: bytes.to_vec(), times };
+        *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(damage);
+    }
+
+    /// Changes what is to be changed in what passes, `tail` being the end of what came before.
+    fn spoil(&self, tail: &mut Vec<u8>, bytes: &mut [u8]) {
+        let mut damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Damage { bytes: wanted, times }) = damage.as_mut() else { return };
+        let before = tail.len();
+        tail.extend_from_slice(bytes);
+        for (at, window) in tail.windows(wanted.len()).enumerate() {
+            let last = (at + wanted.len() - 1).checked_sub(before).and_then(|last| bytes.get_mut(last));
+            if let Some(last) = last.filter(|_| *times > 0 && window == wanted) {
+                *last ^= 1;
+                *times -= 1;
+            }
+        }
+        tail.drain(..tail.len().saturating_sub(wanted.len() - 1));
     }
 
     pub(super) fn arm(&self, direction: Direction, left: u64, ending: Ending) {
@@ -192,7 +221,7 @@ async fn pump(
     let flow = shared.flow(direction);
     let mut mode = shared.mode.subscribe();
     let mut buffer = vec![0; BUFFER];
-    let mut tail = Vec::new();
+    let (mut tail, mut before) = (Vec::new(), Vec::new());
     loop {
         let len = from.read(&mut buffer).await.map_err(|_| Ending::Reset)?;
         // Looked at after the read: what arrives while the link is frozen must not pass, the end of the stream included.
@@ -202,6 +231,9 @@ async fn pump(
         }
         if direction == Direction::ToDaemon && shared.swelling.load(Ordering::SeqCst) && swell(&mut buffer[..len]) {
             shared.swelling.store(false, Ordering::SeqCst);
+        }
+        if direction == Direction::ToDaemon {
+            shared.spoil(&mut before, &mut buffer[..len]);
         }
         if direction == Direction::ToDaemon && shared.kills(&mut tail, &buffer[..len]) {
             if shared.stalls.load(Ordering::SeqCst) {
