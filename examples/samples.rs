@@ -1,6 +1,7 @@
 //! Writes the sample images and their `manifest.json` into a directory: `cargo run --example samples -- OUT_DIR`.
 //!
-//! The manifest has, for each file, its name, what kind it is, what is expected of it (`verdict` or a failure code), width and
+//! The manifest has, for each file, its name, what kind it is, what is expected of it (`verdict` or a failure code) with the
+//! default settings and with those of the demo, width and
 //! height in pixels and EXIF orientation (null where the file has none), and the SHA-256 of its bytes.
 #![expect(clippy::print_stdout, reason = "an example is a command; what it wrote is its output")]
 
@@ -30,6 +31,7 @@ fn main() -> anyhow::Result<()> {
             "name": sample.name,
             "kind": sample.kind,
             "expected": sample.expected.as_str(),
+            "expected_in_demo": sample.expected_in_demo().as_str(),
             "width": sample.size.map(|(width, _)| width),
             "height": sample.size.map(|(_, height)| height),
             "orientation": sample.orientation,

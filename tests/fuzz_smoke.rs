@@ -17,6 +17,10 @@ const WORDS: &[&[u8]] = &[
     b"\xff\xc0\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00",
     b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00",
     b"\xff\xdd\x00\x04\x00\x01",
+    // A Huffman table of one code.
+    b"\xff\xc4\x00\x14\x00\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    // A quantisation table, up to its values.
+    b"\xff\xdb\x00\x43\x00",
     b"Exif\0\0II*\0",
     b"<?xml",
     b"<svg",

@@ -4,6 +4,7 @@ mod header;
 mod jpeg;
 mod others;
 mod png;
+mod standard_tables;
 mod webp;
 
 use super::ConvertError;

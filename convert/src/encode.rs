@@ -61,7 +61,7 @@ fn write(
         let sampling = if facts.coding.coarse_colour { SamplingFactor::F_2_2 } else { SamplingFactor::F_1_1 };
         encoder.set_sampling_factor(sampling);
     }
-    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
+    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Nearest);
     if let Some(profile) = profile {
         encoder.add_icc_profile(profile)?;
     }

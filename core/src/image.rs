@@ -9,9 +9,12 @@ mod formats;
 mod frame;
 mod inspect;
 mod jpeg;
+mod markers;
 mod name;
 mod names;
 mod raster;
+mod scan;
+mod tables;
 mod text;
 
 pub use facts::{Coding, Facts, Format};
@@ -61,8 +64,8 @@ impl ImageRef {
     }
 }
 
-/// Most pixels of a side: the frame header of a JPEG has two bytes for each.
-pub const MAX_SIDE: u32 = 65_535;
+/// Most pixels of a side: libjpeg reads no JPEG that has more.
+pub const MAX_SIDE: u32 = 65_500;
 
 /// What the settings ask of an image.
 #[derive(Clone, Copy, Debug)]

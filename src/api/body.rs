@@ -48,7 +48,7 @@ pub(super) struct Broken;
 
 enum Stage {
     Prefix,
-    Image { encoder: Encoder, digest: StreamDigest },
+    Image,
     Done,
 }
 
@@ -61,6 +61,8 @@ pub(super) struct DetectBody<S> {
     /// Bytes of the body still to come.
     left: u64,
     report: Arc<Report>,
+    encoder: Encoder,
+    /// Until it has been asked for its end.
     digest: Option<StreamDigest>,
 }
 
@@ -74,6 +76,7 @@ impl<S> DetectBody<S> {
             announced: image.bytes,
             left: encode::body_len(image.bytes),
             report,
+            encoder: Encoder::default(),
             digest: Some(digest),
         }
     }
@@ -91,13 +94,14 @@ impl<S> DetectBody<S> {
     }
 
     /// Takes the image's last word. Nothing closes the JSON before the digest has seen the end it was promised.
-    fn finish(&mut self, encoder: Encoder, digest: StreamDigest) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn finish(&mut self, digest: StreamDigest) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match digest.finish(self.announced) {
             Ok(digest) => {
                 self.report.digest.get_or_init(|| digest);
                 self.stage = Stage::Done;
                 self.report.sent.store(true, Ordering::Release);
-                self.give(encoder.finish().into())
+                let end = std::mem::take(&mut self.encoder).finish();
+                self.give(end.into())
             }
             Err(failure) => self.fail(failure),
         }
@@ -116,20 +120,20 @@ where
         match &mut this.stage {
             Stage::Done => Poll::Ready(None),
             Stage::Prefix => {
-                if let Some(digest) = this.digest.take() {
-                    this.stage = Stage::Image { encoder: Encoder::default(), digest };
-                }
+                this.stage = Stage::Image;
                 this.give(Bytes::from_static(encode::PREFIX))
             }
-            Stage::Image { encoder, digest } => loop {
-                if !this.chunk.is_empty() {
+            Stage::Image => loop {
+                if !this.chunk.is_empty()
+                    && let Some(digest) = &mut this.digest
+                {
                     let block = this.chunk.split_to(this.chunk.len().min(STEP));
                     digest.chunk(&block);
                     if digest.seen() > this.announced {
                         let message = format!("the store sends more than the {} bytes it announced", this.announced);
                         return this.fail(Failure::new(Code::StoreUnavailable, message));
                     }
-                    let encoded = encoder.push(&block);
+                    let encoded = this.encoder.push(&block);
                     if encoded.is_empty() {
                         continue;
                     }
@@ -160,9 +164,10 @@ where
 
 impl<S> DetectBody<S> {
     fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match std::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Image { encoder, digest } => self.finish(encoder, digest),
-            Stage::Prefix | Stage::Done => Poll::Ready(None),
+        self.stage = Stage::Done;
+        match self.digest.take() {
+            Some(digest) => self.finish(digest),
+            None => Poll::Ready(None),
         }
     }
 }

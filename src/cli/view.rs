@@ -55,6 +55,8 @@ struct Failure {
 struct Image {
     bucket: String,
     key: String,
+    #[serde(default)]
+    transformed: Vec<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -69,10 +71,12 @@ impl View {
     /// Reads the body of an event; `None` when it is not one of ours.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let Event { time, data } = serde_json::from_slice(body).ok()?;
+        let steps = data.image.as_ref().map(|image| image.transformed.join(", ")).unwrap_or_default();
         let reused = if data.check.reused { "reused: known from before, not paid for again" } else { "" };
+        let unusual = if steps.is_empty() || reused.is_empty() { steps + reused } else { format!("{steps}; {reused}") };
         let failed = data.failure.is_some();
         let (outcome, reason) = match (data.outcome, data.failure) {
-            (Some(outcome), None) => (outcome, reused.to_owned()),
+            (Some(outcome), None) => (outcome, unusual),
             (None, Some(failure)) => (failure.code, failure.message),
             _ => return None,
         };
@@ -114,6 +118,10 @@ mod tests {
             view.line(),
             "2026-11-23T00:00:01Z  live    a  s3://b/k  accuracy 0.9900  reused: known from before, not paid for again"
         );
+        let converted = br#"{"time":"2026-11-23T00:00:01Z","data":{"job_id":"a","outcome":"live","accuracy":0.9,
+            "image":{"bucket":"b","key":"k","transformed":["png\u2192jpeg","turned 6"]},"check":{"attempts":1}}}"#;
+        let view = View::read(converted).unwrap();
+        assert!(view.line().ends_with("  accuracy 0.9000  png\u{2192}jpeg, turned 6"), "{}", view.line());
         let failure = br#"{"time":"2026-11-23T00:00:01Z","data":{"job_id":"a","failure":{"code":"malformed_job","message":"no \u001b[1m key"},
             "check":{"attempts":1}}}"#;
         let view = View::read(failure).unwrap();

@@ -194,7 +194,9 @@ mod tests {
 
     /// A JPEG as small as the scanner accepts, `extra` bytes longer, so that every padding occurs.
     fn tiny(extra: usize) -> Vec<u8> {
-        let mut image = b"\xff\xd8\xff\xc0\0\x0b\x08\0\x01\0\x01\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0?\0".to_vec();
+        let mut image =
+            [b"\xff\xd8\xff\xdb\0\x43\0", &[1; 64][..], b"\xff\xc0\0\x0b\x08\0\x01\0\x01\x01\x01\x11\0"].concat();
+        image.extend(b"\xff\xda\0\x08\x01\x01\0\0?\0");
         image.resize(image.len() + extra, 0x55);
         image.extend([0xff, 0xd9]);
         image

@@ -15,11 +15,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
-const JPEG_HEAD: &[u8] = &[
-    0xFF, 0xD8, 0xFF, 0xC0, 0, 17, 8, 1, 0, 2, 0, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1, 0xFF, 0xDA, 0, 8, 1, 1, 0, 0,
-    63, 0,
-];
-const CHUNK: usize = 16;
+/// Up to the values of the quantisation table.
+const JPEG_START: &[u8] = &[0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0];
+const VALUES: &[u8] = &[1; 64];
+const JPEG_FRAME: &[u8] =
+    &[0xFF, 0xC0, 0, 17, 8, 1, 0, 2, 0, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1, 0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0];
+const JPEG_HEAD: usize = JPEG_START.len() + VALUES.len() + JPEG_FRAME.len();
+const CHUNK: usize = 32;
 
 /// What is stored under a key.
 #[derive(Clone, Debug)]
@@ -33,7 +35,7 @@ impl Object {
     pub(crate) fn of(number: usize, kind: Kind, version: u32) -> Self {
         let mut bytes = match kind {
             Kind::NoImage => Vec::new(),
-            _ => JPEG_HEAD.to_vec(),
+            _ => [JPEG_START, VALUES, JPEG_FRAME].concat(),
         };
         bytes.extend(format!("{number:06} version {version:06}").bytes());
         if kind != Kind::CutOff {
@@ -45,7 +47,7 @@ impl Object {
 
 /// Which job an image belongs to.
 pub(crate) fn number_in(image: &[u8]) -> Option<usize> {
-    std::str::from_utf8(image.get(JPEG_HEAD.len()..JPEG_HEAD.len() + 6)?).ok()?.parse().ok()
+    std::str::from_utf8(image.get(JPEG_HEAD..JPEG_HEAD + 6)?).ok()?.parse().ok()
 }
 
 pub(crate) struct ModelStore(pub(crate) Arc<Life>);

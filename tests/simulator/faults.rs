@@ -242,7 +242,7 @@ async fn shares_come_out_as_asked_and_the_same_for_the_same_seed() {
         let sim = Sim::failing("503=30%,422=20%").await;
         let mut statuses = Vec::new();
         for _ in 0..300 {
-            statuses.push(sim.post(&TINY).await.unwrap().status().as_u16());
+            statuses.push(sim.post(&tiny()).await.unwrap().status().as_u16());
         }
         runs.push(statuses);
     }
@@ -253,4 +253,7 @@ async fn shares_come_out_as_asked_and_the_same_for_the_same_seed() {
 }
 
 /// A JPEG of one pixel, as far as markers go.
-const TINY: [u8; 27] = *b"\xff\xd8\xff\xc0\0\x0b\x08\0\x01\0\x01\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0?\0\xff\xd9";
+fn tiny() -> Vec<u8> {
+    let frame = b"\xff\xc0\0\x0b\x08\0\x01\0\x01\x01\x01\x11\0";
+    [b"\xff\xd8\xff\xdb\0\x43\0", &[1; 64][..], frame, b"\xff\xda\0\x08\x01\x01\0\0?\0\xff\xd9"].concat()
+}

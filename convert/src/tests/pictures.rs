@@ -84,8 +84,9 @@ fn a_photo_is_turned_as_another_program_turns_it() {
             let converted = convert(file.clone(), &facts, AS_IT_IS).expect("converted");
             let mut right = seen(&file);
             right.apply_orientation(image::metadata::Orientation::from_exif(turned).expect("1 to 8"));
+            // Of coarse colour another one of four pixels stands for them when the picture is turned.
             let difference = difference(&seen(&converted.jpeg), &right);
-            assert!(difference < 4.0, "orientation {turned}: {difference}");
+            assert!(difference < 5.0, "orientation {turned}: {difference}");
             assert_eq!(inspect(&converted.jpeg).expect("a jpeg").coding.coarse_colour, facts.coding.coarse_colour);
         }
     }

@@ -1,4 +1,4 @@
-//! The headers of a frame and of its first scan (ITU-T T.81, B.2.2 and B.2.3).
+//! The header of a frame (ITU-T T.81, B.2.2).
 
 use super::facts::Coding;
 
@@ -6,22 +6,25 @@ use super::facts::Coding;
 pub type Reason = &'static str;
 
 /// Most components of a frame, and of a scan.
-const COMPONENTS: usize = 4;
+pub(super) const COMPONENTS: usize = 4;
 /// The longest frame header that is read: everything before the components, and three bytes for each.
 pub(super) const LONGEST_FRAME: usize = 6 + 3 * COMPONENTS;
-/// The longest scan header: the number of components, two bytes for each, and three parameters.
-pub(super) const LONGEST_SCAN: usize = 1 + 2 * COMPONENTS + 3;
+
+/// libjpeg refuses more pixels in a row or a column; zune-jpeg takes 16,384 unless told otherwise.
+const LONGEST_SIDE: u16 = 65_500;
 
 /// What the frame header says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
     pub(super) width: u16,
     pub(super) height: u16,
-    progressive: bool,
-    arithmetic: bool,
+    pub(super) progressive: bool,
+    pub(super) arithmetic: bool,
     ids: [u8; COMPONENTS],
     /// Horizontally and vertically, 1 to 4.
     sampling: [[u8; 2]; COMPONENTS],
+    /// The numbers of their quantisation tables.
+    quantisation: [u8; COMPONENTS],
     components: usize,
 }
 
@@ -44,6 +47,9 @@ impl Frame {
         if width == 0 {
             return Err("its frame header has no width");
         }
+        if width.max(height) > LONGEST_SIDE {
+            return Err("it has a side of more than 65500 pixels, which common decoders do not read");
+        }
         if length != 6 + 3 * components {
             return Err("its frame header contradicts its number of components");
         }
@@ -51,32 +57,28 @@ impl Frame {
             return Err("it has neither one nor three nor four components");
         }
         let (mut ids, mut sampling) = ([0; COMPONENTS], [[1; 2]; COMPONENTS]);
+        let mut quantisation = [0; COMPONENTS];
         for (at, component) in rest.chunks_exact(3).take(components).enumerate() {
             ids[at] = component[0];
             sampling[at] = [component[1] >> 4, component[1] & 15];
+            quantisation[at] = component[2];
             if sampling[at].iter().any(|factor| !(1..=4).contains(factor)) {
                 return Err("its frame header has an impossible sampling factor");
             }
         }
+        for direction in 0..2 {
+            let mut factors = sampling[..components].iter().map(|factors| factors[direction]);
+            let most = factors.clone().max().unwrap_or(1);
+            if factors.any(|factor| most % factor != 0) {
+                return Err("its largest sampling factor is no multiple of another, which common decoders do not read");
+            }
+        }
         let (progressive, arithmetic) = (matches!(code, 0xC2 | 0xCA), matches!(code, 0xC9 | 0xCA));
-        Ok(Self { width, height, progressive, arithmetic, ids, sampling, components })
+        Ok(Self { width, height, progressive, arithmetic, ids, sampling, quantisation, components })
     }
 
-    /// How many components the first scan has, if its header goes with this frame; `content` as for [`Frame::read`], with [`LONGEST_SCAN`].
-    pub(super) fn check_scan(&self, length: usize, content: &[u8]) -> Result<usize, Reason> {
-        let components = usize::from(*content.first().ok_or("its scan header is too short")?);
-        if !(1..=self.components).contains(&components) || length != 1 + 2 * components + 3 {
-            return Err("its scan header contradicts its number of components");
-        }
-        let ids = &self.ids[..self.components];
-        if content[1..=2 * components].chunks(2).any(|component| !ids.contains(&component[0])) {
-            return Err("its scan header names a component that its frame header does not have");
-        }
-        Ok(components)
-    }
-
-    /// What decoding takes, where the first scan has so many components.
-    pub(super) fn coding(&self, in_first_scan: usize) -> Coding {
+    /// What decoding takes, where the first scan has a header that begins so.
+    pub(super) fn coding(&self, scan: &[u8]) -> Coding {
         const BLOCK: u64 = 64;
 
         let sampling = &self.sampling[..self.components];
@@ -85,6 +87,7 @@ impl Frame {
         let (across, down) = (units(self.width, most(0)), units(self.height, most(1)));
         let blocks: u64 = sampling.iter().map(|[h, v]| across * u64::from(*h) * down * u64::from(*v)).sum();
         // A decoder has pixels after a row of blocks, unless other scans bring what is missing.
+        let in_first_scan = scan.first().copied().map_or(0, usize::from);
         let at_once = self.progressive || in_first_scan < self.components;
         Coding {
             channels: if self.components == 1 { 1 } else { 3 },
@@ -93,4 +96,22 @@ impl Frame {
             arithmetic: self.arithmetic,
         }
     }
+
+    /// Its components, each with its id.
+    pub(super) fn components(&self) -> impl Iterator<Item = (u8, Component)> {
+        let Self { ids, sampling, quantisation, .. } = *self;
+        (0..self.components).map(move |at| {
+            let [horizontal, vertical] = sampling[at];
+            (ids[at], Component { blocks: horizontal * vertical, quantisation: quantisation[at] })
+        })
+    }
+}
+
+/// What a scan needs to know of a component.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Component {
+    /// Blocks of it in a unit of a scan that has more components.
+    pub(super) blocks: u8,
+    /// The number of its quantisation table.
+    pub(super) quantisation: u8,
 }

@@ -2,31 +2,17 @@
 
 use super::exif;
 use super::facts::Coding;
-use super::frame::{Frame, LONGEST_FRAME, LONGEST_SCAN, Reason};
-use memchr::memchr;
-
-const FF: u8 = 0xFF;
-const TEM: u8 = 0x01;
-const DHT: u8 = 0xC4;
-const DAC: u8 = 0xCC;
-const RST0: u8 = 0xD0;
-const RST7: u8 = 0xD7;
-const SOI: u8 = 0xD8;
-const EOI: u8 = 0xD9;
-const SOS: u8 = 0xDA;
-const DQT: u8 = 0xDB;
-const DNL: u8 = 0xDC;
-const DRI: u8 = 0xDD;
-const APP0: u8 = 0xE0;
-const APP1: u8 = 0xE1;
-const APP15: u8 = 0xEF;
-const COM: u8 = 0xFE;
+use super::frame::{Frame, LONGEST_FRAME, Reason};
+use super::markers::{APP0, APP1, APP15, COM, DAC, DHT, DNL, DQT, DRI, EOI, FF, RST0, RST7, SOI, SOS, TEM};
+use super::scan::{self, LONGEST_SCAN};
+use super::tables::{Kind, Tables};
+use memchr::{memchr, memmem};
 
 /// So many bytes of a scan are looked at together.
 const BLOCK: usize = 64;
 
 /// Walks the markers of a JPEG in chunks of any size; where the cuts lie never changes what it says. Of the bytes it keeps what a frame or scan header
-/// has, and one EXIF block while that is being read (at most 64 KiB).
+/// has, and one EXIF block while that is being read (at most 64 KiB); of a table, whether it is there and can be used.
 ///
 /// It refuses what all common decoders refuse, and forgives what two of them forgive: stray bytes between segments, any number of FF before a
 /// marker, anything behind the end marker. Entropy-coded data is not decoded.
@@ -37,10 +23,20 @@ pub struct JpegScan {
     orientation: Option<u8>,
     restarts: bool,
     coding: Coding,
+    /// Those of the header, then those behind it.
+    tables: Tables,
     /// The header of the first scan has been read.
     in_scan: bool,
     /// Of the segment that is being read, where it is cut.
     kept: Vec<u8>,
+    skipped: Skipped,
+}
+
+/// What lies in a segment behind the first scan, as far as it has come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Skipped {
+    has_end: bool,
+    ends_with_ff: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,8 +78,10 @@ impl Default for JpegScan {
             orientation: None,
             restarts: false,
             coding: Coding::default(),
+            tables: Tables::default(),
             in_scan: false,
             kept: Vec::new(),
+            skipped: Skipped::default(),
         }
     }
 }
@@ -106,6 +104,8 @@ impl JpegScan {
     pub fn finish(&self) -> Result<(), Reason> {
         match self.at {
             At::End => Ok(()),
+            // libjpeg and zune-jpeg forgive a segment that is longer than the file.
+            At::Content { code: COM | DNL | APP0..=APP15, .. } if self.skipped.has_end => Ok(()),
             At::Failed(reason) => Err(reason),
             At::Start(0) => Err("it has no bytes"),
             _ if self.in_scan => Err("it has no end-of-image marker behind its scan: the file is cut off"),
@@ -205,21 +205,36 @@ impl JpegScan {
             };
             return;
         };
-        if length == 0 {
-            self.segment(code, 0, &[]);
-        } else {
-            self.at = At::Content { code, length, left: length };
+        match length {
+            _ if code == DRI && length != 2 => self.at = At::Failed("its restart interval does not have two bytes"),
+            0 if defines(code).is_some() => self.at = At::Seek,
+            0 => self.segment(code, 0, &[]),
+            _ => self.at = At::Content { code, length, left: length },
         }
     }
 
     fn content(&mut self, code: u8, length: usize, left: usize, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(left);
         let part = &bytes[..taken];
+        if let Some(kind) = defines(code) {
+            let left = left - taken;
+            let read = self.tables.read(kind, part);
+            let read = if left == 0 { read.and_then(|()| self.tables.end()) } else { read };
+            self.at = match read {
+                Err(reason) => At::Failed(reason),
+                Ok(()) if left == 0 => At::Seek,
+                Ok(()) => At::Content { code, length, left },
+            };
+            return taken;
+        }
         if taken == length {
             self.segment(code, length, part);
             return taken;
         }
         self.keep(code, part);
+        if self.in_scan {
+            self.skipped.push(part);
+        }
         if taken < left {
             self.at = At::Content { code, length, left: left - taken };
         } else {
@@ -243,7 +258,6 @@ impl JpegScan {
                 }
                 return;
             }
-            DHT | DAC => 0,
             0xC0..=0xCF => LONGEST_FRAME,
             _ => 0,
         };
@@ -254,6 +268,7 @@ impl JpegScan {
     /// The end of a segment of `length` bytes; `content` is what will be read of it.
     fn segment(&mut self, code: u8, length: usize, content: &[u8]) {
         self.at = At::Seek;
+        self.skipped = Skipped::default();
         let read = match code {
             APP1 if self.seeks_orientation() => {
                 self.orientation = exif::orientation(content);
@@ -265,12 +280,16 @@ impl JpegScan {
             }
             SOS if !self.in_scan => {
                 let frame = self.frame.ok_or("its scan comes before its frame header");
-                frame.and_then(|frame| Ok((frame, frame.check_scan(length, content)?))).map(|(frame, components)| {
-                    self.coding = frame.coding(components);
-                    self.in_scan = true;
-                })
+                let checked = frame.and_then(|frame| {
+                    self.coding = frame.coding(content);
+                    scan::check_first(&frame, &self.tables, length, content)
+                });
+                // A walk that begins behind this header knows nothing of them either.
+                self.tables = Tables::default();
+                self.in_scan = true;
+                checked
             }
-            DHT | DAC => Ok(()),
+            SOS => scan::check_later(&self.tables, length, content),
             0xC0..=0xCF => Frame::read(code, length, content).map(|frame| self.frame = Some(frame)),
             _ => Ok(()),
         };
@@ -282,6 +301,24 @@ impl JpegScan {
     /// The first EXIF block that has an orientation decides, before the first scan.
     fn seeks_orientation(&self) -> bool {
         self.orientation.is_none() && !self.in_scan
+    }
+}
+
+impl Skipped {
+    fn push(&mut self, part: &[u8]) {
+        let across = self.ends_with_ff && part.first() == Some(&EOI);
+        self.has_end |= across || memmem::find(part, &[FF, EOI]).is_some();
+        self.ends_with_ff = part.last() == Some(&FF);
+    }
+}
+
+/// What the segments of a marker define that are read byte by byte.
+fn defines(code: u8) -> Option<Kind> {
+    match code {
+        DHT => Some(Kind::Huffman),
+        DQT => Some(Kind::Quantisation),
+        DAC => Some(Kind::Conditioning),
+        _ => None,
     }
 }
 

@@ -38,6 +38,8 @@ const MAGIC: &[(usize, &[u8], Name)] = &[
     (0, b"DDS \x7c\0\0\0", Picture("dds")),
     (0, b"#?RADIANCE", Picture("radiance hdr")),
     (128, b"DICM", Picture("dicom")),
+    (0, b"icns", Picture("icns (icons of macOS)")),
+    (0, b"SIMPLE  =", Picture("fits")),
     (0, b"%PDF-", Picture("pdf")),
     (0, b"%!PS", Picture("postscript")),
     (0, b"\xc5\xd0\xd3\xc6", Picture("eps")),
@@ -77,7 +79,7 @@ const CONVERTIBLE: [Format; 5] = [Format::Png, Format::WebP, Format::Bmp, Format
 type Test = fn(&[u8]) -> Option<Name>;
 
 /// Formats that take more than bytes at one offset.
-const TESTS: &[Test] = &[iso_media, riff, matroska, tiff, bmp, icon, pnm, bzip2, zeros, text::name];
+const TESTS: &[Test] = &[iso_media, riff, matroska, tiff, bmp, icon, pnm, pcx, bzip2, zeros, text::name];
 
 /// The failure for a file of these first bytes; all of them, where there are fewer than [`SNIFF_BYTES`].
 pub(super) fn refuse(first: &[u8]) -> Failure {
@@ -179,9 +181,15 @@ fn tiff(first: &[u8]) -> Option<Name> {
     })
 }
 
-/// Two letters are not enough: the four bytes that are reserved are zero.
+/// Two letters are not enough: the length of the header behind them is that of one of its versions.
 fn bmp(first: &[u8]) -> Option<Name> {
-    (first.starts_with(b"BM") && first.get(6..10) == Some(&[0; 4])).then_some(Picture("bmp"))
+    let header = u32::from_le_bytes(first.strip_prefix(b"BM")?.get(12..16)?.try_into().ok()?);
+    matches!(header, 12 | 16 | 40 | 52 | 56 | 64 | 108 | 124).then_some(Picture("bmp"))
+}
+
+/// Its version, whether it is compressed, and bits a pixel.
+fn pcx(first: &[u8]) -> Option<Name> {
+    matches!(first, [0x0A, 0 | 2..=5, 0 | 1, 1 | 2 | 4 | 8, ..]).then_some(Picture("pcx"))
 }
 
 /// Four bytes that are common elsewhere, then the number of pictures, and a reserved zero in the first of them.

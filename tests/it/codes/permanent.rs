@@ -201,7 +201,7 @@ fn foreign() -> [(&'static str, Vec<u8>, &'static str); 6] {
         ("a.png", padded(b"\x89PNG\r\n\x1a\n"), "is png;"),
         ("a.webp", padded(b"RIFF\x40\0\0\0WEBPVP8 "), "is webp;"),
         ("a.tiff", padded(b"II*\0"), "is tiff;"),
-        ("a.bmp", padded(b"BM\x46\0\0\0"), "is bmp;"),
+        ("a.bmp", padded(b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"), "is bmp;"),
         ("a.avif", padded(b"\0\0\0\x18ftypavif"), "is avif;"),
         ("a.mp4", padded(b"\0\0\0\x18ftypisom"), "mp4 video"),
     ]

@@ -171,6 +171,14 @@ fn other_formats() -> Vec<Sample> {
             make: Box::new(|| foreign::png(&picture(Source::Face, 320, 320))),
         },
         Sample {
+            name: "face-from-a-browser.webp",
+            kind: "webp",
+            expected: Expected::Failure("unsupported_format"),
+            size: Some((64, 64)),
+            orientation: None,
+            make: Box::new(|| foreign::WEBP.to_vec()),
+        },
+        Sample {
             name: "pixel.gif",
             kind: "gif",
             expected: Expected::Failure("unsupported_format"),

@@ -4,6 +4,9 @@ use std::io::Cursor;
 
 use image::{ImageFormat, RgbImage};
 
+/// A lossy WebP.
+pub(super) const WEBP: &[u8] = include_bytes!("../../samples/astronaut-64.webp");
+
 /// `picture` as a PNG.
 pub(super) fn png(picture: &RgbImage) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());

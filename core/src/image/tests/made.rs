@@ -2,6 +2,9 @@
 //!
 //! Pillow 13.0, djpeg 2.1.5, `OpenCV` 5.0 and Go 1.26 were asked. The tests of the core and those of the whole daemon share this file.
 
+#[path = "made_tables.rs"]
+mod tables;
+
 const PHOTO: &[u8] = include_bytes!("../../../../tests/samples/astronaut-face.jpg");
 
 /// A file and what is to become of it.
@@ -38,6 +41,8 @@ pub(crate) fn made() -> Vec<Made> {
     files.extend(scans());
     files.extend(cut());
     files.extend(unreadable());
+    files.extend(tables::readable());
+    files.extend(tables::unreadable());
     files.extend(foreign());
     files
 }
@@ -134,7 +139,6 @@ fn scans() -> Vec<Made> {
         good("stray-before-end.jpg", before_end(&[0; 100])),
         good("segment-before-end.jpg", before_end(b"\xff\xe5\0\x08x\xff\xd9xxx")),
         good("dnl-before-end.jpg", before_end(b"\xff\xdc\0\x04\x02\x80")),
-        good("two-scans.jpg", before_end(&[b"\xff\xc4\0\x03\0", &SCAN_OF_ONE[..], &[0x55; 40]].concat())),
         bad("second-start-before-end.jpg", before_end(b"\xff\xd8"), "image_corrupt", "a second image starts"),
         bad(
             "second-frame-before-end.jpg",
