@@ -69,8 +69,8 @@ impl Converter {
         let Some(aim) = self.aim(facts)? else { return Ok(None) };
         let memory = match facts.format {
             // Known when the file is there. All that there is, until then: what waits for a share holds none.
-            Format::Tiff if facts.width == 0 => self.budget.total(),
-            _ => self.memory(facts, bytes, aim)?,
+            Format::Tiff if facts.width == 0 => self.options.memory,
+            _ => memory(facts, bytes, aim, self.wish(), self.options.memory)?,
         };
         Ok(Some(Work { facts: *facts, bytes, aim, memory }))
     }
@@ -86,24 +86,18 @@ impl Converter {
     }
 
     /// Does the work on the whole file. When dropped, what has begun goes on to its end, and gives back its memory then.
-    pub async fn run(&self, file: Vec<u8>, work: Work, mut share: Share) -> Result<Made, Failure> {
-        let of_object = self.whole(&file, &work)?;
-        // Also of a TIFF now.
-        share.keep(self.memory(&of_object, work.bytes, work.aim)?);
+    pub async fn run(&self, file: Vec<u8>, work: Work, share: Share) -> Result<Made, Failure> {
+        let (options, wish) = (self.options, self.wish());
         let running = async {
-            let permit = self.threads.clone().acquire_owned().await.ok()?;
-            let wish = self.wish();
-            on_thread(permit, share, move || work.aim.run(file, &of_object, wish)).await
+            let Ok(permit) = self.threads.clone().acquire_owned().await else { return Err(too_busy("a thread")) };
+            let running = on_thread(permit, share, move |share| made(file, work, wish, &options, share))?;
+            running.await.unwrap_or_else(|_| {
+                let format = work.facts.format.name();
+                let message = format!("the decoder of {format} failed on the object: a fault of the decoder");
+                Err(Failure::new(Code::ImageCorrupt, message))
+            })
         };
-        let ran = tokio::time::timeout(LIMIT, running).await.map_err(|_| too_busy("a thread"))?;
-        let (result, mut share) = ran.ok_or_else(|| {
-            let message = format!("the decoder of {} failed on it: a fault of the decoder", of_object.format.name());
-            Failure::new(Code::ImageCorrupt, message)
-        })?;
-        let done = result.map_err(|error| refused(&error, of_object.format))?;
-        share.keep(done.bytes.len() as u64);
-        let bytes = share.hold(done.bytes);
-        Ok(Made { bytes, facts: done.facts, of_object, steps: done.steps })
+        tokio::time::timeout(LIMIT, running).await.map_err(|_| too_busy("a thread"))?
     }
 
     fn aim(&self, facts: &Facts) -> Result<Option<Aim>, Failure> {
@@ -124,60 +118,70 @@ impl Converter {
     fn wish(&self) -> Wish {
         Wish { max_side: self.options.max_side, quality: self.options.quality }
     }
-
-    fn memory(&self, facts: &Facts, bytes: u64, aim: Aim) -> Result<u64, Failure> {
-        let needed = match aim {
-            Aim::Convert => antispoof_convert::memory(facts, bytes, self.wish()),
-            Aim::Check => antispoof_convert::decoding_memory(facts, bytes),
-        };
-        let most = self.budget.total();
-        if needed <= most {
-            return Ok(needed);
-        }
-        let (width, height, mib) = (facts.width, facts.height, |bytes: u64| bytes.div_ceil(1 << 20));
-        let message = format!(
-            "{width}x{height} as {} takes {} MiB to decode, and image.conversion_memory is {} MiB",
-            facts.format.name(),
-            mib(needed),
-            most >> 20
-        );
-        Err(Failure::new(Code::ImageDimensions, message))
-    }
-
-    /// What takes the whole file to know: the size of a TIFF, the orientation of all but JPEG. Held against the limits.
-    fn whole(&self, file: &[u8], work: &Work) -> Result<Facts, Failure> {
-        let mut facts = work.facts;
-        if facts.format == Format::Jpeg {
-            return Ok(facts);
-        }
-        if facts.format == Format::Tiff {
-            let size = antispoof_convert::dimensions(file).map_err(|error| refused(&error, facts.format))?;
-            (facts.width, facts.height) = size;
-        }
-        facts.orientation = orientation(facts.format, file);
-        facts.admit(&self.options.limits)?;
-        Ok(facts)
-    }
 }
 
-/// Runs it on a thread of its own. `None` where it panicked. The permit and the share are given back when it has ended, whoever waits for it or not.
-async fn on_thread<T: Send + 'static>(
+/// What is made of a whole file. Decoders run here: on a thread of its own, which may panic.
+fn made(file: Vec<u8>, work: Work, wish: Wish, options: &Options, mut share: Share) -> Result<Made, Failure> {
+    let of_object = whole(&file, &work, &options.limits)?;
+    // Also of a TIFF now.
+    share.keep(memory(&of_object, work.bytes, work.aim, wish, options.memory)?);
+    let done = work.aim.run(file, &of_object, wish).map_err(|error| refused(&error, of_object.format))?;
+    share.keep(done.bytes.len() as u64);
+    Ok(Made { bytes: share.hold(done.bytes), facts: done.facts, of_object, steps: done.steps })
+}
+
+/// What takes the whole file to know: the size of a TIFF, the orientation of all but JPEG. Held against the limits.
+fn whole(file: &[u8], work: &Work, limits: &Limits) -> Result<Facts, Failure> {
+    let mut facts = work.facts;
+    if facts.format == Format::Jpeg {
+        return Ok(facts);
+    }
+    if facts.format == Format::Tiff {
+        let size = antispoof_convert::dimensions(file).map_err(|error| refused(&error, facts.format))?;
+        (facts.width, facts.height) = size;
+    }
+    facts.orientation = orientation(facts.format, file);
+    facts.admit(limits)?;
+    Ok(facts)
+}
+
+/// What the work takes; a failure where it is more than there is.
+fn memory(facts: &Facts, bytes: u64, aim: Aim, wish: Wish, most: u64) -> Result<u64, Failure> {
+    let needed = match aim {
+        Aim::Convert => antispoof_convert::memory(facts, bytes, wish),
+        Aim::Check => antispoof_convert::decoding_memory(facts, bytes),
+    };
+    if needed <= most {
+        return Ok(needed);
+    }
+    let (width, height, mib) = (facts.width, facts.height, |bytes: u64| bytes.div_ceil(1 << 20));
+    let message = format!(
+        "{width}x{height} as {} takes {} MiB to decode, and image.conversion_memory is {} MiB",
+        facts.format.name(),
+        mib(needed),
+        most >> 20
+    );
+    Err(Failure::new(Code::ImageDimensions, message))
+}
+
+/// Runs it on a thread of its own; an error where there is none to be had. What comes of it is dropped where it panicked. The permit is given back when it
+/// has ended, waited for or not.
+fn on_thread<T: Send + 'static>(
     permit: OwnedSemaphorePermit,
     share: Share,
-    run: impl FnOnce() -> T + Send + 'static,
-) -> Option<(T, Share)> {
+    run: impl FnOnce(Share) -> T + Send + 'static,
+) -> Result<oneshot::Receiver<T>, Failure> {
     let (sender, receiver) = oneshot::channel();
     let thread = std::thread::Builder::new().name("convert".to_owned()).spawn(move || {
-        let result = catch_unwind(AssertUnwindSafe(run));
+        // The share goes with the panic, before the sender, which tells that it has ended.
+        let result = catch_unwind(AssertUnwindSafe(|| run(share)));
         drop(permit);
-        match result {
-            Ok(result) => drop(sender.send((result, share))),
-            // Before the sender, which tells that it has ended.
-            Err(_) => drop(share),
+        if let Ok(result) = result {
+            drop(sender.send(result));
         }
     });
-    thread.ok()?;
-    receiver.await.ok()
+    thread.map_err(|error| Failure::new(Code::StoreTimeout, format!("no thread to convert the image: {error}")))?;
+    Ok(receiver)
 }
 
 fn too_busy(what: &str) -> Failure {

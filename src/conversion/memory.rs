@@ -23,11 +23,6 @@ impl Budget {
         Self { free: Arc::new(Semaphore::new(units(total) as usize)), total }
     }
 
-    /// All of it, in bytes.
-    pub(super) fn total(&self) -> u64 {
-        self.total
-    }
-
     pub(super) fn try_share(&self, bytes: u64) -> Option<Share> {
         self.free.clone().try_acquire_many_owned(self.part(bytes)).ok().map(Share)
     }

@@ -91,7 +91,8 @@ async fn a_decoder_that_panics_fails_its_image_alone() {
     let share = converter.budget.try_share(1 << 20).expect("free");
     let permit = converter.threads.clone().acquire_owned().await.expect("open");
     let threads = converter.threads.available_permits();
-    assert!(on_thread(permit, share, move || assert_eq!(threads, usize::MAX)).await.is_none());
+    let ended = on_thread(permit, share, move |_share| assert_eq!(threads, usize::MAX)).expect("a thread").await;
+    assert!(ended.is_err());
     assert!(free(&converter));
     assert_eq!(converter.threads.available_permits(), threads + 1);
 }
