@@ -8,15 +8,16 @@ pub use work::{Aim, Work};
 
 use antispoof_convert::{ConvertError, Wish};
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::image::{Facts, Format, Limits, orientation};
+use antispoof_core::image::{Facts, Format, Limits, orientation, webp_lossless_bytes};
 use bytes::Bytes;
 use memory::Budget;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
 
-/// How long a job may wait for memory and for a thread, and how long its conversion may take. The largest image that fits takes two seconds.
+/// How long a job may wait for memory, and again for a thread, and how long its conversion may take. The largest image that fits takes two seconds of CPU.
 pub const LIMIT: Duration = Duration::from_mins(2);
 
 /// What the settings ask for.
@@ -57,6 +58,23 @@ pub struct Made {
     pub steps: Vec<String>,
 }
 
+/// Why nothing was made.
+#[derive(Debug)]
+pub enum NotMade {
+    /// All memory or all threads were taken for too long. Nothing is wrong with the job: it is for another time.
+    Busy,
+    /// The work takes more memory than its header told, and that is not free at the moment: it is to be done again with a share for this.
+    More(Work),
+    /// The image cannot be converted, or its conversion does not come to an end.
+    Failed(Failure),
+}
+
+impl From<Failure> for NotMade {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 impl Converter {
     /// One with this budget, and as many threads as the process has cores.
     pub fn new(options: Options) -> Self {
@@ -67,11 +85,7 @@ impl Converter {
     /// What has to be done before an image of `bytes` bytes can be sent; `None` where it is sent as it is. The failure is the image's: it never fits.
     pub fn work(&self, facts: &Facts, bytes: u64) -> Result<Option<Work>, Failure> {
         let Some(aim) = self.aim(facts)? else { return Ok(None) };
-        let memory = match facts.format {
-            // Known when the file is there. All that there is, until then: what waits for a share holds none.
-            Format::Tiff if facts.width == 0 => self.options.memory,
-            _ => memory(facts, bytes, aim, self.wish(), self.options.memory)?,
-        };
+        let memory = memory(facts, bytes, aim, self.wish(), self.options.memory)?;
         Ok(Some(Work { facts: *facts, bytes, aim, memory }))
     }
 
@@ -81,23 +95,28 @@ impl Converter {
     }
 
     /// Waits for the share that the work takes, in the order of asking. Hold none meanwhile. Cancel safe.
-    pub async fn share(&self, work: &Work) -> Result<Share, Failure> {
-        tokio::time::timeout(LIMIT, self.budget.share(work.memory)).await.map_err(|_| too_busy("memory"))
+    pub async fn share(&self, work: &Work) -> Result<Share, NotMade> {
+        timeout(LIMIT, self.budget.share(work.memory)).await.map_err(|_| NotMade::Busy)
     }
 
     /// Does the work on the whole file. When dropped, what has begun goes on to its end, and gives back its memory then.
-    pub async fn run(&self, file: Vec<u8>, work: Work, share: Share) -> Result<Made, Failure> {
+    pub async fn run(&self, file: Vec<u8>, work: Work, share: Share) -> Result<Made, NotMade> {
         let (options, wish) = (self.options, self.wish());
-        let running = async {
-            let Ok(permit) = self.threads.clone().acquire_owned().await else { return Err(too_busy("a thread")) };
-            let running = on_thread(permit, share, move |share| made(file, work, wish, &options, share))?;
-            running.await.unwrap_or_else(|_| {
-                let format = work.facts.format.name();
+        let waiting = timeout(LIMIT, self.threads.clone().acquire_owned()).await;
+        let permit = waiting.ok().and_then(Result::ok).ok_or(NotMade::Busy)?;
+        let running = on_thread(permit, share, move |share| made(file, work, wish, &options, share))?;
+        let format = work.facts.format.name();
+        match timeout(LIMIT, running).await {
+            Ok(Ok(made)) => made,
+            Ok(Err(_)) => {
                 let message = format!("the decoder of {format} failed on the object: a fault of the decoder");
-                Err(Failure::new(Code::ImageCorrupt, message))
-            })
-        };
-        tokio::time::timeout(LIMIT, running).await.map_err(|_| too_busy("a thread"))?
+                Err(Failure::new(Code::UnsupportedFormat, message).into())
+            }
+            Err(_) => {
+                let message = format!("the object is a {format}, but its conversion did not end within {LIMIT:?}");
+                Err(Failure::new(Code::ImageCorrupt, message).into())
+            }
+        }
     }
 
     fn aim(&self, facts: &Facts) -> Result<Option<Aim>, Failure> {
@@ -121,10 +140,12 @@ impl Converter {
 }
 
 /// What is made of a whole file. Decoders run here: on a thread of its own, which may panic.
-fn made(file: Vec<u8>, work: Work, wish: Wish, options: &Options, mut share: Share) -> Result<Made, Failure> {
+fn made(file: Vec<u8>, work: Work, wish: Wish, options: &Options, mut share: Share) -> Result<Made, NotMade> {
     let of_object = whole(&file, &work, &options.limits)?;
-    // Also of a TIFF now.
-    share.keep(memory(&of_object, work.bytes, work.aim, wish, options.memory)?);
+    let memory = memory(&of_object, work.bytes, work.aim, wish, options.memory)?;
+    if !share.keep_or_grow(memory) {
+        return Err(NotMade::More(Work { memory, ..work }));
+    }
     let done = work.aim.run(file, &of_object, wish).map_err(|error| refused(&error, of_object.format))?;
     share.keep(done.bytes.len() as u64);
     Ok(Made { bytes: share.hold(done.bytes), facts: done.facts, of_object, steps: done.steps })
@@ -139,6 +160,9 @@ fn whole(file: &[u8], work: &Work, limits: &Limits) -> Result<Facts, Failure> {
     if facts.format == Format::Tiff {
         let size = antispoof_convert::dimensions(file).map_err(|error| refused(&error, facts.format))?;
         (facts.width, facts.height) = size;
+    }
+    if facts.format == Format::WebP {
+        facts.coding.lossless_bytes = webp_lossless_bytes(file);
     }
     facts.orientation = orientation(facts.format, file);
     facts.admit(limits)?;
@@ -156,7 +180,7 @@ fn memory(facts: &Facts, bytes: u64, aim: Aim, wish: Wish, most: u64) -> Result<
     }
     let (width, height, mib) = (facts.width, facts.height, |bytes: u64| bytes.div_ceil(1 << 20));
     let message = format!(
-        "{width}x{height} as {} takes {} MiB to decode, and image.conversion_memory is {} MiB",
+        "{width}x{height} as {} takes {} MiB to decode, and image.conversion_memory is {} MiB: raise it where such images are to pass",
         facts.format.name(),
         mib(needed),
         most >> 20
@@ -164,13 +188,13 @@ fn memory(facts: &Facts, bytes: u64, aim: Aim, wish: Wish, most: u64) -> Result<
     Err(Failure::new(Code::ImageDimensions, message))
 }
 
-/// Runs it on a thread of its own; an error where there is none to be had. What comes of it is dropped where it panicked. The permit is given back when it
+/// Runs it on a thread of its own; busy where there is none to be had. What comes of it is dropped where it panicked. The permit is given back when it
 /// has ended, waited for or not.
 fn on_thread<T: Send + 'static>(
     permit: OwnedSemaphorePermit,
     share: Share,
     run: impl FnOnce(Share) -> T + Send + 'static,
-) -> Result<oneshot::Receiver<T>, Failure> {
+) -> Result<oneshot::Receiver<T>, NotMade> {
     let (sender, receiver) = oneshot::channel();
     let thread = std::thread::Builder::new().name("convert".to_owned()).spawn(move || {
         // The share goes with the panic, before the sender, which tells that it has ended.
@@ -180,13 +204,11 @@ fn on_thread<T: Send + 'static>(
             drop(sender.send(result));
         }
     });
-    thread.map_err(|error| Failure::new(Code::StoreTimeout, format!("no thread to convert the image: {error}")))?;
+    thread.map_err(|error| {
+        tracing::warn!(%error, "no thread can be started to convert an image: {error}");
+        NotMade::Busy
+    })?;
     Ok(receiver)
-}
-
-fn too_busy(what: &str) -> Failure {
-    let message = format!("waited {LIMIT:?} for {what} to convert the image: other images had it all");
-    Failure::new(Code::StoreTimeout, message)
 }
 
 fn refused(error: &ConvertError, format: Format) -> Failure {

@@ -28,6 +28,7 @@ mod prior_result;
 mod record;
 mod stuck;
 
+pub use convert::LONGEST_READ;
 pub use head::HeadMemory;
 pub use keys::{ledger_key, object_key};
 pub use ledger_client::LedgerClient;

@@ -5,7 +5,11 @@ use super::{Wish, encode};
 use antispoof_core::image::{Facts, Format};
 
 /// Buffers that do not grow with the picture, and tables.
-const FIXED: u64 = 512 * 1024;
+const FIXED: u64 = 2 * 1024 * 1024;
+
+/// What a byte of a lossless WebP can make image-webp hold: tables of 4 KiB for each tree of 93 bits, of which there are at most 5 × 65,536.
+const TABLES_OF_A_BYTE: u64 = 4096 * 8 / 93 + 1;
+const MOST_TABLES: u64 = 5 * 65_536 * 4096;
 
 /// Bytes of a coefficient.
 const COEFFICIENT: u64 = 2;
@@ -14,7 +18,8 @@ const COEFFICIENT: u64 = 2;
 pub fn memory(facts: &Facts, file: u64, wish: Wish) -> u64 {
     let pixels = u64::from(facts.width) * u64::from(facts.height);
     let (decoding, kept) = bytes_of_a_pixel(facts);
-    let decoded = file * copies(facts) + pixels * decoding + facts.coding.coefficients * COEFFICIENT;
+    let tables = (facts.coding.lossless_bytes * TABLES_OF_A_BYTE).min(MOST_TABLES);
+    let decoded = tables + file * copies(facts) + pixels * decoding + facts.coding.coefficients * COEFFICIENT;
     let (scaling, (width, height), kept) = match scaled(facts.width, facts.height, wish.max_side) {
         None => (0, (facts.width, facts.height), kept),
         Some((width, height)) => {

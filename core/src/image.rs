@@ -22,7 +22,7 @@ pub use formats::Formats;
 pub use frame::Reason;
 pub use inspect::{Inspector, MAX_HEADER_BYTES, inspect};
 pub use jpeg::JpegScan;
-pub use raster::{orientation, webp_damage};
+pub use raster::{bmp_kind, orientation, tiff_kind, webp_damage, webp_lossless_bytes};
 
 /// The version that every object without one has.
 pub const NULL_VERSION: &str = "null";

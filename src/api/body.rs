@@ -187,7 +187,7 @@ mod tests {
         orientation: 1,
         scan_from: 0,
         restarts: false,
-        coding: Coding { channels: 3, coefficients: 0, coarse_colour: false, arithmetic: false },
+        coding: Coding { channels: 3, coefficients: 0, lossless_bytes: 0, coarse_colour: false, arithmetic: false },
     };
 
     fn body(

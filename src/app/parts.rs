@@ -4,7 +4,7 @@ use super::error::StartError;
 use crate::conversion;
 use crate::gate;
 use crate::ledger::{AnyLedger, Clock, File, Memory, Redis, RedisOptions};
-use crate::pipeline::Rules;
+use crate::pipeline::{LONGEST_READ, Rules};
 use crate::settings::{ApiAuth, LedgerBackend, ObjectKeys, OrientationPolicy, Settings};
 use crate::telemetry::KeyNames;
 use antispoof_core::image::{Limits, Verify};
@@ -103,7 +103,7 @@ fn longest_silence(settings: &Settings) -> Duration {
         || image.max_side > 0
         || image.verify == Verify::Decode;
     // It may wait for its memory, read the image again, and then wait for a thread.
-    let preparing = if converts { 2 * fetching + 2 * conversion::LIMIT } else { fetching };
+    let preparing = if converts { 2 * fetching + LONGEST_READ + 2 * conversion::LIMIT } else { fetching };
     settings.api.timeout.max(preparing)
 }
 

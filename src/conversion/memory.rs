@@ -48,6 +48,18 @@ impl Share {
         drop(self.0.split(self.0.num_permits().saturating_sub(kept)));
     }
 
+    /// As [`Share::keep`], and takes what is missing; false where that is not free. Never waits: it holds something.
+    pub(super) fn keep_or_grow(&mut self, bytes: u64) -> bool {
+        let missing = (units(bytes) as usize).saturating_sub(self.0.num_permits());
+        if missing == 0 {
+            self.keep(bytes);
+            return true;
+        }
+        let more =
+            u32::try_from(missing).ok().and_then(|more| self.0.semaphore().clone().try_acquire_many_owned(more).ok());
+        more.map(|more| self.0.merge(more)).is_some()
+    }
+
     /// The bytes, which give back the share when the last of them is gone.
     pub(super) fn hold(self, bytes: Vec<u8>) -> Bytes {
         Bytes::from_owner(Held { bytes, _share: self })
@@ -87,6 +99,17 @@ mod tests {
         assert!(budget.try_share(7 * UNIT).is_none());
         drop(part);
         assert!(budget.try_share(10 * UNIT).is_some());
+    }
+
+    #[test]
+    fn a_share_grows_by_what_is_free() {
+        let budget = Budget::new(10 * UNIT);
+        let mut share = budget.try_share(4 * UNIT).expect("free");
+        let other = budget.try_share(3 * UNIT).expect("free");
+        assert!(share.keep_or_grow(7 * UNIT) && !share.keep_or_grow(8 * UNIT));
+        assert!(budget.try_share(UNIT).is_none());
+        drop(other);
+        assert!(share.keep_or_grow(2 * UNIT) && budget.try_share(8 * UNIT).is_some());
     }
 
     #[test]

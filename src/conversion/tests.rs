@@ -46,7 +46,10 @@ fn what_never_fits_says_what_it_takes() {
     let facts = Facts { width: 4000, height: 3000, ..lying() };
     let failure = converter.work(&facts, 3_000_000).expect_err("too large");
     assert_eq!(failure.code(), Code::ImageDimensions);
-    assert_eq!(failure.message(), "4000x3000 as jpeg takes 62 MiB to decode, and image.conversion_memory is 16 MiB");
+    assert_eq!(
+        failure.message(),
+        "4000x3000 as jpeg takes 64 MiB to decode, and image.conversion_memory is 16 MiB: raise it where such images are to pass"
+    );
 }
 
 #[tokio::test]
@@ -79,7 +82,8 @@ async fn a_damaged_image_gives_back_its_memory() {
     let converter = Converter::new(OPTIONS);
     let work = converter.work(&lying(), PHOTO.len() as u64).expect("it fits").expect("it lies");
     let share = converter.try_share(&work).expect("free");
-    let failure = converter.run(PHOTO[..300].to_vec(), work, share).await.expect_err("cut in its header");
+    let not_made = converter.run(PHOTO[..300].to_vec(), work, share).await;
+    let Err(NotMade::Failed(failure)) = not_made else { panic!("{not_made:?}, though it is cut in its header") };
     assert_eq!(failure.code(), Code::ImageCorrupt);
     assert!(failure.message().starts_with("the object is a jpeg, but it cannot be decoded: "), "{failure}");
     assert!(free(&converter));
@@ -108,8 +112,6 @@ async fn a_job_waits_for_its_share_in_order_and_not_for_ever() {
         drop(first);
     });
     let second = second.expect("the first is gone");
-    let failure = converter.share(&work).await.expect_err("the second stays");
-    assert_eq!(failure.code(), Code::StoreTimeout);
-    assert!(failure.message().contains("waited 120s for memory"), "{failure}");
+    assert!(matches!(converter.share(&work).await, Err(NotMade::Busy)), "the second stays");
     drop(second);
 }

@@ -144,14 +144,19 @@ impl<P: Ports> JobRun<'_, P> {
             image.etag.clone_from(&opened.etag);
         }
         let limits = &pipeline.rules.limits;
+        let mut seen = None;
         let admit = |facts: &Facts, bytes| {
+            seen = Some(*facts);
             facts.admit(limits)?;
             // Also an image that can never be converted is refused here, where damage on the way is told from it.
             pipeline.converter.work(facts, bytes).map(drop)
         };
-        let inspected = inspect_head(opened, limits.convert, admit, &pipeline.heads, limit).await?;
-        self.image.learn(&inspected.facts);
-        Ok(inspected)
+        let inspected = inspect_head(opened, limits.convert, admit, &pipeline.heads, limit).await;
+        let sure = inspected.as_ref().map_or_else(|failure| failure.code() == Code::ImageDimensions, |_| true);
+        if let Some(facts) = seen.filter(|_| sure) {
+            self.image.learn(&facts);
+        }
+        Ok(inspected?)
     }
 
     async fn call(&mut self, image: Inspected<<P::Store as ImageStore>::Stream>) -> Result<Answer, Interrupt> {

@@ -1,7 +1,8 @@
 //! Images that are not sent as they are.
 
-use super::inspect::{other_length, slow_store};
+use super::inspect::other_length;
 use super::job_run::{Interrupt, JobRun};
+use crate::conversion::NotMade;
 use antispoof_core::event::SentImage;
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::image::{Facts, ImageRef};
@@ -11,6 +12,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
+
+/// Most of what a slow store may take beyond the usual limit.
+pub const LONGEST_READ: Duration = Duration::from_mins(5);
 
 type Image<P> = Inspected<<<P as Ports>::Store as ImageStore>::Stream>;
 
@@ -25,26 +29,35 @@ impl<P: Ports> JobRun<'_, P> {
         let Some(work) = converter.work(&inspected.facts, inspected.bytes)? else {
             return Ok((inspected, false));
         };
-        let share = if let Some(share) = converter.try_share(&work) {
-            share
-        } else {
-            // The store would not wait for our memory. Its connection is given back, and the object, pinned by now, is opened again.
-            drop(inspected);
-            let share = converter.share(&work).await?;
-            inspected = self.fetch(image).await?;
-            if converter.work(&inspected.facts, inspected.bytes)? != Some(work) {
-                let message = "the object was replaced while its image waited to be converted";
-                return Err(Failure::new(Code::StoreUnavailable, message).into());
+        let (asked, mut work) = (work, work);
+        let mut share = converter.try_share(&work);
+        let made = loop {
+            let held = if let Some(share) = share.take() {
+                share
+            } else {
+                // The store would not wait for our memory. Its connection is given back, and the object, pinned by now, is opened again.
+                drop(inspected);
+                let share = converter.share(&work).await?;
+                inspected = self.fetch(image).await?;
+                if converter.work(&inspected.facts, inspected.bytes)? != Some(asked) {
+                    let message = "the object was replaced while its image waited to be converted";
+                    return Err(Failure::new(Code::StoreUnavailable, message).into());
+                }
+                share
+            };
+            let rules = &self.delivery.pipeline.rules;
+            let digest = StreamDigest::new(rules.digest, rules.verify, &inspected.facts).expecting(inspected.checksum);
+            let limit = rules.fetch_limit + time_for(inspected.bytes);
+            let (file, digest) = collect(&mut inspected, digest, limit).await?;
+            self.image.digest = digest;
+            let started = Instant::now();
+            let made = converter.run(file, work, held).await;
+            self.delivery.record.converted(started.elapsed());
+            match made {
+                Err(NotMade::More(more)) => work = more,
+                made => break made,
             }
-            share
         };
-        let rules = &self.delivery.pipeline.rules;
-        let digest = StreamDigest::new(rules.digest, rules.verify, &inspected.facts).expecting(inspected.checksum);
-        let (file, digest) = collect(inspected, digest, rules.fetch_limit).await?;
-        self.image.digest = digest;
-        let started = Instant::now();
-        let made = converter.run(file, work, share).await;
-        self.delivery.record.converted(started.elapsed());
         let made = made?;
         self.image.learn(&made.of_object);
         let bytes = made.bytes.len() as u64;
@@ -58,16 +71,38 @@ impl<P: Ports> JobRun<'_, P> {
     }
 }
 
+impl From<NotMade> for Interrupt {
+    fn from(not_made: NotMade) -> Self {
+        match not_made {
+            NotMade::Busy => {
+                tracing::warn!(
+                    "the memory and the threads for conversions were taken for too long: the job is tried later"
+                );
+                Self::Busy
+            }
+            // Taken care of where it is met.
+            NotMade::More(_) => Self::Busy,
+            NotMade::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+/// What a slow store may take beyond the usual limit: each of its chunks has a limit of its own.
+fn time_for(bytes: u64) -> Duration {
+    const SLOWEST_BYTES_PER_SECOND: u64 = 100_000;
+    Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND).min(LONGEST_READ)
+}
+
 /// Reads an image to its end, and its digest. The store has `limit` for it.
 async fn collect<S>(
-    inspected: Inspected<S>,
+    inspected: &mut Inspected<S>,
     mut digest: StreamDigest,
     limit: Duration,
 ) -> Result<(Vec<u8>, Option<String>), Failure>
 where
     S: Stream<Item = Result<Bytes, Failure>> + Unpin,
 {
-    let Inspected { head, rest, bytes, .. } = inspected;
+    let (head, rest, bytes) = (std::mem::take(&mut inspected.head), inspected.rest.take(), inspected.bytes);
     let mut file = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
     let mut take = |chunk: &[u8]| {
         digest.chunk(chunk);
@@ -85,7 +120,8 @@ where
         }
         Ok(())
     };
-    timeout(limit, reading).await.map_err(|_| slow_store(limit))??;
+    let slow = || Failure::new(Code::StoreTimeout, format!("the store did not send the whole object within {limit:?}"));
+    timeout(limit, reading).await.map_err(|_| slow())??;
     let digest = digest.finish(bytes)?;
     Ok((file, digest))
 }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 pub(super) async fn inspect_head<S>(
     opened: Opened<S>,
     formats: Formats,
-    admit: impl Fn(&Facts, u64) -> Result<(), Failure>,
+    mut admit: impl FnMut(&Facts, u64) -> Result<(), Failure>,
     memory: &HeadMemory,
     limit: Duration,
 ) -> Result<Inspected<S>, Failure>

@@ -45,7 +45,7 @@ pub(super) enum Interrupt {
     Failed(Failure, Blame),
     /// The gate is closed.
     GateClosed,
-    /// Another delivery of the job is in hand, or has just ended it.
+    /// Another delivery of the job is in hand, or has just ended it; or what the job needs here is taken. It is for another time.
     Busy,
     /// Nothing may be paid for before the ledger answers.
     LedgerAway,

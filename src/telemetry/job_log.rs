@@ -204,7 +204,9 @@ impl JobRecord {
     /// The verdict that is going to be published.
     pub fn verdict(&mut self, result: &VerdictResult) {
         let reused = if self.reused { ", reused" } else { "" };
-        self.detail = Some(format!("accuracy {}{reused}", result.verdict.accuracy));
+        let steps = result.report.image.as_ref().map(|image| image.transformed.join(", ")).unwrap_or_default();
+        let steps = if steps.is_empty() { steps } else { format!(", {steps}") };
+        self.detail = Some(format!("accuracy {}{steps}{reused}", result.verdict.accuracy));
     }
 
     /// The failure that is going to be published: that of this attempt, or of an earlier delivery.

@@ -6,7 +6,7 @@ use super::standard_tables;
 /// formed, is left out: zune-jpeg stops at stray markers and broken comments that libjpeg passes over, and what is not read cannot be misread.
 ///
 /// The file has been inspected: its segments follow each other up to the scan.
-pub(super) fn cleaned(file: &[u8]) -> Vec<u8> {
+pub(super) fn cleaned(file: &[u8], profile: bool) -> Vec<u8> {
     let mut clean = Vec::with_capacity(file.len());
     clean.extend_from_slice(&[0xFF, 0xD8]);
     let (mut has_tables, mut progressive, mut at) = (false, false, 2);
@@ -25,7 +25,7 @@ pub(super) fn cleaned(file: &[u8]) -> Vec<u8> {
         has_tables |= code == DHT;
         progressive |= code == SOF2;
         if let Some(segment) = file.get(marker..at)
-            && is_needed(code, &segment[4..])
+            && is_needed(code, &segment[4..], profile)
         {
             clean.extend_from_slice(segment);
         }
@@ -38,11 +38,11 @@ const SOF2: u8 = 0xC2;
 const DHT: u8 = 0xC4;
 const SOS: u8 = 0xDA;
 
-fn is_needed(code: u8, content: &[u8]) -> bool {
+fn is_needed(code: u8, content: &[u8], profile: bool) -> bool {
     match code {
         // Frame headers and tables, but none of arithmetic coding and no DNL; JFIF, and Adobe's mark of the colour transform.
         0xC0..=0xCB | 0xCD..=0xCF | 0xDB | 0xDD | 0xE0 | 0xEE => true,
-        0xE2 => content.starts_with(b"ICC_PROFILE\0"),
+        0xE2 => profile && content.starts_with(b"ICC_PROFILE\0"),
         _ => false,
     }
 }

@@ -18,7 +18,7 @@ const MOST_SIDE: usize = 65_535;
 type Decoder<'a> = JpegDecoder<ZCursor<&'a [u8]>>;
 
 pub(super) fn decode(file: &[u8], facts: &Facts) -> Result<(Pixels, Option<Vec<u8>>), ConvertError> {
-    let file = header::cleaned(file);
+    let file = header::cleaned(file, true);
     let (mut decoder, space) = begin(&file, facts)?;
     let (colour, output) = match space {
         ColorSpace::Luma => (Colour::Grey, ColorSpace::Luma),
@@ -33,7 +33,7 @@ pub(super) fn decode(file: &[u8], facts: &Facts) -> Result<(Pixels, Option<Vec<u
 
 /// Decodes and forgets the pixels.
 pub(crate) fn check(file: &[u8], facts: &Facts) -> Result<(), ConvertError> {
-    let file = header::cleaned(file);
+    let file = header::cleaned(file, false);
     let (mut decoder, space) = begin(&file, facts)?;
     if matches!(space, ColorSpace::Luma | ColorSpace::YCbCr) {
         decoder.set_options(options().jpeg_set_out_colorspace(ColorSpace::Luma));
@@ -56,8 +56,10 @@ fn begin<'a>(file: &'a [u8], facts: &Facts) -> Result<(Decoder<'a>, ColorSpace),
     Ok((decoder, space))
 }
 
+/// Strict: data that makes no sense would otherwise be smeared over the picture.
 fn options() -> DecoderOptions {
-    DecoderOptions::default().set_max_width(MOST_SIDE).set_max_height(MOST_SIDE).jpeg_set_max_scans(MOST_SCANS)
+    let options = DecoderOptions::default().set_max_width(MOST_SIDE).set_max_height(MOST_SIDE);
+    options.jpeg_set_max_scans(MOST_SCANS).set_strict_mode(true)
 }
 
 fn refused(error: &DecodeErrors) -> ConvertError {

@@ -5,7 +5,7 @@ use crate::ConvertError;
 use crate::Wish;
 use crate::memory::memory;
 use crate::pixels::{Colour, Pixels};
-use antispoof_core::image::Facts;
+use antispoof_core::image::{Facts, bmp_kind, tiff_kind};
 use image::codecs::bmp::BmpDecoder;
 use image::codecs::gif::GifDecoder;
 use image::codecs::tiff::TiffDecoder;
@@ -14,15 +14,18 @@ use std::io::Cursor;
 
 /// Width and height of a TIFF, which stand anywhere in the file.
 pub fn dimensions(tiff: &[u8]) -> Result<(u32, u32), ConvertError> {
+    tiff_kind(tiff).map_err(ConvertError::Unsupported)?;
     let decoder = TiffDecoder::new(Cursor::new(tiff)).map_err(|error| refused(&error))?;
     Ok(decoder.dimensions())
 }
 
 pub(super) fn bmp(file: &[u8], facts: &Facts) -> Result<(Pixels, Option<Vec<u8>>), ConvertError> {
+    bmp_kind(file).map_err(ConvertError::Unsupported)?;
     decode(BmpDecoder::new(Cursor::new(file)), facts)
 }
 
 pub(super) fn tiff(file: &[u8], facts: &Facts) -> Result<(Pixels, Option<Vec<u8>>), ConvertError> {
+    tiff_kind(file).map_err(ConvertError::Unsupported)?;
     decode(TiffDecoder::new(Cursor::new(file)), facts)
 }
 

@@ -7,7 +7,7 @@ use png::{ColorType, Decoder, Limits, Transformations};
 use std::io::Cursor;
 
 /// For everything but the pixels: rows, the palette, the profile.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) fn decode(file: &[u8]) -> Result<(Pixels, Option<Vec<u8>>), ConvertError> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(file), Limits { bytes: MOST_BYTES });

@@ -115,6 +115,8 @@ fn webps() -> Vec<Made> {
         let chunks = [riff(*b"VP8X", &header), rgb[12..].to_vec(), riff(*b"EXIF", &exif(orientation))].concat();
         riff(*b"RIFF", &[b"WEBP", &chunks[..]].concat())
     };
+    let mut longer_than_the_file = rgb.clone();
+    longer_than_the_file[17] += 1;
     let lossy = Expected::Verdict { size: (64, 64), sent: (64, 64), steps };
     vec![
         good("lossless.webp", rgb.clone(), steps),
@@ -123,6 +125,7 @@ fn webps() -> Vec<Made> {
         Made { name: "lossy.webp", bytes: LOSSY.to_vec(), expected: lossy },
         turned("lying.webp", extended((WIDTH, HEIGHT), 8), &["webp→jpeg", "turned 8"]),
         bad("smaller-canvas.webp", extended((WIDTH - 1, HEIGHT), 1), "image_corrupt", "larger than its canvas"),
+        bad("last-chunk-longer-than-the-file.webp", longer_than_the_file, "image_corrupt", "longer than the file"),
         bad("larger-canvas.webp", extended((WIDTH + 1, HEIGHT), 1), "image_corrupt", "cannot be decoded"),
         bad("cut.webp", rgb[..rgb.len() / 2].to_vec(), "image_corrupt", "cannot be decoded"),
         bad("cut-lossy.webp", LOSSY[..LOSSY.len() / 2].to_vec(), "image_corrupt", "cannot be decoded"),
@@ -140,12 +143,15 @@ fn bmps() -> Vec<Made> {
     };
     let rgb = of(3, ExtendedColorType::Rgb8);
     let mut from_the_top = rgb.clone();
+    let mut run_lengths = rgb.clone();
+    run_lengths[30] = 1;
     from_the_top[22..26].copy_from_slice(&(-i32::try_from(HEIGHT).expect("small")).to_le_bytes());
     vec![
         good("rgb.bmp", rgb.clone(), steps),
         good("rgba.bmp", of(4, ExtendedColorType::Rgba8), steps),
         good("grey.bmp", of(1, ExtendedColorType::L8), steps),
         good("from-the-top.bmp", from_the_top, steps),
+        bad("run-lengths.bmp", run_lengths, "unsupported_format", "compressed bmp"),
         bad("cut.bmp", rgb[..rgb.len() / 2].to_vec(), "image_corrupt", "cannot be decoded"),
         bad("header-alone.bmp", rgb[..26].to_vec(), "image_corrupt", "cannot be decoded"),
     ]
@@ -160,12 +166,28 @@ fn tiffs() -> Vec<Made> {
         file.into_inner()
     };
     let rgb = of(3, ExtendedColorType::Rgb8);
+    // With one of its tags changed, or another in the place of the orientation.
+    let with_tag = |tag: u16, kind: u16, value: u32| {
+        let mut file = tiff_by_hand(WIDTH, HEIGHT, 1, &gradient(WIDTH, HEIGHT, 1));
+        let replaced = if tag == 0x0142 { 0x0112_u16 } else { tag };
+        let at = file.windows(2).rposition(|part| part == replaced.to_le_bytes()).expect("it is there");
+        file[at..at + 12].copy_from_slice(&entry(tag, kind, value));
+        file
+    };
     let lying = tiff_by_hand(WIDTH, HEIGHT, 5, &gradient(WIDTH, HEIGHT, 1));
     vec![
         good("rgb.tif", rgb.clone(), steps),
         good("grey.tif", of(1, ExtendedColorType::L8), steps),
         good("rgba.tif", of(4, ExtendedColorType::Rgba8), steps),
         turned("lying.tif", lying, &["tiff→jpeg", "turned 5"]),
+        bad("jpeg-inside.tif", with_tag(0x0103, 3, 7), "unsupported_format", "compression"),
+        bad("tiles.tif", with_tag(0x0142, 4, 64), "unsupported_format", "tiles"),
+        bad(
+            "strips-longer-than-the-file.tif",
+            with_tag(0x0117, 4, 1 << 20),
+            "unsupported_format",
+            "longer than the file",
+        ),
         bad("cut.tif", rgb[..rgb.len() / 2].to_vec(), "image_corrupt", "cannot be decoded"),
         bad("above-max-pixels.tif", tiff_by_hand(20_000, 20_000, 1, &[0; 100]), "image_dimensions", "image.max_pixels"),
         bad("above-the-memory.tif", tiff_by_hand(6_000, 6_000, 1, &[0; 100]), "image_dimensions", "conversion_memory"),

@@ -177,6 +177,17 @@ fn what_a_decoder_does_not_read_is_found_and_what_it_cannot_read_is_said() {
     assert!(matches!(check(&no_tables, &facts), Err(ConvertError::Corrupt(_))));
 }
 
+/// Strict: libjpeg reads such a file with a warning and a smeared picture.
+#[test]
+fn a_photo_whose_data_makes_no_sense_is_refused() {
+    let mut file = fine();
+    let facts = Facts { orientation: 3, ..inspect(&file).expect("a jpeg") };
+    let middle = file.len() * 2 / 3;
+    file[middle..middle + 40].fill(0xFE);
+    assert!(matches!(check(&file, &facts), Err(ConvertError::Corrupt(_))));
+    assert!(matches!(convert(file, &facts, AS_IT_IS), Err(ConvertError::Corrupt(_))));
+}
+
 #[test]
 fn what_no_jpeg_can_hold_is_refused() {
     let facts = Facts { width: 70_000, height: 1, ..inspect(&fine()).expect("a jpeg") };

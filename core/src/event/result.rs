@@ -73,9 +73,10 @@ impl ImageReport {
     /// Adds what the header said.
     pub fn learn(&mut self, facts: &Facts) {
         self.format = Some(facts.format.name().to_owned());
-        // Of a TIFF not known at first.
-        self.width = Some(facts.width).filter(|&width| width > 0);
-        self.height = Some(facts.height).filter(|&height| height > 0);
+        // Of a TIFF not known at first; of what no JPEG can have there is nothing to tell.
+        let known = |side: &u32| (1..=65_535).contains(side);
+        self.width = Some(facts.width).filter(known);
+        self.height = Some(facts.height).filter(known);
     }
 }
 

@@ -67,7 +67,7 @@ impl<'a> Tiff<'a> {
     }
 
     /// The first value of an entry of one of the six integer types.
-    fn integer(&self, entry: &Entry) -> Option<i64> {
+    pub(super) fn integer(&self, entry: &Entry) -> Option<i64> {
         const BYTE: u16 = 1;
         const SHORT: u16 = 3;
         const LONG: u16 = 4;
@@ -91,6 +91,22 @@ impl<'a> Tiff<'a> {
             LONG => i64::from(self.long(at)?),
             _ => i64::from(self.long(at)?.cast_signed()),
         })
+    }
+
+    /// All values of an entry of one of the unsigned types, at most so many; none where they are not there. `None`: more.
+    pub(super) fn integers(&self, entry: &Entry, most: usize) -> Option<Vec<u64>> {
+        let size = match entry.kind {
+            3 => 2,
+            4 => 4,
+            _ => return Some(Vec::new()),
+        };
+        let count = usize::try_from(entry.count).ok().filter(|&count| count <= most)?;
+        let Some(at) = self.value_at(entry, count * size) else { return Some(Vec::new()) };
+        let value = |nth: usize| {
+            let at = at.checked_add(nth * size)?;
+            if size == 2 { self.short(at).map(u64::from) } else { self.long(at).map(u64::from) }
+        };
+        Some((0..count).map_while(value).collect())
     }
 
     /// Values of up to four bytes stand in the entry itself.

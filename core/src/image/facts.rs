@@ -63,12 +63,14 @@ pub struct Coding {
     pub coefficients: u64,
     /// JPEG: colour is coded at a lower resolution than brightness.
     pub coarse_colour: bool,
+    /// WebP: bytes that are coded as those of a lossless one are; of one with extensions known once the whole file is there.
+    pub lossless_bytes: u64,
     /// JPEG: arithmetic coding, which libjpeg decodes and few others.
     pub arithmetic: bool,
 }
 
 impl Default for Coding {
     fn default() -> Self {
-        Self { channels: 4, coefficients: 0, coarse_colour: false, arithmetic: false }
+        Self { channels: 4, coefficients: 0, lossless_bytes: 0, coarse_colour: false, arithmetic: false }
     }
 }

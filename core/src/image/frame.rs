@@ -92,6 +92,7 @@ impl Frame {
         Coding {
             channels: if self.components == 1 { 1 } else { 3 },
             coefficients: if at_once { blocks * BLOCK } else { 0 },
+            lossless_bytes: 0,
             coarse_colour: self.components == 3 && sampling[1..].iter().any(|factors| *factors != sampling[0]),
             arithmetic: self.arithmetic,
         }

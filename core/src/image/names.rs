@@ -86,11 +86,12 @@ pub(super) fn refuse(first: &[u8]) -> Failure {
     match name(first) {
         Some(Picture(name)) if CONVERTIBLE.iter().any(|format| format.name() == name) => Failure::new(
             Code::UnsupportedFormat,
-            format!("the object is {name}; only jpeg is accepted, unless image.convert names it"),
+            format!("the object is {name}; add \"{name}\" to image.convert to have it converted"),
         ),
-        Some(Picture(name)) => {
-            Failure::new(Code::UnsupportedFormat, format!("the object is {name}; only jpeg is accepted"))
-        }
+        Some(Picture(name)) => Failure::new(
+            Code::UnsupportedFormat,
+            format!("the object is {name}; it is neither sent nor converted: upload it as jpeg"),
+        ),
         Some(Other(name)) => Failure::new(Code::NotAnImage, format!("the object is {name}, not an image")),
         None => Failure::new(Code::NotAnImage, "the first bytes are of no known image format"),
     }

@@ -19,7 +19,11 @@ pub(super) fn facts(format: Format, first: &[u8]) -> Result<Facts, Reason> {
     if width == 0 || height == 0 {
         return Err("its header has no width or no height");
     }
-    Ok(of(format, width, height, channels))
+    let mut facts = of(format, width, height, channels);
+    if format == Format::WebP && header.bytes(12) == Some(*b"VP8L") {
+        facts.coding.lossless_bytes = header.bytes(16).map_or(0, u32::from_le_bytes).into();
+    }
+    Ok(facts)
 }
 
 /// The orientation that a whole file has in its EXIF data, 1 to 8; 1 where it has none. Not for JPEG, whose header tells.
@@ -41,17 +45,80 @@ pub fn webp_damage(webp: &[u8]) -> Result<(), Reason> {
     if length.is_none_or(|length| webp.len() - 8 < length) {
         return Err("it is shorter than it says: it is cut off");
     }
-    if has_oversized_frame(webp) { Err("a frame in it is larger than its canvas") } else { Ok(()) }
+    let Some((width, height, _)) = Header(webp).webp() else { return Ok(()) };
+    let mut walked = 12;
+    for (kind, content) in chunks(webp, 12, &RIFF) {
+        walked += 8 + content.len() + content.len() % 2;
+        let fits = match &kind {
+            b"ANMF" => frame_fits(content, (width, height)),
+            _ => bitstream(kind, content).is_none_or(|(across, down)| across <= width && down <= height),
+        };
+        if !fits {
+            return Err("a frame in it is larger than its canvas, or not as large as it says");
+        }
+    }
+    // A decoder would take what there is of the last one.
+    if webp.len().saturating_sub(walked) >= 8 { Err("a chunk in it is longer than the file") } else { Ok(()) }
 }
 
-fn has_oversized_frame(webp: &[u8]) -> bool {
-    let Some((width, height, _)) = Header(webp).webp() else { return false };
-    let larger = |frame: Option<(u32, u32)>| frame.is_some_and(|(across, down)| across > width || down > height);
-    chunks(webp, 12, &RIFF).any(|(kind, content)| match &kind {
-        // The frame of an animation: where it lies and its size, which the decoder compares with the canvas; then chunks of its own.
-        b"ANMF" => chunks(content, 16, &RIFF).any(|(kind, content)| larger(bitstream(kind, content))),
-        _ => larger(bitstream(kind, content)),
-    })
+/// The frame of an animation: where it lies and its size, then chunks of its own.
+fn frame_fits(content: &[u8], (width, height): (u32, u32)) -> bool {
+    let side = |at| Header(content).bytes(at).map(|[a, b, c]| u32::from_le_bytes([a, b, c, 0]) + 1);
+    let (Some(across), Some(down)) = (side(6), side(9)) else { return false };
+    let same = |bitstream: Option<(u32, u32)>| bitstream.is_none_or(|size| size == (across, down));
+    across <= width
+        && down <= height
+        && chunks(content, 16, &RIFF).all(|(kind, content)| same(bitstream(kind, content)))
+}
+
+/// Bytes of a whole WebP that are coded as lossless ones are: pictures and alpha.
+pub fn webp_lossless_bytes(webp: &[u8]) -> u64 {
+    let coded =
+        |kind: [u8; 4], content: &[u8]| if matches!(&kind, b"VP8L" | b"ALPH") { content.len() as u64 } else { 0 };
+    let of = |(kind, content): ([u8; 4], &[u8])| match &kind {
+        b"ANMF" => chunks(content, 16, &RIFF).map(|(kind, content)| coded(kind, content)).sum(),
+        _ => coded(kind, content),
+    };
+    chunks(webp, 12, &RIFF).map(of).sum()
+}
+
+/// What of a whole TIFF is not decoded: its decoder would take more time or memory for it than the picture has pixels.
+pub fn tiff_kind(tiff: &[u8]) -> Result<(), Reason> {
+    const COMPRESSION: u16 = 0x0103;
+    const STRIP_BYTES: u16 = 0x0117;
+    const TILE_WIDTH: u16 = 0x0142;
+    const MOST_STRIPS: usize = 65_500;
+
+    let Some(file) = Tiff::new(tiff) else { return Ok(()) };
+    let compression = file.entry(COMPRESSION).and_then(|entry| file.integer(&entry)).unwrap_or(1);
+    if !matches!(compression, 1 | 5 | 8 | 32_773 | 32_946) {
+        return Err(
+            "its compression is not decoded here: store it without, with LZW, deflate or PackBits, or as jpeg or png",
+        );
+    }
+    if file.entry(TILE_WIDTH).is_some() {
+        return Err("it is made of tiles, which are not decoded here: store it in strips, or as jpeg or png");
+    }
+    let strips = file.entry(STRIP_BYTES).map(|entry| file.integers(&entry, MOST_STRIPS));
+    let Some(strips) = strips.unwrap_or_else(|| Some(Vec::new())) else {
+        return Err("it has more strips than a picture has rows");
+    };
+    let sum: u64 = strips.iter().fold(0, |sum, bytes| sum.saturating_add(*bytes));
+    if sum > tiff.len() as u64 {
+        Err("its strips are longer than the file: they are cut off, or lie over each other")
+    } else {
+        Ok(())
+    }
+}
+
+/// What of a BMP is not decoded: rows that need not be all there.
+pub fn bmp_kind(bmp: &[u8]) -> Result<(), Reason> {
+    let header = Header(bmp);
+    let compression = if header.bytes(14).map(u32::from_le_bytes) == Some(12) { None } else { header.bytes(30) };
+    match compression.map(u32::from_le_bytes) {
+        None | Some(0 | 3 | 6) => Ok(()),
+        Some(_) => Err("it is a compressed bmp, which is not decoded here: store it as jpeg or png"),
+    }
 }
 
 /// Width and height of a lossy or lossless bitstream (RFC 6386, 9.1; RFC 9649, 3.4).
