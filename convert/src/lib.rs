@@ -1,5 +1,5 @@
 //! Makes an upright JPEG of an image that is not sent as it is: decoded, turned, scaled and encoded, with its ICC profile and nothing else of what the
-//! file said about itself. Pure computation: the caller has a thread for it, and the memory that [`memory`] asks for.
+//! file said about itself. Pure computation: the caller has a thread for it, and the memory that [`memory()`] asks for.
 
 mod decode;
 mod encode;
@@ -45,7 +45,7 @@ pub enum ConvertError {
     /// The file is of a kind that is not decoded here.
     #[error("{0}")]
     Unsupported(&'static str),
-    /// A JPEG cannot hold it, or more memory would be taken than [`memory`] asked for.
+    /// A JPEG cannot hold it, or more memory would be taken than [`memory()`] asked for.
     #[error("{0}")]
     TooLarge(String),
 }
