@@ -213,14 +213,14 @@ fn what_is_converted_is_named() {
         r#"error: image.convert: "jpeg" is what is converted to
   --> a.toml:2:19
    |
- 2 | convert = ["png", "jpeg", "wepb"]
+ 2 | convert = ["png", "jpeg"
    |                   ^^^^^^
   = help: write some of png, webp, bmp, tiff, gif
 
 error: image.convert: "wepb" is no format that is converted
   --> a.toml:2:27
    |
- 2 | convert = ["png", "jpeg", "wepb"]
+ 2 | convert = ["png", "jpeg", "wepb"
    |                           ^^^^^^
   = help: did you mean webp? write some of png, webp, bmp, tiff, gif
 
