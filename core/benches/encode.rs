@@ -4,7 +4,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what the program is for")]
 
 use antispoof_core::encode::{Encoder, body_len};
-use antispoof_core::image::{Coding, Facts, Format, Verify};
+use antispoof_core::image::{Facts, Format, Verify};
 use antispoof_core::stream_digest::{DigestKind, StreamDigest};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -17,15 +17,7 @@ const IMAGE_MB: f64 = 8.0;
 /// About what arrives from a socket at a time.
 const CHUNK: usize = 64 * 1024;
 const REPS: usize = 41;
-const FACTS: Facts = Facts {
-    format: Format::Jpeg,
-    width: 1,
-    height: 1,
-    orientation: 1,
-    scan_from: 0,
-    restarts: false,
-    coding: Coding { channels: 3, coefficients: 0, lossless_bytes: 0, coarse_colour: false, arithmetic: false },
-};
+const FACTS: Facts = Facts::upright(Format::Jpeg, 1, 1);
 
 fn main() {
     let image = image();

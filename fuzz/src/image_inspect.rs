@@ -1,7 +1,7 @@
 //! A file's first bytes, in any pieces, and the digest behind them.
 
 use antispoof_core::failure::{Class, Code, Failure, Stage};
-use antispoof_core::image::{Coding, Facts, Format, Inspector, JpegScan, MAX_HEADER_BYTES, Verify, inspect};
+use antispoof_core::image::{Facts, Format, Inspector, JpegScan, MAX_HEADER_BYTES, Verify, inspect};
 use antispoof_core::stream_digest::{DigestKind, StreamDigest};
 
 /// The first six bytes choose the cuts, the rest is the file.
@@ -26,15 +26,7 @@ pub fn image_inspect(data: &[u8]) {
             assert_eq!((failure.code().stage(), failure.code().class()), (Stage::Inspect, Class::Permanent));
         }
     }
-    let nothing = Facts {
-        format: Format::Jpeg,
-        width: 1,
-        height: 1,
-        orientation: 1,
-        scan_from: 0,
-        restarts: false,
-        coding: Coding::default(),
-    };
+    let nothing = Facts::upright(Format::Jpeg, 1, 1);
     watched(file, &pieces, &whole.unwrap_or(nothing));
 }
 

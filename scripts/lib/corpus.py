@@ -27,7 +27,7 @@ READY_SECONDS = 30
 STOP_SECONDS = 40
 COLUMNS = ("judged", "image_corrupt", "unsupported_format", "not_an_image", "image_dimensions", "empty or too large", "anything else")
 READERS = ("both", "only Pillow", "only djpeg", "none")
-# What is refused on purpose, whoever reads it.
+# What is refused on purpose, whichever decoder reads it.
 BY_SIZE = ("image_dimensions", "empty or too large")
 NO_END = "no end-of-image marker"
 

@@ -175,20 +175,12 @@ impl<S> DetectBody<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use antispoof_core::image::{Coding, Facts, Format, Verify};
+    use antispoof_core::image::{Facts, Format, Verify};
     use antispoof_core::stream_digest::DigestKind;
     use futures_util::stream;
     use http_body_util::BodyExt as _;
 
-    const FACTS: Facts = Facts {
-        format: Format::Jpeg,
-        width: 1,
-        height: 1,
-        orientation: 1,
-        scan_from: 0,
-        restarts: false,
-        coding: Coding { channels: 3, coefficients: 0, lossless_bytes: 0, coarse_colour: false, arithmetic: false },
-    };
+    const FACTS: Facts = Facts::upright(Format::Jpeg, 1, 1);
 
     fn body(
         announced: u64,

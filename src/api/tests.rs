@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::settings::{Sources, load};
-use antispoof_core::image::{Coding, Facts, Format, Verify};
+use antispoof_core::image::{Facts, Format, Verify};
 use futures_util::stream;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -35,15 +35,7 @@ async fn detect(vendor: &Vendor) -> Result<Answer, Failure> {
         rest: Some(stream::iter(Vec::<Result<Bytes, Failure>>::new())),
         bytes: 4,
         checksum: None,
-        facts: Facts {
-            format: Format::Jpeg,
-            width: 1,
-            height: 1,
-            orientation: 1,
-            scan_from: 2,
-            restarts: false,
-            coding: Coding::default(),
-        },
+        facts: Facts { scan_from: 2, ..Facts::upright(Format::Jpeg, 1, 1) },
     };
     vendor.detect(image, "identity").await
 }

@@ -115,3 +115,26 @@ async fn a_job_waits_for_its_share_in_order_and_not_for_ever() {
     assert!(matches!(converter.share(&work).await, Err(NotMade::Busy)), "the second stays");
     drop(second);
 }
+
+/// How large a TIFF is shows when it is there. With too little memory for it, it is to be asked for again, and nothing is held meanwhile.
+#[tokio::test]
+async fn a_tiff_asks_for_what_it_takes_once_that_is_known() {
+    let mut file = std::io::Cursor::new(Vec::new());
+    let encoder = image::codecs::tiff::TiffEncoder::new(&mut file);
+    encoder.encode(&vec![7; 600 * 600], 600, 600, image::ExtendedColorType::L8).expect("a picture");
+    let file = file.into_inner();
+    let converter = Converter::new(OPTIONS);
+    let facts = Facts::upright(Format::Tiff, 0, 0);
+    let work = converter.work(&facts, file.len() as u64).expect("it fits").expect("to be converted");
+    let others = converter.budget.try_share(10 << 20).expect("free");
+    let share = converter.try_share(&work).expect("its bytes fit beside the others");
+    let Err(NotMade::More(more)) = converter.run(file.clone(), work, share).await else {
+        panic!("there is too little for the picture");
+    };
+    assert!(more.memory > work.memory && converter.try_share(&more).is_none());
+    assert!(converter.budget.try_share(5 << 20).is_some(), "what it had is free");
+    drop(others);
+    let share = converter.try_share(&more).expect("free");
+    let made = converter.run(file, more, share).await.expect("a jpeg");
+    assert_eq!((made.of_object.width, made.facts.height, made.steps), (600, 600, vec!["tiff→jpeg".to_owned()]));
+}

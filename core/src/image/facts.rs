@@ -54,6 +54,15 @@ pub struct Facts {
     pub coding: Coding,
 }
 
+impl Facts {
+    /// Of an upright image of which nothing else is known.
+    pub const fn upright(format: Format, width: u32, height: u32) -> Self {
+        let coding =
+            Coding { channels: 4, coefficients: 0, lossless_bytes: 0, coarse_colour: false, arithmetic: false };
+        Self { format, width, height, orientation: 1, scan_from: 0, restarts: false, coding }
+    }
+}
+
 /// How the pixels are coded: what decoding takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coding {
@@ -71,6 +80,6 @@ pub struct Coding {
 
 impl Default for Coding {
     fn default() -> Self {
-        Self { channels: 4, coefficients: 0, lossless_bytes: 0, coarse_colour: false, arithmetic: false }
+        Facts::upright(Format::Jpeg, 1, 1).coding
     }
 }

@@ -135,8 +135,8 @@ fn bitstream(kind: [u8; 4], content: &[u8]) -> Option<(u32, u32)> {
 }
 
 fn of(format: Format, width: u32, height: u32, channels: u8) -> Facts {
-    let coding = Coding { channels, ..Coding::default() };
-    Facts { format, width, height, orientation: 1, scan_from: 0, restarts: false, coding }
+    let bare = Facts::upright(format, width, height);
+    Facts { coding: Coding { channels, ..bare.coding }, ..bare }
 }
 
 /// The first bytes of a file. Each reading gives width, height, and the most bytes that a decoded pixel has.

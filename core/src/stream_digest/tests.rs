@@ -1,5 +1,5 @@
 use super::*;
-use crate::image::{Coding, Format};
+use crate::image::Format;
 use proptest::prelude::*;
 
 fn run(kind: DigestKind, scan_from: u64, chunks: &[&[u8]], announced: u64) -> Result<Option<String>, Failure> {
@@ -13,15 +13,7 @@ fn verified(
     chunks: &[&[u8]],
     announced: u64,
 ) -> Result<Option<String>, Failure> {
-    let facts = Facts {
-        format: Format::Jpeg,
-        width: 1,
-        height: 1,
-        orientation: 1,
-        scan_from,
-        restarts: false,
-        coding: Coding::default(),
-    };
+    let facts = Facts { scan_from, ..Facts::upright(Format::Jpeg, 1, 1) };
     let mut digest = StreamDigest::new(kind, verify, &facts);
     for chunk in chunks {
         digest.chunk(chunk);
@@ -73,15 +65,7 @@ const END: [(Algorithm, &str); 2] =
     [(Algorithm::Sha256, "zeZueOVBnep033z0PZqodrjGadQAZ5kucZzvkKxfP+A="), (Algorithm::Crc32, "LfKF/Q==")];
 
 fn expecting(kind: DigestKind, checksum: (Algorithm, &str), bytes: &[u8]) -> Result<Option<String>, Failure> {
-    let facts = Facts {
-        format: Format::Jpeg,
-        width: 1,
-        height: 1,
-        orientation: 1,
-        scan_from: 0,
-        restarts: false,
-        coding: Coding::default(),
-    };
+    let facts = Facts::upright(Format::Jpeg, 1, 1);
     let checksum = Checksum::from_base64(checksum.0, checksum.1);
     assert!(checksum.is_some());
     let mut digest = StreamDigest::new(kind, Verify::Structure, &facts).expecting(checksum);
@@ -115,15 +99,7 @@ fn damaged_bytes_are_the_store_s_fault_before_they_are_the_image_s() {
 #[test]
 fn sha_256_is_computed_once() {
     let of = |kind| {
-        let facts = Facts {
-            format: Format::Jpeg,
-            width: 1,
-            height: 1,
-            orientation: 1,
-            scan_from: 0,
-            restarts: false,
-            coding: Coding::default(),
-        };
+        let facts = Facts::upright(Format::Jpeg, 1, 1);
         StreamDigest::new(kind, Verify::Structure, &facts).expecting(Checksum::from_base64(END[0].0, END[0].1)).check
     };
     assert!(matches!(of(DigestKind::Sha256), Check::Digest(_)));
