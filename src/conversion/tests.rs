@@ -1,6 +1,7 @@
 use super::*;
 use antispoof_core::image::{Formats, inspect};
 use futures_util::FutureExt as _;
+use image::ImageEncoder as _;
 
 const PHOTO: &[u8] = include_bytes!("../../tests/samples/astronaut-face.jpg");
 const LIMITS: Limits = Limits { min_side: 0, max_pixels: 1 << 26, upright_only: false, convert: Formats::NONE };
@@ -121,7 +122,7 @@ async fn a_job_waits_for_its_share_in_order_and_not_for_ever() {
 async fn a_tiff_asks_for_what_it_takes_once_that_is_known() {
     let mut file = std::io::Cursor::new(Vec::new());
     let encoder = image::codecs::tiff::TiffEncoder::new(&mut file);
-    encoder.encode(&vec![7; 600 * 600], 600, 600, image::ExtendedColorType::L8).expect("a picture");
+    encoder.write_image(&vec![7; 600 * 600], 600, 600, image::ExtendedColorType::L8).expect("a picture");
     let file = file.into_inner();
     let converter = Converter::new(OPTIONS);
     let facts = Facts::upright(Format::Tiff, 0, 0);
