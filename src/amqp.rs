@@ -26,6 +26,7 @@ mod management;
 mod messages;
 mod observer;
 mod outbox;
+mod parked;
 mod reply;
 mod sanitizer;
 mod session;
@@ -51,6 +52,10 @@ pub use management::{Compared, Effect, Management, ManagementError, Policies, Po
 pub use messages::job_message;
 pub use observer::{Consumed, Observer};
 pub use outbox::{Outbox, Receipt};
+pub use parked::{
+    Destination, Entry, ExportedError, Fingerprint, Held, NotPublished, ParkedMessage, Pass, Publisher, exported,
+    imported,
+};
 pub use tool::{Keep, Tail, ToolError, close, missing};
 pub use topology::{Names, TopologyError, declare, declare_over};
 pub use version::{Compatibility, Product};

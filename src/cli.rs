@@ -9,13 +9,16 @@ mod examples;
 mod exit;
 mod file_size;
 mod health;
+mod lines;
 mod load;
+mod parked;
 mod problem;
 mod progress;
 pub mod run;
 mod runtime;
 pub mod simulate;
 mod stdout;
+mod stop;
 mod submit;
 mod table;
 mod terminal;
@@ -63,6 +66,7 @@ enum Command {
     Topology(topology::TopologyArgs),
     Submit(submit::SubmitArgs),
     Watch(watch::WatchArgs),
+    Parked(parked::ParkedArgs),
     Token(token::TokenArgs),
     Health(health::HealthArgs),
     Simulate(simulate::SimulateArgs),
@@ -113,6 +117,10 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         Command::Watch(args) => {
             let loaded = client(load(Needs::Client, sources)?)?;
             runtime::block_on(watch::run(args, loaded.settings))
+        }
+        Command::Parked(args) => {
+            let loaded = client(load(Needs::Client, sources)?)?;
+            runtime::block_on(parked::run(args, loaded.settings))
         }
         Command::Token(args) => token::run(&args, &load(Needs::Token, sources)?.settings.api),
         Command::Health(args) => runtime::block_on(health::run(args, load(Needs::Client, sources)?.settings.admin)),

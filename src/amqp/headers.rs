@@ -5,6 +5,4 @@ mod priority;
 mod read;
 
 pub(super) use priority::HeaderPriority;
-#[cfg(test)]
-pub(super) use read::text;
-pub(super) use read::{dropped, now_ms, number, read};
+pub(super) use read::{dropped, now_ms, number, read, text};

@@ -10,7 +10,7 @@ use super::headers::{HeaderPriority, now_ms, number};
 use super::inbox::JobLease;
 use antispoof_core::event::{CONTENT_TYPE, Event};
 use antispoof_core::failure::Failure;
-use antispoof_core::job::attribute;
+use antispoof_core::job::{Properties, attribute};
 use antispoof_core::ports::{Lease as _, Spent};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -32,8 +32,13 @@ pub(super) struct CopyNotes<'a> {
 
 /// The properties of the copy that replaces a delivery, within a frame of `frame_max` bytes.
 pub(super) fn copy_properties(lease: &JobLease, notes: &CopyNotes<'_>, frame_max: usize) -> BasicProperties {
-    let original = lease.raw();
-    let mut properties = kept_properties(lease);
+    let properties = properties_of_copy(lease.raw(), lease.properties());
+    with_headers(lease.raw(), properties, headers_of_copy(lease, notes), frame_max, is_copied)
+}
+
+/// The properties of a copy of a message, without the headers; `read` is what they mean.
+pub(super) fn properties_of_copy(original: &BasicProperties, read: &Properties) -> BasicProperties {
+    let mut properties = kept_properties(original, read);
     if let Some(value) = original.content_type() {
         properties = properties.with_content_type(value.clone());
     }
@@ -44,17 +49,17 @@ pub(super) fn copy_properties(lease: &JobLease, notes: &CopyNotes<'_>, frame_max
         properties = properties.with_type(value.clone());
     }
     // The id may have come as `x-message-id`, which stays behind.
-    if let Some(value) = lease.properties().message_id.as_deref().and_then(|id| ShortString::try_new(id).ok()) {
+    if let Some(value) = read.message_id.as_deref().and_then(|id| ShortString::try_new(id).ok()) {
         properties = properties.with_message_id(value);
     }
-    with_headers(original, properties, headers_of_copy(lease, notes), frame_max, is_copied)
+    properties
 }
 
 /// The properties of one of the messages that a delivery is fanned out into. It has no id: the id of its job follows from its
 /// object.
 pub(super) fn part_properties(lease: &JobLease, frame_max: usize) -> BasicProperties {
     let original = lease.raw();
-    let mut properties = kept_properties(lease).with_content_type("application/json".into());
+    let mut properties = kept_properties(original, lease.properties()).with_content_type("application/json".into());
     if let Some(kind) = original.kind().as_ref().filter(|kind| kind.as_str() != SECTIONS) {
         properties = properties.with_type(kind.clone());
     }
@@ -65,7 +70,8 @@ pub(super) fn part_properties(lease: &JobLease, frame_max: usize) -> BasicProper
         properties = properties.with_correlation_id(id);
     }
     let first_seen = AMQPValue::LongLongInt(lease.parts_first_seen_ms());
-    let ours = [(FIRST_SEEN, first_seen)].into_iter().chain(drop_reason(lease)).chain(long_correlation(lease));
+    let ours =
+        [(FIRST_SEEN, first_seen)].into_iter().chain(drop_reason(lease)).chain(long_correlation(lease.properties()));
     // A part is plain JSON, however the whole was encoded.
     let of_the_whole = |name: &str| [ATTEMPT, IN_DOUBT, COMPRESSION].contains(&name) || attribute(name).is_some();
     with_headers(original, properties, ours, frame_max, |name| is_copied(name) && !of_the_whole(name))
@@ -73,7 +79,7 @@ pub(super) fn part_properties(lease: &JobLease, frame_max: usize) -> BasicProper
 
 /// `properties` with the headers `ours` and those of the original that are copied, within a frame of `frame_max` bytes. Headers of
 /// the original for which there is no room are left out and counted.
-fn with_headers(
+pub(super) fn with_headers(
     original: &BasicProperties,
     properties: BasicProperties,
     ours: impl Iterator<Item = (&'static str, AMQPValue)>,
@@ -135,7 +141,7 @@ fn headers_of_copy<'a>(
     .flatten()
     .chain(drop_reason(lease).filter(|_| !notes.parked))
     .chain((lease.redelivered() && !notes.parked).then_some((REDELIVERED, AMQPValue::LongLongInt(1))))
-    .chain(long_correlation(lease))
+    .chain(long_correlation(lease.properties()))
 }
 
 /// Why the broker took the message off the job queue, for a copy of a job that has no end yet.
@@ -144,17 +150,16 @@ fn drop_reason(lease: &JobLease) -> Option<(&'static str, AMQPValue)> {
 }
 
 /// The correlation id, where it is too long for the property.
-fn long_correlation(lease: &JobLease) -> Option<(&'static str, AMQPValue)> {
-    let id = lease.properties().correlation_id.as_deref()?;
+pub(super) fn long_correlation(read: &Properties) -> Option<(&'static str, AMQPValue)> {
+    let id = read.correlation_id.as_deref()?;
     ShortString::try_new(id).is_err().then(|| (CORRELATION_ID, long(id)))
 }
 
 /// The properties of the original that every message of ours keeps, without the headers. Left out on purpose: `expiration` would
 /// lose the message, the broker checks `user_id` against our own login, `cluster_id` and `reply_to` are not ours.
-fn kept_properties(lease: &JobLease) -> BasicProperties {
-    let original = lease.raw();
+fn kept_properties(original: &BasicProperties, read: &Properties) -> BasicProperties {
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
-    if let Some(value) = lease.properties().correlation_id.as_deref().and_then(|id| ShortString::try_new(id).ok()) {
+    if let Some(value) = read.correlation_id.as_deref().and_then(|id| ShortString::try_new(id).ok()) {
         properties = properties.with_correlation_id(value);
     }
     if let Some(value) = original.app_id() {
@@ -217,13 +222,14 @@ pub fn job_message(id: &str) -> BasicProperties {
 /// Whether a header of the original is on its copy. With `CC` the broker would route another copy to wherever that says, each time
 /// the message is published.
 fn is_copied(name: &str) -> bool {
-    let ours_or_the_broker_s = name.starts_with("x-") || name.starts_with("X-");
     let last_failure = [CODE, STAGE, ERROR, HTTP_STATUS, WORKER, PARKED_AT, DROP_REASON, REDELIVERED].contains(&name);
-    !ours_or_the_broker_s
-        && !last_failure
-        && name != DELIVERIES
-        && !name.eq_ignore_ascii_case("cc")
-        && !name.eq_ignore_ascii_case("bcc")
+    is_carried(name) && !last_failure && name != DELIVERIES
+}
+
+/// Whether a header is neither the broker's nor an order to it.
+pub(super) fn is_carried(name: &str) -> bool {
+    let is_the_broker_s = name.starts_with("x-") || name.starts_with("X-");
+    !is_the_broker_s && !name.eq_ignore_ascii_case("cc") && !name.eq_ignore_ascii_case("bcc")
 }
 
 fn long(value: &str) -> AMQPValue {

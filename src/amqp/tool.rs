@@ -133,7 +133,7 @@ impl Tail {
 }
 
 /// Ends with the reason when the connection does.
-async fn gone(events: &mut BoxStream<'static, Event>) -> String {
+pub(super) async fn gone(events: &mut BoxStream<'static, Event>) -> String {
     loop {
         match events.next().await {
             Some(Event::Error(error)) => return error.to_string(),

@@ -65,6 +65,69 @@ Examples:
   The events themselves, for another program:
     antispoofd watch --json | jq .data.outcome";
 
+pub(super) const PARKED: &str = "\
+Examples:
+  How many there are, and why:
+    antispoofd parked list
+  Those that did not find their image, once it is there:
+    antispoofd parked replay --code object_not_found
+  Everything about one job:
+    antispoofd parked show kyc-7f3a";
+
+pub(super) const PARKED_LIST: &str = "\
+Examples:
+  What happened in the last two hours:
+    antispoofd parked list --since 2h
+  When it happened:
+    antispoofd parked list --group hour
+  The ids of those that may have been paid for:
+    antispoofd parked list --in-doubt --json | jq -r .job_id";
+
+pub(super) const PARKED_SHOW: &str = "\
+Examples:
+  One job:
+    antispoofd parked show kyc-7f3a
+  The message that its producer sent:
+    antispoofd parked show kyc-7f3a --json | jq -r .amqp.body
+  Two jobs:
+    antispoofd parked show kyc-7f3a kyc-81c2";
+
+pub(super) const PARKED_REPLAY: &str = "\
+Examples:
+  What would be replayed, and what it would cost:
+    antispoofd parked replay --code object_not_found,store_unavailable --dry-run
+  Ten a second, so that the vendor is not flooded:
+    antispoofd parked replay --since 2026-11-29T02:00:00Z --until 2026-11-29T05:00:00Z --rate 10 --yes
+  One of them first:
+    antispoofd parked replay --code api_unavailable --limit 1";
+
+pub(super) const PARKED_EXPORT: &str = "\
+Examples:
+  All of them:
+    antispoofd parked export --output parked.jsonl
+  Those of one bucket, for another program:
+    antispoofd parked export --bucket kyc-uploads | jq .job_id
+  What is to be removed:
+    antispoofd parked export --until 720h --output old.jsonl";
+
+pub(super) const PARKED_IMPORT: &str = "\
+Examples:
+  Put back what was exported:
+    antispoofd parked import parked.jsonl
+  Some of it:
+    antispoofd parked import - < some.jsonl
+  Into the queue of another prefix:
+    antispoofd parked import parked.jsonl --set amqp.prefix=kyc";
+
+pub(super) const PARKED_PURGE: &str = "\
+Examples:
+  Jobs that are no use any more:
+    antispoofd parked purge --code job_expired
+  What was parked more than thirty days ago:
+    antispoofd parked purge --until 720h --yes
+  One job:
+    antispoofd parked purge --job kyc-7f3a --yes";
+
 pub(super) const TOKEN: &str = "\
 Examples:
   What the worker would send, and what it claims:
@@ -120,7 +183,7 @@ mod tests {
         let help = command.clone().render_long_help().to_string();
         let lines = help.lines().filter(|line| line.starts_with("    antispoofd "));
         lines
-            .map(|line| line.split(['|', '>']).next().unwrap_or(line).trim_end_matches('2').trim().to_owned())
+            .map(|line| line.split(['|', '>', '<']).next().unwrap_or(line).trim_end_matches('2').trim().to_owned())
             .collect()
     }
 

@@ -17,6 +17,14 @@ impl Progress {
         Self { bar }
     }
 
+    /// `total` things to be done, whose bar says what was done to so many.
+    pub(super) fn counting(total: u64, what: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        bar.set_style(Self::bounded(what));
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Self { bar }
+    }
+
     /// So many are out.
     pub(super) fn published(&self, count: u64) {
         self.bar.set_position(count);

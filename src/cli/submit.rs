@@ -3,11 +3,9 @@
 mod args;
 mod collect;
 mod feed;
-mod lines;
 mod publish;
 mod request;
 mod skipped;
-mod stop;
 mod topology;
 mod uri;
 
@@ -15,6 +13,7 @@ use super::exit::Exit;
 use super::problem::Problem;
 use super::progress::Progress;
 use super::stdout::print;
+use super::stop::Stop;
 use super::terminal::say;
 use crate::amqp::{Keep, Names, Outbox, Role, Tail, close, connect};
 use crate::s3::{StoreError, Tools};
@@ -24,7 +23,6 @@ use collect::{Collected, Collector};
 use feed::Feed;
 use publish::{Published, Publisher};
 use request::Shape;
-use stop::Stop;
 use topology::Topology;
 
 /// Runs the command. Nothing is uploaded or published before everything that can be checked has been.

@@ -21,16 +21,22 @@ pub(super) fn render(views: &[View]) -> String {
     if !below.is_empty() {
         out = format!("objects below s3://{below}\n");
     }
-    let titles = TITLES.map(str::to_owned);
-    let widths: [usize; 7] = std::array::from_fn(|at| {
-        std::iter::once(&titles).chain(&rows).map(|row| width(&row[at])).max().unwrap_or_default()
+    out + &aligned(TITLES, RIGHT, &rows)
+}
+
+/// The rows below their titles; a column that is `right` lines up at its end.
+pub(super) fn aligned<const N: usize>(titles: [&str; N], right: [bool; N], rows: &[[String; N]]) -> String {
+    let titles = titles.map(str::to_owned);
+    let widths: [usize; N] = std::array::from_fn(|at| {
+        std::iter::once(&titles).chain(rows).map(|row| width(&row[at])).max().unwrap_or_default()
     });
-    for row in std::iter::once(&titles).chain(&rows) {
+    let mut out = String::new();
+    for row in std::iter::once(&titles).chain(rows) {
         let mut line = String::new();
         for (at, cell) in row.iter().enumerate() {
             let fill = " ".repeat(widths[at] - width(cell));
             line.push_str(if at == 0 { "" } else { "  " });
-            line.push_str(&if RIGHT[at] { fill + cell } else { cell.clone() + &fill });
+            line.push_str(&if right[at] { fill + cell } else { cell.clone() + &fill });
         }
         out.push_str(line.trim_end());
         out.push('\n');

@@ -56,6 +56,7 @@ mod intake;
 mod ledger;
 mod log;
 mod outages;
+mod parked;
 mod policies;
 mod privacy;
 mod readme;

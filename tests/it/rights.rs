@@ -29,6 +29,8 @@ const BINDS: Rights = [r"^kyc\.verdicts$", r"^kyc\.verdicts$", r"^(kyc\.verdicts
 const CONSUMES: Rights = ["^$", "^$", r"^kyc\.verdicts$"];
 const WATCHES: Rights = [r"^amq\.gen", r"^amq\.gen", r"^(amq\.gen.*|antispoof\.results)$"];
 const SUBMITS: Rights = [r"^amq\.gen", r"^(amq\.gen.*|antispoof\.jobs)$", r"^(amq\.gen.*|antispoof\.results)$"];
+const OPERATES: [&str; 3] = ["^$", r"^antispoof\.jobs$", r"^antispoof\.parked$"];
+const IMPORTS: [&str; 3] = ["^$", r"^antispoof\.(jobs|internal)$", r"^antispoof\.parked$"];
 
 async fn url(world: &World, name: &str, rights: Rights) -> String {
     let user = world.broker.create_user(name, PASSWORD, rights).await;
@@ -191,6 +193,7 @@ async fn producers_consumers_and_tools_need_little() {
     assert!(refused.contains("'antispoof.results'"), "{refused}");
 
     tools(&world, &face.key).await;
+    operator(&world).await;
     daemon.term();
     assert!(daemon.wait_exit(STARTED).await.success());
 }
@@ -218,6 +221,35 @@ async fn tools(world: &World, key: &str) {
         let refused = world.daemon().set("amqp.url", url).command(&command);
         assert!(!refused.wait_output(EVENTUALLY).await.success(), "{command:?}");
         assert!(refused.said("ACCESS_REFUSED") && refused.said(named), "{command:?}: {:?}", refused.stderr());
+    }
+}
+
+/// `parked`.
+async fn operator(world: &World) {
+    let operates = url(world, "operates", OPERATES).await;
+    let imports = url(world, "imports", IMPORTS).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("parked.jsonl");
+    let file = file.to_str().expect("a path");
+    assert!(world.broker.try_publish("antispoof.parked", b"{}").await);
+    let less = url(world, "operates-less", [OPERATES[0], "^$", OPERATES[2]]).await;
+    let blind = url(world, "operates-blind", [OPERATES[0], OPERATES[1], "^$"]).await;
+    for (url, arguments, refused) in [
+        (&blind, vec!["list"], Some("'antispoof.parked'")),
+        (&less, vec!["replay"], Some("'antispoof.jobs'")),
+        (&operates, vec!["list"], None),
+        (&operates, vec!["export", "--output", file], None),
+        (&operates, vec!["import", file], Some("'antispoof.internal'")),
+        (&imports, vec!["import", file], None),
+        (&operates, vec!["replay"], None),
+        (&operates, vec!["purge", "--yes"], None),
+    ] {
+        let command = world.daemon().set("amqp.url", url).command(&[&["parked"], &arguments[..]].concat());
+        let success = command.wait_output(EVENTUALLY).await.success();
+        assert_eq!(success, refused.is_none(), "{arguments:?}: {:?}", command.stderr());
+        if let Some(named) = refused {
+            assert!(command.said("ACCESS_REFUSED") && command.said(named), "{arguments:?}: {:?}", command.stderr());
+        }
     }
 }
 
@@ -256,7 +288,7 @@ async fn consume_verdicts(url: &str, make: bool) -> Result<(), String> {
 fn the_page_for_operators_lists_these_rights() {
     let page = include_str!("../../docs/rights.md");
     for [configure, write, read] in
-        [DECLARES, WORKS, LOOKS, PRODUCES, PRODUCES_BY_DEFAULT, BINDS, CONSUMES, WATCHES, SUBMITS]
+        [DECLARES, WORKS, LOOKS, PRODUCES, PRODUCES_BY_DEFAULT, BINDS, CONSUMES, WATCHES, SUBMITS, OPERATES, IMPORTS]
     {
         let rights = format!("'{configure}' '{write}' '{read}'");
         assert!(page.contains(&rights), "{rights}");

@@ -1,8 +1,8 @@
 //! Where the jobs come from. Nothing is read ahead of what can be published, so a list may have any length.
 
+use super::super::lines::Lines;
 use super::super::problem::Problem;
 use super::args::SubmitArgs;
-use super::lines::Lines;
 use super::request::{Request, RequestError};
 use super::uri::{Folder, S3Uri};
 use crate::s3::Tools;

@@ -3,11 +3,11 @@
 use super::super::problem::{NO_TOPOLOGY, Problem};
 use super::super::progress::Progress;
 use super::super::stdout::print;
+use super::super::stop::Stop;
 use super::collect::{Book, Collector};
 use super::feed::{Item, Items, Work};
 use super::request::{Ready, Request, RequestError, Shape};
 use super::skipped::Skipped;
-use super::stop::Stop;
 use super::topology::{PAUSE, Topology};
 use crate::amqp::{Names, Outbox, Receipt, job_message};
 use crate::s3::Tools;

@@ -1,8 +1,8 @@
 //! What jobs are published to: waited for where a worker has still to declare it, or declared.
 
 use super::super::problem::{NO_TOPOLOGY, Problem};
+use super::super::stop::Stop;
 use super::super::terminal::say;
-use super::stop::Stop;
 use crate::amqp::{Link, Names, declare_over, missing};
 use crate::settings::TopologyMode;
 use std::time::Duration;

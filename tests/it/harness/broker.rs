@@ -5,10 +5,11 @@ mod message;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use futures_util::StreamExt as _;
 use lapin::message::BasicGetMessage;
 use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
-    QueueBindOptions, QueueDeclareOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind, ExchangeKind};
@@ -17,7 +18,7 @@ use serde_json::Value;
 use self::management::Management;
 pub(crate) use self::message::Message;
 use super::services::{HINT, Services};
-use super::wait::{EVENTUALLY, eventually};
+use super::wait::{EVENTUALLY, eventually, eventually_equals};
 
 pub(crate) const JOBS: &str = "antispoof.jobs";
 pub(crate) const DEAD: &str = "antispoof.dead";
@@ -138,6 +139,25 @@ impl Broker {
         }
         // Closing the channel gives back what it has not acknowledged.
         close(&channel).await;
+        messages
+    }
+
+    /// As `peek`, for many: a queue that is read by `basic.get` loses its order when more than some thirty messages are given back.
+    pub(crate) async fn browse(&self, queue: &str) -> Vec<Message> {
+        let ready = self.depth(queue).await.unwrap_or_default() as usize;
+        let channel = self.channel().await;
+        channel.basic_qos(u16::MAX, BasicQosOptions::default()).await.expect("a prefetch can be set");
+        let consumer = channel
+            .basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
+            .await
+            .expect("the queue can be read");
+        let messages: Vec<_> =
+            consumer.take(ready).map(|delivery| Message::from(delivery.expect("a delivery"))).collect().await;
+        close(&channel).await;
+        eventually_equals("the messages to be back", EVENTUALLY, Some(ready), async || {
+            self.depth(queue).await.map(|depth| depth as usize)
+        })
+        .await;
         messages
     }
 

@@ -1,6 +1,6 @@
 //! Signals to a command that publishes.
 
-use super::super::problem::Problem;
+use super::problem::Problem;
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

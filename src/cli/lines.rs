@@ -6,8 +6,12 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
 /// Above the largest job. Without a bound, a file that is no list would be read whole.
 const LONGEST_LINE: usize = 80 * 1024;
 
+/// Above the largest job in base64, with as many headers as fit into a frame.
+const LONGEST_EXPORT: usize = 1024 * 1024;
+
 pub(super) struct Lines<R> {
     reader: R,
+    longest: usize,
     number: u64,
     buffer: Vec<u8>,
 }
@@ -17,29 +21,35 @@ pub(super) struct Lines<R> {
 pub(super) enum LineError {
     #[error("read it: {0}")]
     Io(io::Error),
-    #[error("line {0} is longer than {LONGEST_LINE} bytes; is this a list of jobs?")]
-    TooLong(u64),
+    #[error("line {0} is longer than {1} bytes; is this a list of jobs?")]
+    TooLong(u64, usize),
     #[error("line {0} is not UTF-8 text")]
     NotText(u64),
 }
 
 impl<R: AsyncBufRead + Unpin> Lines<R> {
+    /// Jobs, or names of objects.
     pub(super) fn new(reader: R) -> Self {
-        Self { reader, number: 0, buffer: Vec::new() }
+        Self { reader, longest: LONGEST_LINE, number: 0, buffer: Vec::new() }
+    }
+
+    /// Messages, as `parked export` writes them.
+    pub(super) fn of_export(reader: R) -> Self {
+        Self { longest: LONGEST_EXPORT, ..Self::new(reader) }
     }
 
     /// The next line that is not blank, without white space around it, and its number from 1. `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<(u64, &str)>, LineError> {
         loop {
             self.buffer.clear();
-            let mut bounded = (&mut self.reader).take(LONGEST_LINE as u64 + 1);
+            let mut bounded = (&mut self.reader).take(self.longest as u64 + 1);
             let read = bounded.read_until(b'\n', &mut self.buffer).await.map_err(LineError::Io)?;
             if read == 0 {
                 return Ok(None);
             }
             self.number += 1;
-            if read > LONGEST_LINE {
-                return Err(LineError::TooLong(self.number));
+            if read > self.longest {
+                return Err(LineError::TooLong(self.number, self.longest));
             }
             if !self.buffer.iter().all(u8::is_ascii_whitespace) {
                 break;
@@ -75,7 +85,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_list_is_found_out_early() {
         let long = vec![b'x'; LONGEST_LINE + 1];
-        assert!(matches!(all(&[b"a\n".as_slice(), &long].concat()).await, Err(LineError::TooLong(2))));
+        assert!(matches!(all(&[b"a\n".as_slice(), &long].concat()).await, Err(LineError::TooLong(2, LONGEST_LINE))));
         assert!(matches!(all(b"a\n\xff\n").await, Err(LineError::NotText(2))));
         let just = vec![b'x'; LONGEST_LINE - 1];
         assert_eq!(all(&[&just, b"\n".as_slice()].concat()).await.unwrap().len(), 1);

@@ -1,0 +1,191 @@
+//! One pass over the parked queue: every message that was in it when the pass began, each once.
+
+use super::entry::ParkedMessage;
+use crate::amqp::connect::Link;
+use crate::amqp::reply::reply_code;
+use crate::amqp::tool::{ToolError, gone};
+use crate::amqp::topology::Names;
+use antispoof_core::job::Admission;
+use futures_util::StreamExt as _;
+use futures_util::stream::{BoxStream, SelectAll};
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Acker, Channel, Consumer, Event};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// The most that AMQP can name, and the reason that it is named at all: without a prefetch a quorum queue delivers 2,000 messages
+/// and then waits for acks.
+const PREFETCH: u16 = u16::MAX;
+
+/// A broker that has messages for a consumer delivers one within this time; a busy one within a few of these.
+const SILENCE: Duration = Duration::from_secs(5);
+const MOST_SILENCES: u32 = 12;
+
+/// A channel that has just ended is still a consumer for a moment, and what it held comes back with its end.
+const AFTERGLOW: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// A pass that has begun. Dropped, or ended, it puts everything back that was not acked.
+pub struct Pass {
+    link: Link,
+    queue: String,
+    dead_queue: String,
+    admission: Admission,
+    control: Channel,
+    channels: Vec<Channel>,
+    deliveries: SelectAll<Consumer>,
+    events: BoxStream<'static, Event>,
+    expected: u32,
+    others: u32,
+    seen: u32,
+    unacked: usize,
+}
+
+/// A message that is taken and not acked.
+#[derive(Debug)]
+pub struct Held {
+    /// The message.
+    pub message: ParkedMessage,
+    acker: Acker,
+}
+
+impl Pass {
+    /// Begins to take the messages. `admission` says how a job is read that names no bucket.
+    pub async fn begin(link: &Link, names: &Names, admission: Admission) -> Result<Self, ToolError> {
+        let events = link.events_listener().boxed();
+        let control = link.create_channel().await.map_err(refused("open a channel".to_owned()))?;
+        let until = Instant::now() + AFTERGLOW;
+        let (expected, others) = loop {
+            let (ready, consumers) = depth(&control, &names.parked).await?;
+            if consumers == 0 || Instant::now() >= until {
+                break (ready, consumers);
+            }
+            sleep(LOOK_AGAIN).await;
+        };
+        let mut pass = Self {
+            link: link.clone(),
+            queue: names.parked.clone(),
+            dead_queue: names.dead.clone(),
+            admission,
+            control,
+            channels: Vec::new(),
+            deliveries: SelectAll::new(),
+            events,
+            expected,
+            others,
+            seen: 0,
+            unacked: 0,
+        };
+        if expected > 0 {
+            pass.consume().await?;
+        }
+        Ok(pass)
+    }
+
+    /// How many messages were in the queue when the pass began, without those that another consumer had.
+    pub fn expected(&self) -> u32 {
+        self.expected
+    }
+
+    /// How many other consumers the queue had. What those have taken is not in this pass.
+    pub fn other_consumers(&self) -> u32 {
+        self.others
+    }
+
+    /// The next message, in the order of the queue up to 65,535; `None` when there are no more. Cancel safe.
+    pub async fn next(&mut self) -> Result<Option<Held>, ToolError> {
+        let mut silences = 0;
+        while self.seen < self.expected {
+            if self.unacked >= self.channels.len() * usize::from(PREFETCH) {
+                self.consume().await?;
+            }
+            tokio::select! {
+                delivery = self.deliveries.next() => return match delivery {
+                    Some(Ok(delivery)) => Ok(Some(self.take(delivery))),
+                    Some(Err(error)) => Err(self.lost(&error.to_string())),
+                    None => Err(self.lost("the broker cancelled the consumer")),
+                },
+                why = gone(&mut self.events) => return Err(self.lost(&why)),
+                () = sleep(SILENCE) => {
+                    silences += 1;
+                    // Another consumer may have taken the rest, or removed it.
+                    let (ready, _) = depth(&self.control, &self.queue).await?;
+                    if ready == 0 {
+                        return Ok(None);
+                    }
+                    if silences == MOST_SILENCES {
+                        return Err(self.lost("it has messages and does not deliver them"));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Asks the broker to remove a message from the queue.
+    pub async fn ack(&mut self, acker: Held) -> Result<(), ToolError> {
+        match acker.acker.ack(BasicAckOptions::default()).await {
+            Ok(true) => {
+                self.unacked = self.unacked.saturating_sub(1);
+                Ok(())
+            }
+            Ok(false) => Err(self.lost("the channel has ended")),
+            Err(error) => Err(self.lost(&error.to_string())),
+        }
+    }
+
+    /// Puts back what was not acked. Acks may be lost all the same: a channel of RabbitMQ passes those of a quorum queue on when the queue
+    /// keeps up, and an orderly close does not wait for that. Only another pass tells.
+    pub async fn end(self) -> Result<(), ToolError> {
+        for channel in self.channels.iter().chain([&self.control]) {
+            channel.close(200, "done".into()).await.map_err(refused("close a channel".to_owned()))?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, delivery: Delivery) -> Held {
+        self.seen += 1;
+        self.unacked += 1;
+        let acker = delivery.acker.clone();
+        Held { message: ParkedMessage::of(delivery, &self.dead_queue, &self.admission), acker }
+    }
+
+    async fn consume(&mut self) -> Result<(), ToolError> {
+        let (channel, consumer) = self.consumer().await.map_err(|error| match reply_code(&error) {
+            Some(_) => refused(format!("read {}", self.queue))(error),
+            // A message may end the connection before the broker's answer to this is read.
+            None => self.lost(&error.to_string()),
+        })?;
+        self.channels.push(channel);
+        self.deliveries.push(consumer);
+        Ok(())
+    }
+
+    async fn consumer(&self) -> lapin::Result<(Channel, Consumer)> {
+        let channel = self.link.create_channel().await?;
+        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+        let (queue, options) = (self.queue.as_str().into(), BasicConsumeOptions::default());
+        let consumer = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
+        Ok((channel, consumer))
+    }
+
+    fn lost(&self, why: &str) -> ToolError {
+        ToolError::Lost(format!("{why}, after {} of {} messages of {}", self.seen, self.expected, self.queue))
+    }
+}
+
+/// How many messages are ready, and how many consumers there are.
+async fn depth(channel: &Channel, queue: &str) -> Result<(u32, u32), ToolError> {
+    let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
+    let declared = channel
+        .queue_declare(queue.into(), options, FieldTable::default())
+        .await
+        .map_err(refused(format!("find queue {queue}")))?;
+    Ok((declared.message_count(), declared.consumer_count()))
+}
+
+fn refused(what: String) -> impl FnOnce(lapin::Error) -> ToolError {
+    |source| ToolError::Refused { what, source }
+}
