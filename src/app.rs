@@ -18,11 +18,11 @@ use crate::lifecycle::{Signals, Stop, Tasks};
 use crate::pipeline::{ClockAndRng, HeadMemory, LedgerClient, Pipeline, Stuck};
 use crate::s3::Store;
 use crate::settings::{Settings, follow};
-use crate::telemetry::{JobLog, Metrics, logs};
+use crate::telemetry::{JobLog, Metrics, Traces, logs};
 use crate::worker::{self, Drained};
 use antispoof_core::ports::Ports;
 use observed::Observed;
-use parts::{conversion, gate_policy, key_names, rules};
+use parts::{conversion, gate_policy, key_names, places, rules};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -77,7 +77,8 @@ async fn run_until(settings: Settings, stop: Stop, tasks: Tasks) -> Result<Drain
     // From the soft stop on it is asked to read no more.
     tasks.spawn("amqp-dead-letters", stop.soft(), reading);
     let rules = rules(&settings)?;
-    let log = JobLog::new(metrics.clone(), key_names(&settings));
+    let traces = traces(&settings, &metrics, &stop, &tasks);
+    let log = JobLog::new(metrics.clone(), key_names(&settings)).traced(traces);
     let pipeline = Arc::new(Pipeline::<Edges> {
         store: Store::new(settings.s3.clone()).await.map_err(StartError::from)?,
         detector: Vendor::new(settings.api.clone(), rules.digest, rules.verify).map_err(StartError::from)?,
@@ -129,6 +130,23 @@ async fn run_until(settings: Settings, stop: Stop, tasks: Tasks) -> Result<Drain
         Drained::Cut => info!("stopped"),
     }
     Ok(drained)
+}
+
+/// Where traces are on, their exporter runs until the connections close, when every job has its last span.
+fn traces(settings: &Settings, metrics: &Arc<Metrics>, stop: &Stop, tasks: &Tasks) -> Option<Arc<Traces>> {
+    let otlp = settings.traces.as_ref()?;
+    match Traces::new(otlp, &settings.worker.instance, places(settings), metrics.clone()) {
+        Ok((traces, exporter)) => {
+            tasks.spawn("traces", stop.closing(), exporter.run(stop.closing().clone(), stop.hard().clone()));
+            let endpoint = &otlp.endpoint;
+            info!(endpoint, "traces go to {endpoint}");
+            Some(traces)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "traces are off, their client cannot be built: {error}");
+            None
+        }
+    }
 }
 
 /// A broker that can never be worked with is no unexpected end of the task: it stops the worker, and the command reports it.

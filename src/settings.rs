@@ -35,6 +35,7 @@ mod sources;
 mod spans;
 mod statuses;
 mod toml_values;
+mod traces;
 mod units;
 mod unknown_keys;
 mod values;
@@ -64,6 +65,7 @@ pub use secrets::rotating::{RotatingSecret, follow};
 pub use secrets::urls::{AmqpUrl, RedisUrl};
 pub use sources::{Needs, Sources};
 pub use statuses::{STATUS_CODES, SUCCESS_CODES};
+pub use traces::{Batch, Sampler, Traces};
 pub use worker::Worker;
 
 use effective::{read_secrets, rows, tables};

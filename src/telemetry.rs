@@ -4,7 +4,9 @@ pub mod copied;
 pub mod job_log;
 pub mod logs;
 pub mod metrics;
+pub mod traces;
 
 pub use copied::{Copied, Counted};
 pub use job_log::{JobLog, JobRecord, KeyNames, Settlement};
 pub use metrics::Metrics;
+pub use traces::{Places, Traces};

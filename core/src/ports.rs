@@ -173,6 +173,8 @@ pub trait Lease: Send + Sync {
     fn dropped(&self) -> Option<&Dropped>;
     /// Says that the message stays in hand because a queue takes no copy of it: the broker may deliver others meanwhile as if it had been acked.
     fn held(&self);
+    /// Has copies of the message carry this trace context, in place of one that is missing or cannot be read. Nothing where messages carry none.
+    fn trace_as(&mut self, _traceparent: String) {}
     /// False once the broker may have redelivered the message to another worker.
     fn usable(&self) -> bool;
 }

@@ -52,6 +52,8 @@ pub struct JobLease {
     body: Vec<u8>,
     raw: BasicProperties,
     properties: Properties,
+    /// The trace context that copies carry, where the message brought none.
+    traceparent: Option<String>,
     acker: Option<Acker>,
     failure: SessionFailure,
     redelivered: bool,
@@ -67,6 +69,7 @@ impl JobLease {
     pub(super) fn new(delivery: Delivery, failure: SessionFailure, in_flight: InFlight, tasks: TaskTracker) -> Self {
         Self {
             dropped: None,
+            traceparent: None,
             properties: headers::read(&delivery.properties),
             body: delivery.data,
             raw: delivery.properties,
@@ -84,6 +87,7 @@ impl JobLease {
         Self {
             body: Vec::new(),
             properties: headers::read(&raw),
+            traceparent: None,
             raw,
             acker: None,
             failure: SessionFailure::default(),
@@ -99,6 +103,10 @@ impl JobLease {
     pub(super) fn dead_letter_of(mut self, jobs: &str) -> Self {
         self.dropped = Some(headers::dropped(&self.raw, jobs));
         self
+    }
+
+    pub(super) fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
     }
 
     pub(super) fn raw(&self) -> &BasicProperties {
@@ -170,6 +178,10 @@ impl JobLease {
 }
 
 impl Lease for JobLease {
+    fn trace_as(&mut self, traceparent: String) {
+        self.traceparent = Some(traceparent);
+    }
+
     fn body(&self) -> &[u8] {
         &self.body
     }

@@ -4,7 +4,7 @@
 use super::frame_budget::FrameBudget;
 use super::headers::names::{
     ATTEMPT, CODE, COMPRESSION, CORRELATION_ID, DELIVERIES, DROP_REASON, DROPPED, ERROR, FIRST_SEEN, HTTP_STATUS,
-    IN_DOUBT, PARKED_AT, REDELIVERED, STAGE, WORKER,
+    IN_DOUBT, PARKED_AT, REDELIVERED, STAGE, TRACEPARENT, TRACESTATE, WORKER,
 };
 use super::headers::{HeaderPriority, now_ms, number};
 use super::inbox::JobLease;
@@ -33,7 +33,9 @@ pub(super) struct CopyNotes<'a> {
 /// The properties of the copy that replaces a delivery, within a frame of `frame_max` bytes.
 pub(super) fn copy_properties(lease: &JobLease, notes: &CopyNotes<'_>, frame_max: usize) -> BasicProperties {
     let properties = properties_of_copy(lease.raw(), lease.properties());
-    with_headers(lease.raw(), properties, headers_of_copy(lease, notes), frame_max, is_copied)
+    let ours = headers_of_copy(lease, notes).chain(trace(lease));
+    let is_kept = |name: &str| is_copied(name) && !is_of_another_trace(lease, name);
+    with_headers(lease.raw(), properties, ours, frame_max, is_kept)
 }
 
 /// The properties of a copy of a message, without the headers; `read` is what they mean.
@@ -72,9 +74,11 @@ pub(super) fn part_properties(lease: &JobLease, frame_max: usize) -> BasicProper
     let first_seen = AMQPValue::LongLongInt(lease.parts_first_seen_ms());
     let ours =
         [(FIRST_SEEN, first_seen)].into_iter().chain(drop_reason(lease)).chain(long_correlation(lease.properties()));
+    let ours = ours.chain(trace(lease));
     // A part is plain JSON, however the whole was encoded.
     let of_the_whole = |name: &str| [ATTEMPT, IN_DOUBT, COMPRESSION].contains(&name) || attribute(name).is_some();
-    with_headers(original, properties, ours, frame_max, |name| is_copied(name) && !of_the_whole(name))
+    let is_kept = |name: &str| is_copied(name) && !of_the_whole(name) && !is_of_another_trace(lease, name);
+    with_headers(original, properties, ours, frame_max, is_kept)
 }
 
 /// `properties` with the headers `ours` and those of the original that are copied, within a frame of `frame_max` bytes. Headers of
@@ -155,6 +159,16 @@ pub(super) fn long_correlation(read: &Properties) -> Option<(&'static str, AMQPV
     ShortString::try_new(id).is_err().then(|| (CORRELATION_ID, long(id)))
 }
 
+/// The trace that began with this delivery, where the message brought none.
+fn trace(lease: &JobLease) -> Option<(&'static str, AMQPValue)> {
+    lease.traceparent().map(|traceparent| (TRACEPARENT, long(traceparent)))
+}
+
+/// A `tracestate` without a sound `traceparent` says nothing, and says it of no other trace.
+fn is_of_another_trace(lease: &JobLease, name: &str) -> bool {
+    lease.traceparent().is_some() && name == TRACESTATE
+}
+
 /// The properties of the original that every message of ours keeps, without the headers. Left out on purpose: `expiration` would
 /// lose the message, the broker checks `user_id` against our own login, `cluster_id` and `reply_to` are not ours.
 fn kept_properties(original: &BasicProperties, read: &Properties) -> BasicProperties {
@@ -196,7 +210,7 @@ pub(super) fn event_properties(event: &Event, frame_max: usize) -> BasicProperti
         ("cloudEvents_time", &event.time),
         ("cloudEvents_datacontenttype", "application/json"),
     ];
-    let trace = [("traceparent", event.traceparent.as_deref()), ("tracestate", event.tracestate.as_deref())];
+    let trace = [(TRACEPARENT, event.traceparent.as_deref()), (TRACESTATE, event.tracestate.as_deref())];
     let trace = trace.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let mut budget = FrameBudget::new(frame_max, &properties);
     let mut headers = FieldTable::default();

@@ -1,17 +1,19 @@
 //! What the settings mean for the parts.
 
 use super::error::StartError;
+use crate::amqp::Names;
 use crate::conversion;
 use crate::gate;
 use crate::ledger::{AnyLedger, Clock, File, Memory, Redis, RedisOptions};
 use crate::pipeline::{LONGEST_READ, Rules};
 use crate::settings::{ApiAuth, LedgerBackend, ObjectKeys, OrientationPolicy, Settings};
-use crate::telemetry::KeyNames;
+use crate::telemetry::{KeyNames, Places};
 use antispoof_core::image::{Limits, Verify};
 use antispoof_core::job::Admission;
 use antispoof_core::retry::{Backoff, RetryPolicy};
 use secrecy::ExposeSecret as _;
 use std::time::Duration;
+use url::Url;
 
 /// The first and the longest wait between tries to publish what has to be published.
 const PUBLISH_WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -105,6 +107,28 @@ fn longest_silence(settings: &Settings) -> Duration {
     // It may wait for its memory, read the image again, and then wait for a thread.
     let preparing = if converts { 2 * fetching + LONGEST_READ + 2 * conversion::LIMIT } else { fetching };
     settings.api.timeout.max(preparing)
+}
+
+/// What spans say of the servers on the other side.
+pub(super) fn places(settings: &Settings) -> Places {
+    let Names { jobs, dead, results, .. } = Names::new(&settings.amqp.prefix, &settings.retry.delays);
+    let broker = &settings.amqp.url;
+    let api = &settings.api.url;
+    Places {
+        jobs,
+        dead,
+        results,
+        broker: (broker.host().to_owned(), broker.port()),
+        region: settings.s3.region.clone(),
+        store: settings.s3.endpoint_url.as_deref().and_then(host_and_port),
+        api: (api.clone(), host_and_port(api)),
+        keys: settings.log.object_keys == ObjectKeys::Plain,
+    }
+}
+
+fn host_and_port(url: &str) -> Option<(String, u16)> {
+    let url = Url::parse(url).ok()?;
+    Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
 }
 
 /// Without a key of its own, the hash of object keys has the API's secret, which all replicas share, too.

@@ -55,9 +55,6 @@ pub fn run(loaded: Loaded) -> Result<(), RunError> {
     for warning in &warnings {
         problem::warn(warning);
     }
-    if std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("OTEL_EXPORTER_OTLP_")) {
-        tracing::warn!("OTEL_EXPORTER_OTLP_… is set, and this version exports nothing over OTLP: scrape /metrics");
-    }
     let runtime = runtime::with_threads(settings.worker.threads).map_err(RunError::Runtime)?;
     let ended = runtime.block_on(app::run(settings));
     // A name server or a disk that does not answer holds a thread that cannot be interrupted; everything that has to be finished is.

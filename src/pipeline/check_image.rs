@@ -126,7 +126,7 @@ impl<P: Ports> JobRun<'_, P> {
         let started = Instant::now();
         let limit = pipeline.rules.fetch_limit;
         let opened = timeout(limit, pipeline.store.open(image)).await.unwrap_or_else(|_| Err(slow_store(limit)));
-        self.delivery.record.fetched(started.elapsed(), opened.as_ref().ok().map(|opened| opened.bytes));
+        self.delivery.record.fetched(started.elapsed(), opened.as_ref().map(|opened| opened.bytes));
         let opened = opened?;
         (self.image.digest, self.image.sent) = (None, None);
         self.image.transformed.clear();
@@ -164,7 +164,7 @@ impl<P: Ports> JobRun<'_, P> {
         let started = Instant::now();
         let answer = self.delivery.pipeline.detector.detect(image, &identity).await;
         self.api_duration = started.elapsed();
-        self.delivery.record.called(self.api_duration, answer.as_ref().err());
+        self.delivery.record.called(self.api_duration, answer.as_ref());
         match answer {
             Ok(answer) => {
                 self.pass.proof(Proof::Verdict);

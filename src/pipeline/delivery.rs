@@ -62,10 +62,16 @@ pub(super) struct Delivery<'a, P: Ports> {
 
 impl<P: Ports> Delivery<'_, P> {
     /// A verdict: its event, then the ack.
-    pub(super) async fn publish_verdict(self, origin: &Origin, key: Option<&str>, result: VerdictResult) -> Settlement {
+    pub(super) async fn publish_verdict(
+        mut self,
+        origin: &Origin,
+        key: Option<&str>,
+        result: VerdictResult,
+    ) -> Settlement {
         self.record.verdict(&result);
         let untried = self.untried(result.report.check.in_doubt);
-        let event = Event::verdict(&self.pipeline.rules.source, origin, &result);
+        let source = &self.pipeline.rules.source;
+        let event = self.record.event(origin, |origin| Event::verdict(source, origin, &result));
         match self.publish(event).await {
             Ok(receipt) => self.ack_result(receipt, key, Settlement::Verdict(result.outcome)).await,
             Err(Unpublished::Held) => self.requeue_uncounted(untried, None).await,
@@ -75,12 +81,18 @@ impl<P: Ports> Delivery<'_, P> {
 
     /// A failure: its event, a copy in the parked queue, then the ack. The event first: a parked message is found by operators, a missing event by no
     /// consumer.
-    pub(super) async fn publish_failure(self, origin: &Origin, key: Option<&str>, result: FailureResult) -> Settlement {
+    pub(super) async fn publish_failure(
+        mut self,
+        origin: &Origin,
+        key: Option<&str>,
+        result: FailureResult,
+    ) -> Settlement {
         self.record.failure(&result);
         let failure = result.failure();
         let in_doubt = result.report.check.in_doubt;
         let untried = self.untried(in_doubt);
-        let event = Event::failure(&self.pipeline.rules.source, origin, &result);
+        let source = &self.pipeline.rules.source;
+        let event = self.record.event(origin, |origin| Event::failure(source, origin, &result));
         match self.publish(event).await {
             Ok(_receipt) => {}
             Err(Unpublished::Held) => return self.requeue_uncounted(untried, Some(&failure)).await,
@@ -159,7 +171,7 @@ impl<P: Ports> Delivery<'_, P> {
     }
 
     /// Publishes an event. While no queue takes it, the gate is closed: a verdict that cannot be delivered is worth no further call.
-    async fn publish(&self, event: Result<Event, serde_json::Error>) -> Result<Receipt<P>, Unpublished> {
+    async fn publish(&mut self, event: Result<Event, serde_json::Error>) -> Result<Receipt<P>, Unpublished> {
         let event = event.map_err(|error| {
             // Strings, numbers and checked JSON: nothing in it can fail to serialise.
             tracing::error!(%error, "an event could not be serialised");

@@ -14,9 +14,9 @@ use tracing::Instrument as _;
 
 impl<P: Ports> Pipeline<P> {
     /// Sees a message to its settlement. Broken off only by the hard stop; then the broker redelivers it.
-    pub async fn handle(&self, lease: Lease<P>) {
+    pub async fn handle(&self, mut lease: Lease<P>) {
         let intake = Intake::read(lease.body(), lease.properties(), &self.rules.admission);
-        let mut record = self.begin(&lease, &intake);
+        let mut record = self.begin(&mut lease, &intake);
         let span = record.span();
         let handling = async move {
             let delivery = Delivery { pipeline: self, lease, record: &mut record };
@@ -28,9 +28,9 @@ impl<P: Ports> Pipeline<P> {
     }
 
     /// Requeues a message untouched: it is not its turn. Broken off only by the hard stop.
-    pub async fn postpone(&self, lease: Lease<P>) {
+    pub async fn postpone(&self, mut lease: Lease<P>) {
         let intake = Intake::read(lease.body(), lease.properties(), &self.rules.admission);
-        let mut record = self.begin(&lease, &intake);
+        let mut record = self.begin(&mut lease, &intake);
         let span = record.span();
         // With all its deliveries: postponed each time, the poison message would never come to its own end.
         let spent = Spent { attempts: lease.attempt(), in_doubt: lease.in_doubt(), deliveries: lease.deliveries() };
@@ -45,16 +45,19 @@ impl<P: Ports> Pipeline<P> {
     }
 
     /// A record under the name that the message has: that of its job, else the best stand-in there is.
-    fn begin(&self, lease: &Lease<P>, intake: &Result<Intake, Box<Refused>>) -> JobRecord {
-        let attempt = lease.attempt().next().count();
-        let begin = |origin, image| self.log.begin(attempt, origin, lease.properties().message_id.as_deref(), image);
-        match intake {
+    fn begin(&self, lease: &mut Lease<P>, intake: &Result<Intake, Box<Refused>>) -> JobRecord {
+        let begin = |origin, image| self.log.begin(&*lease, origin, image);
+        let record = match intake {
             Ok(Intake::Job(job)) => begin(job.origin(), Some(job.image())),
             Ok(Intake::Several(_) | Intake::Nothing(_)) => {
                 begin(&Origin::of_message(lease.body(), lease.properties()), None)
             }
             Err(refused) => begin(&refused.origin, refused.image.as_ref()),
+        };
+        if let Some(traceparent) = record.begun() {
+            lease.trace_as(traceparent);
         }
+        record
     }
 }
 

@@ -7,6 +7,7 @@ use antispoof_core::failure::{Class, Stage};
 use antispoof_core::image::ImageRef;
 use antispoof_core::ports::{ImageStore as _, Lease as _, Ports};
 use antispoof_core::retry::InDoubt;
+use tokio::time::Instant;
 
 /// What a prior result means for the message in hand.
 pub(super) enum Prior {
@@ -42,10 +43,12 @@ impl<P: Ports> JobRun<'_, P> {
             return Ok(Prior::Reuse);
         }
         // The job names an object and not its content: is the result about what is there now? Only its header is requested.
-        let limit = pipeline.rules.fetch_limit;
+        let (limit, started) = (pipeline.rules.fetch_limit, Instant::now());
         let opening = tokio::time::timeout(limit, pipeline.store.open(self.job.image()));
         let opened = pipeline.stop.soft().run_until_cancelled(opening).await.ok_or(Interrupt::Stopped)?;
-        match opened.unwrap_or_else(|_| Err(slow_store(limit))) {
+        let opened = opened.unwrap_or_else(|_| Err(slow_store(limit)));
+        self.delivery.record.looked_at(started.elapsed(), opened.as_ref().map(|opened| opened.bytes));
+        match opened {
             Ok(opened) => {
                 self.pass.proof(Stage::Fetch);
                 let checked = report.image.as_ref().and_then(|image| image.etag.as_deref());

@@ -75,6 +75,11 @@ impl<'a> Findings<'a> {
         self.put(false, &[key], Some(name), invalid);
     }
 
+    /// Warns of a variable that stands for no key of ours.
+    pub(super) fn warn_of_variable(&mut self, name: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
+        self.put(true, &[name], Some(name), InvalidValue::new(what, remedy));
+    }
+
     fn comparable(&self, keys: &[&str]) -> bool {
         self.valid(keys) && (keys.len() == 1 || !self.incomplete)
     }

@@ -19,6 +19,8 @@ use super::log::Log;
 use super::retry::Retry;
 use super::s3::S3;
 use super::secrets::rotating::RotatingSecret;
+use super::sources::Needs;
+use super::traces::Traces;
 use super::worker::Worker;
 
 /// Everything that can be set. Only [`super::load`] makes one; its `Debug` shows no secret.
@@ -43,6 +45,9 @@ pub struct Settings {
     pub admin: Admin,
     /// What is logged, and how.
     pub log: Log,
+    /// Where traces go, if anywhere: what the variables of OpenTelemetry say.
+    #[serde(skip)]
+    pub traces: Option<Traces>,
 }
 
 impl Settings {
@@ -80,6 +85,9 @@ impl Settings {
         self.retry.validate(findings);
         self.ledger.validate(findings);
         self.log.validate(findings);
+        if findings.needs == Needs::Worker {
+            self.traces = Traces::read(findings);
+        }
         cross_check::connecting(&self.s3, &self.api, findings);
         cross_check::stopping(&self.worker, &self.api, findings);
         cross_check::hold(&self.s3, &self.api, &self.retry, findings);

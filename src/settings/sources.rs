@@ -25,7 +25,7 @@ pub struct Sources {
     /// Settings files; a later one wins.
     pub files: Vec<PathBuf>,
     /// The environment. Read are `ANTISPOOFD__*`, the fallbacks `VIDEOSDK_API_KEY` and `VIDEOSDK_SECRET`, `HOSTNAME`, the
-    /// default of `worker.instance`, and `RUST_LOG`.
+    /// default of `worker.instance`, `RUST_LOG`, and `OTEL_*`.
     pub env: BTreeMap<String, String>,
     /// `--set` flags: dotted key and value, written as in the environment.
     pub overrides: Vec<(String, String)>,

@@ -9,6 +9,7 @@ mod manual;
 mod messages;
 mod rotating;
 mod secrets;
+mod traces;
 mod values;
 
 use std::collections::BTreeMap;

@@ -1,10 +1,12 @@
 //! One span, one last line and one observation for every delivery, whatever becomes of it; also when its task is dropped.
 
 use super::Metrics;
-use antispoof_core::event::{FailureResult, VerdictResult};
+use super::traces::{JobSpans, Traces};
+use antispoof_core::event::{Event, FailureResult, VerdictResult};
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::image::ImageRef;
 use antispoof_core::job::Origin;
+use antispoof_core::ports::{Answer, Lease};
 use antispoof_core::retry::Attempt;
 use antispoof_core::verdict::Outcome;
 use std::sync::Arc;
@@ -47,12 +49,15 @@ pub enum Settlement {
 pub struct JobLog {
     metrics: Arc<Metrics>,
     keys: KeyNames,
+    traces: Option<Arc<Traces>>,
 }
 
 /// One delivery being worked on. Dropped without [`JobRecord::settled`], it says `cancelled`.
 pub struct JobRecord {
     log: JobLog,
     span: Span,
+    /// Its trace, where there are traces.
+    spans: Option<Box<JobSpans>>,
     started: Instant,
     job: String,
     object: Option<(String, String)>,
@@ -66,7 +71,13 @@ pub struct JobRecord {
 impl JobLog {
     /// One that counts into these metrics.
     pub fn new(metrics: Arc<Metrics>, keys: KeyNames) -> Self {
-        Self { metrics, keys }
+        Self { metrics, keys, traces: None }
+    }
+
+    /// The same, with traces of the jobs where there are traces.
+    #[must_use]
+    pub fn traced(self, traces: Option<Arc<Traces>>) -> Self {
+        Self { traces, ..self }
     }
 
     /// The metrics it counts into.
@@ -74,26 +85,30 @@ impl JobLog {
         &self.metrics
     }
 
-    /// A delivery arrived; `attempt` counts from 1. `message_id` is the message's own, `image` the one that it names.
-    pub fn begin(
-        &self,
-        attempt: u32,
-        origin: &Origin,
-        message_id: Option<&str>,
-        image: Option<&ImageRef>,
-    ) -> JobRecord {
+    /// A delivery arrived. `origin` and `image` are what its message says, as far as that can be read.
+    pub fn begin(&self, lease: &impl Lease, origin: &Origin, image: Option<&ImageRef>) -> JobRecord {
         self.metrics.in_flight.inc();
+        let attempt = lease.attempt().next().count();
+        let traces = self.traces.clone();
+        let spans = traces.map(|traces| Box::new(JobSpans::begin(traces, lease, origin, attempt)));
+        let ids = spans.as_ref().map(|spans| spans.ids());
+        let (trace_id, span_id) = match &ids {
+            Some((trace_id, span_id)) => (Some(trace_id.as_str()), Some(span_id.as_str())),
+            None => (origin.trace_id(), None),
+        };
         // Of the highest level: a log of errors alone names the job, too.
         let span = error_span!(
             "job",
             job.id = origin.job_id,
             job.attempt = attempt,
-            message.id = message_id,
-            trace_id = origin.trace_id()
+            message.id = lease.properties().message_id.as_deref(),
+            trace_id,
+            span_id
         );
         JobRecord {
             log: self.clone(),
             span,
+            spans,
             started: Instant::now(),
             job: origin.job_id.clone(),
             object: image.map(|image| (image.bucket.clone(), self.key_name(&image.bucket, &image.key))),
@@ -123,13 +138,26 @@ impl JobRecord {
         self.span.clone()
     }
 
-    /// The object was asked for; `bytes` where it was opened.
-    pub fn fetched(&self, took: Duration, bytes: Option<u64>) {
+    /// What copies of the message carry as `traceparent` where it brought none.
+    pub fn begun(&self) -> Option<String> {
+        self.spans.as_ref()?.begun()
+    }
+
+    /// The object was asked for; `opened` is its length.
+    pub fn fetched(&self, took: Duration, opened: Result<u64, &Failure>) {
+        self.looked_at(took, opened);
         let metrics = &self.log.metrics;
         metrics.fetch_duration.observe(took.as_secs_f64());
-        if let Some(bytes) = bytes {
+        if let Ok(bytes) = opened {
             #[expect(clippy::cast_precision_loss, reason = "a bucket boundary")]
             metrics.object_bytes.observe(bytes as f64);
+        }
+    }
+
+    /// As [`Self::fetched`], for an object that was asked for to see whether it is still the one that was judged.
+    pub fn looked_at(&self, took: Duration, opened: Result<u64, &Failure>) {
+        if let Some(spans) = &self.spans {
+            spans.fetched(took, self.object.as_ref(), opened);
         }
     }
 
@@ -139,7 +167,11 @@ impl JobRecord {
     }
 
     /// A call ended.
-    pub fn called(&mut self, took: Duration, failed: Option<&Failure>) {
+    pub fn called(&mut self, took: Duration, answer: Result<&Answer, &Failure>) {
+        if let Some(spans) = &mut self.spans {
+            spans.called(took, answer);
+        }
+        let failed = answer.err();
         let metrics = &self.log.metrics;
         self.api = Some(took);
         metrics.api_duration.observe(took.as_secs_f64());
@@ -196,8 +228,19 @@ impl JobRecord {
         self.detail = Some(what.into());
     }
 
+    /// Has the event of a job made: with the trace context of its publish, where there are traces.
+    pub fn event<E>(&mut self, origin: &Origin, make: impl FnOnce(&Origin) -> Result<Event, E>) -> Result<Event, E> {
+        let Some(spans) = &mut self.spans else { return make(origin) };
+        let event = make(&spans.publishing(origin))?;
+        spans.event(&event);
+        Ok(event)
+    }
+
     /// The broker confirmed an event, or did not: its status.
-    pub fn published(&self, status: &'static str) {
+    pub fn published(&mut self, status: &'static str) {
+        if let Some(spans) = &mut self.spans {
+            spans.published(status);
+        }
         self.log.metrics.results.get_or_create(&[("status", status)]).inc();
     }
 
@@ -245,6 +288,18 @@ impl JobRecord {
         }
         self.observe();
         self.line(end);
+        if let Some(spans) = &mut self.spans {
+            let error = match end {
+                Settlement::Parked(code) | Settlement::Deferred(code) => Some(code.name()),
+                Settlement::Lost => Some("lease_lost"),
+                Settlement::Verdict(_)
+                | Settlement::FannedOut
+                | Settlement::Discarded
+                | Settlement::RequeuedUncounted
+                | Settlement::Requeued => None,
+            };
+            spans.end(outcome.unwrap_or(kind), self.reused, error);
+        }
     }
 
     fn line(&self, end: Settlement) {
@@ -293,6 +348,9 @@ impl Drop for JobRecord {
             self.log.metrics.settlements.get_or_create(&[("kind", "cancelled")]).inc();
             self.observe();
             warn!(outcome = "cancelled", "job {}: broken off", self.job);
+            if let Some(spans) = &mut self.spans {
+                spans.end("cancelled", self.reused, Some("cancelled"));
+            }
         }
     }
 }

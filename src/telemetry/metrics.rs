@@ -34,6 +34,9 @@ const STATUSES: [&str; 5] = ["confirmed", "unroutable", "refused", "unconfirmed"
 /// Why the broker dead-lettered a message from the job queue.
 const DROP_REASONS: [&str; 5] = ["delivery_limit", "expired", "maxlen", "rejected", "other"];
 
+/// What became of spans.
+const SPANS: [&str; 3] = ["exported", "failed", "queue_full"];
+
 const SECONDS: [f64; 16] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 const BYTES: [f64; 8] = [16e3, 64e3, 256e3, 512e3, 1e6, 2e6, 5e6, 10e6];
@@ -111,6 +114,8 @@ pub struct Metrics {
     gate_closed: Family<Label, Gauge>,
     /// Seconds until calls resume that the vendor has asked to delay.
     api_paused: Gauge<f64, AtomicU64>,
+    /// Spans of traces, by `result`: `exported`, `failed`, `queue_full`.
+    pub spans: Family<Label, Counter>,
     /// Log lines that were dropped.
     pub log_dropped: Counter,
     /// When the last verdict was published.
@@ -166,6 +171,7 @@ impl Metrics {
             gate_open: Gauge::default(),
             gate_closed: Family::default(),
             api_paused: Gauge::default(),
+            spans: Family::default(),
             log_dropped: super::logs::dropped(),
             last_success: Gauge::default(),
         };
@@ -246,6 +252,9 @@ impl Metrics {
         }
         for queue in ["jobs", "dead"] {
             drop(self.amqp_cut.get_or_create(&[("queue", queue)]));
+        }
+        for result in SPANS {
+            drop(self.spans.get_or_create(&[("result", result)]));
         }
         for op in LEDGER_OPS {
             drop(self.ledger_errors.get_or_create(&[("op", op)]));
@@ -353,6 +362,7 @@ impl Metrics {
             "Seconds until calls resume that the API has asked to delay",
             self.api_paused.clone(),
         );
+        r.register("spans", "Spans of traces, by what became of them", self.spans.clone());
         r.register(
             "log_lines_dropped",
             "Log lines that were dropped because they were not read fast enough",

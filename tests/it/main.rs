@@ -68,5 +68,6 @@ mod soak;
 mod stores;
 mod suspects;
 mod topology;
+mod traces;
 mod unread;
 mod versions;

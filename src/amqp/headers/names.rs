@@ -20,6 +20,10 @@ pub(in crate::amqp) const HTTP_STATUS: &str = "as-http-status";
 pub(in crate::amqp) const WORKER: &str = "as-worker";
 pub(in crate::amqp) const PARKED_AT: &str = "as-parked-at";
 
+/// W3C Trace Context.
+pub(in crate::amqp) const TRACEPARENT: &str = "traceparent";
+pub(in crate::amqp) const TRACESTATE: &str = "tracestate";
+
 /// Written by the broker: how often the message was delivered before.
 pub(in crate::amqp) const DELIVERY_COUNT: &str = "x-delivery-count";
 /// Written by the broker: where the message was dead-lettered, newest first.

@@ -271,3 +271,21 @@ fn attributes_of_a_cloud_event_are_read_in_every_dialect() {
     let other = delivered(&[("cloudEvents-id", long("e-1")), ("xcloudEvents_id", long("e-1"))]);
     assert_eq!(read(other.raw()).cloud_event, Attributes::default());
 }
+
+#[test]
+fn a_trace_that_began_here_goes_along_in_place_of_what_cannot_be_read() {
+    let mut lease = delivered(&[("traceparent", long("nonsense")), ("tracestate", long("portal=1"))]);
+    let notes = CopyNotes { spent: spent(1, 0), why: None, worker: "w", parked: false };
+    let copies = |lease: &JobLease| {
+        [copy_properties(lease, &notes, FRAME_MAX), part_properties(lease, FRAME_MAX)].map(|properties| {
+            let headers = properties.headers().clone().unwrap_or_default();
+            let value = |name| headers.inner().get(name).and_then(text).map(str::to_owned);
+            (value("traceparent"), value("tracestate"))
+        })
+    };
+    let untouched = (Some("nonsense".to_owned()), Some("portal=1".to_owned()));
+    assert_eq!(copies(&lease), [untouched.clone(), untouched], "without traces");
+    lease.trace_as("00-a".to_owned());
+    let ours = (Some("00-a".to_owned()), None);
+    assert_eq!(copies(&lease), [ours.clone(), ours]);
+}
