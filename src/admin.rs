@@ -6,6 +6,8 @@
 //! | `/readyz` | 200 when connected, consuming (or paused on purpose: by the gate, or for a job that is run alone) and not draining |
 //! | `/startupz` | 200 once the first consumer has been registered |
 //! | `/metrics` | Prometheus text |
+//! | `/status` | what the worker does and what keeps it from it, as JSON; `?history=0` without the last hour |
+//! | `/` | the same for people |
 //!
 //! The status is the contract. `?verbose` lists the checks.
 //!
@@ -14,9 +16,10 @@
 
 use crate::gate::Gate;
 use crate::health::{Check, Health};
+use crate::status::{PAGE, Status};
 use crate::telemetry::Metrics;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -39,6 +42,9 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
 /// More than any set of probes and scrapers needs; a flood must not take the worker's descriptors.
 const MOST_CONNECTIONS: usize = 64;
 
+/// What the page may load: itself.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// What the pages show.
 #[derive(Clone)]
 pub struct Pages {
@@ -48,6 +54,8 @@ pub struct Pages {
     pub metrics: Arc<Metrics>,
     /// For its series in `/metrics`.
     pub gate: Gate,
+    /// For `/status`.
+    pub status: Status,
 }
 
 impl Pages {
@@ -112,7 +120,17 @@ fn answer(request: &Request<Incoming>, pages: &Pages) -> Response<Full<Bytes>> {
             }
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },
-        _ => text(StatusCode::NOT_FOUND, "try /livez /readyz /startupz /metrics\n".to_owned()),
+        "/status" => {
+            let history = !request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "history=0"));
+            with_type(pages.status.json(history), "application/json")
+        }
+        "/" => {
+            let mut page = with_type(PAGE.to_owned(), "text/html; charset=utf-8");
+            // Nothing from elsewhere, whatever a message of a failure may hold.
+            page.headers_mut().insert(CONTENT_SECURITY_POLICY, http::HeaderValue::from_static(POLICY));
+            page
+        }
+        _ => text(StatusCode::NOT_FOUND, "try / /status /livez /readyz /startupz /metrics\n".to_owned()),
     }
 }
 
@@ -130,6 +148,13 @@ fn checks(checks: &[Check], verbose: bool) -> Response<Full<Bytes>> {
         body.push_str("ok\n");
     }
     text(status, body)
+}
+
+fn with_type(body: String, kind: &'static str) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::OK, body);
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    response.headers_mut().insert(CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    response
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {

@@ -17,14 +17,15 @@ use crate::ledger::AnyLedger;
 use crate::lifecycle::{Signals, Stop, Tasks};
 use crate::pipeline::{ClockAndRng, HeadMemory, LedgerClient, Pipeline, Stuck};
 use crate::s3::Store;
-use crate::settings::{Settings, follow};
+use crate::settings::{Row, Settings, follow};
+use crate::status::{self, Recorder, Status};
 use crate::telemetry::{JobLog, Metrics, Traces, logs};
 use crate::worker::{self, Drained};
 use antispoof_core::ports::Ports;
 use observed::Observed;
 use parts::{conversion, gate_policy, key_names, places, rules};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -43,17 +44,17 @@ impl Ports for Edges {
     type Broker = Amqp;
 }
 
-/// Runs the worker until a signal ends it, or one of its tasks does.
-pub async fn run(settings: Settings) -> Result<Drained, Error> {
+/// Runs the worker until a signal ends it, or one of its tasks does. `rows` are the settings as people see them.
+pub async fn run(settings: Settings, rows: Vec<Row>) -> Result<Drained, Error> {
     let stop = Stop::new();
     let tasks = Tasks::new(stop.clone());
     let signals = Signals::install().map_err(StartError::Signals)?;
     tasks.spawn_until("signals", stop.closing(), signals.drive(stop.clone()));
-    run_until(settings, stop, tasks).await
+    run_until(settings, rows, stop, tasks).await
 }
 
 /// Runs the worker until `stop`, or until one of `tasks` ends.
-async fn run_until(settings: Settings, stop: Stop, tasks: Tasks) -> Result<Drained, Error> {
+async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks) -> Result<Drained, Error> {
     let address = settings.admin.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| StartError::Admin { address, source })?;
     let metrics = Arc::new(Metrics::new());
@@ -103,7 +104,22 @@ async fn run_until(settings: Settings, stop: Stop, tasks: Tasks) -> Result<Drain
     if let Ok(local) = listener.local_addr() {
         info!(admin.address = %local, "antispoofd {} started, admin port at {local}", crate::VERSION);
     }
-    let pages = Pages { health: health.clone(), metrics, gate };
+    let recorder = Arc::new(Recorder::new(metrics.clone()));
+    let counting = pipeline.clone();
+    tasks.spawn_until("status-recorder", stop.closing(), recorder.clone().run(move || counting.broker.waiting()));
+    let status = Status::new(status::Sources {
+        instance: settings.worker.instance.clone(),
+        started: SystemTime::now(),
+        concurrency: settings.worker.concurrency,
+        prefix: settings.amqp.prefix.clone(),
+        settings: rows,
+        metrics: metrics.clone(),
+        gate: gate.clone(),
+        broker: pipeline.broker.clone(),
+        stop: stop.clone(),
+        recorder,
+    });
+    let pages = Pages { health: health.clone(), metrics, gate, status };
     tasks.spawn("admin", stop.closing(), admin::serve(listener, pages, stop.closing().clone()));
     let (concurrency, drain) = (settings.worker.concurrency, settings.worker.drain_timeout);
     let long_lived = tasks.clone();
@@ -220,7 +236,7 @@ mod tests {
         let mut ended = None;
         let log = log_of(async {
             tasks.spawn("doomed", stop.closing(), doomed);
-            ended = Some(Box::pin(run_until(settings, stop, tasks)).await);
+            ended = Some(Box::pin(run_until(settings, Vec::new(), stop, tasks)).await);
         });
         let log = log.await;
         (ended.expect("it has run"), log)
@@ -253,7 +269,7 @@ mod tests {
         let tasks = Tasks::new(stop.clone());
         stop.soft().cancel();
         let log = log_of(async {
-            let ended = Box::pin(run_until(settings, stop, tasks)).await;
+            let ended = Box::pin(run_until(settings, Vec::new(), stop, tasks)).await;
             assert!(matches!(ended, Ok(Drained::Whole)), "{ended:?}");
         });
         let log = log.await;

@@ -1,5 +1,6 @@
 //! The commands: a file each, and the only place that prints. stdout is data, stderr is talk.
 
+mod admin_port;
 mod check;
 mod completions;
 mod config;
@@ -17,6 +18,7 @@ mod progress;
 pub mod run;
 mod runtime;
 pub mod simulate;
+mod status;
 mod stdout;
 mod stop;
 mod submit;
@@ -67,6 +69,7 @@ enum Command {
     Submit(submit::SubmitArgs),
     Watch(watch::WatchArgs),
     Parked(parked::ParkedArgs),
+    Status(status::StatusArgs),
     Token(token::TokenArgs),
     Health(health::HealthArgs),
     Simulate(simulate::SimulateArgs),
@@ -122,6 +125,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
             let loaded = client(load(Needs::Client, sources)?)?;
             runtime::block_on(parked::run(args, loaded.settings))
         }
+        Command::Status(args) => runtime::block_on(status::run(args, load(Needs::Client, sources)?.settings.admin)),
         Command::Token(args) => token::run(&args, &load(Needs::Token, sources)?.settings.api),
         Command::Health(args) => runtime::block_on(health::run(args, load(Needs::Client, sources)?.settings.admin)),
         Command::Simulate(args) => runtime::block_on(simulate::run(args)),

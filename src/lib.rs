@@ -17,6 +17,7 @@ pub mod pipeline;
 pub mod s3;
 pub mod settings;
 pub mod simulator;
+pub mod status;
 pub mod telemetry;
 pub mod worker;
 

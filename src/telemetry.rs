@@ -2,11 +2,14 @@
 
 pub mod copied;
 pub mod job_log;
+pub mod latency;
 pub mod logs;
 pub mod metrics;
+pub mod recent;
 pub mod traces;
 
 pub use copied::{Copied, Counted};
 pub use job_log::{JobLog, JobRecord, KeyNames, Settlement};
 pub use metrics::Metrics;
+pub use recent::{Failures, Recent, Trouble};
 pub use traces::{Places, Traces};

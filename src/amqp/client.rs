@@ -2,6 +2,7 @@
 
 use super::connect::ConnectError;
 use super::consume_mode::{ConsumeMode, ConsumeState};
+use super::depths::Depth;
 use super::inbox::{Inbox, JobLease};
 use super::messages::{CopyNotes, copy_properties, event_properties, part_properties};
 use super::observer::Observer;
@@ -85,6 +86,11 @@ impl Amqp {
     /// How many messages wait in the job queue, at most `amqp.watchdog_interval` ago; `None` while that is not known.
     pub fn waiting(&self) -> Option<u32> {
         self.shared.depth.known()
+    }
+
+    /// How many messages wait in each queue, as the broker last said; empty without a session.
+    pub fn depths(&self) -> Vec<Depth> {
+        self.shared.depths.known()
     }
 
     /// Waits for a session, at most for `publish_timeout`.

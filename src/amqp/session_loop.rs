@@ -2,6 +2,7 @@
 
 use super::connect::Link;
 use super::consume_mode::ConsumeState;
+use super::depths::count;
 use super::inbox::JobLease;
 use super::observer::{Consumed, Observer};
 use super::outbox::Outbox;
@@ -111,6 +112,7 @@ impl<'a> SessionLoop<'a> {
         let mut events = events(self.parts);
         let Parts { probe, publish, .. } = self.parts;
         let interval = shared.settings.watchdog_interval;
+        let mut counting = pin!(count(publish, &shared.names, interval, &shared.depths));
         let mut alarm = pin!(watch(probe, publish, &shared.names.jobs, interval, &liveness, &shared.depth));
         let limit = shared.settings.connect_timeout;
         let mut first_publish = pin!(timeout(limit, session.outbox.prove(&shared.names.internal)));
@@ -160,6 +162,7 @@ impl<'a> SessionLoop<'a> {
                     // The queue was deleted, or a job was held for longer than the broker's consumer timeout.
                     None => return "the broker cancelled the consumer".to_owned(),
                 },
+                never = &mut counting => match never {},
                 Alarm { reason, silent } = &mut alarm => {
                     self.silent |= silent;
                     return reason;

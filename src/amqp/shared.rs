@@ -1,6 +1,7 @@
 //! What the parts of the broker's edge share.
 
 use super::consume_mode::{ConsumeMode, ConsumeState};
+use super::depths::Depths;
 use super::session::Session;
 use super::topology::Names;
 use super::watchdog::QueueDepth;
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     /// and how far that is in effect.
     pub(super) consuming: watch::Sender<ConsumeState>,
     pub(super) depth: QueueDepth,
+    pub(super) depths: Depths,
     /// Cancelled when nothing more is to be read from the dead queue.
     pub(super) read_no_more: CancellationToken,
     /// Short tasks that nothing else waits for: connections that close, messages that are rejected.
@@ -37,6 +39,7 @@ impl Shared {
             mode: watch::Sender::new(ConsumeMode::Paused),
             consuming: watch::Sender::new(ConsumeState::NoSession),
             depth: QueueDepth::default(),
+            depths: Depths::default(),
             read_no_more: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }

@@ -74,6 +74,7 @@ pub(super) async fn run(
                 shared.session.send_replace(None);
                 shared.consuming.send_replace(ConsumeState::NoSession);
                 shared.depth.forget();
+                shared.depths.forget();
                 observer.consuming(false);
                 observer.connected(false);
                 let closing = close(parts);

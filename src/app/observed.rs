@@ -17,7 +17,9 @@ impl Observer for Observed {
     fn connected(&self, up: bool) {
         self.health.connected(up);
         self.metrics.amqp_connected.set(up.into());
-        if !up {
+        if up {
+            self.metrics.recent.broker(None);
+        } else {
             self.metrics.amqp_blocked.set(0);
         }
     }
@@ -26,7 +28,8 @@ impl Observer for Observed {
         self.metrics.broker_is(broker.name(), broker.version());
     }
 
-    fn reconnecting(&self, _reason: &str) {
+    fn reconnecting(&self, reason: &str) {
+        self.metrics.recent.broker(Some(reason));
         self.metrics.amqp_reconnects.inc();
     }
 

@@ -65,6 +65,15 @@ Examples:
   The events themselves, for another program:
     antispoofd watch --json | jq .data.outcome";
 
+pub(super) const STATUS: &str = "\
+Examples:
+  The worker on this machine:
+    antispoofd status
+  Some workers, again and again:
+    antispoofd status --watch --url http://10.0.0.7:9464 http://10.0.0.8:9464
+  What is wrong, for a script:
+    antispoofd status --json | jq -r .state.sentence";
+
 pub(super) const PARKED: &str = "\
 Examples:
   How many there are, and why:

@@ -50,13 +50,14 @@ impl From<RunError> for Problem {
 
 /// Runs until a signal.
 pub fn run(loaded: Loaded) -> Result<(), RunError> {
+    let rows = loaded.redacted().to_vec();
     let Loaded { settings, warnings, .. } = loaded;
     logs::install(&settings.log)?;
     for warning in &warnings {
         problem::warn(warning);
     }
     let runtime = runtime::with_threads(settings.worker.threads).map_err(RunError::Runtime)?;
-    let ended = runtime.block_on(app::run(settings));
+    let ended = runtime.block_on(app::run(settings, rows));
     // A name server or a disk that does not answer holds a thread that cannot be interrupted; everything that has to be finished is.
     runtime.shutdown_background();
     match ended? {

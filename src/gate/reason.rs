@@ -78,7 +78,7 @@ impl Reason {
     }
 
     /// What to do about it, where the failure's own message does not say so.
-    pub(super) fn remedy(self) -> &'static str {
+    pub fn remedy(self) -> &'static str {
         match self {
             Self::Failure(Code::ResultsUnroutable) => "bind a queue to the results exchange",
             Self::Failure(Code::BrokerUnavailable) => {

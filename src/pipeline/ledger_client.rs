@@ -79,11 +79,13 @@ impl<L: Ledger> LedgerClient<L> {
             Ok(known) => {
                 if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
                     tracing::info!("the ledger answers again");
+                    self.metrics.recent.ledger(None);
                 }
                 Some(known)
             }
             Err(error) => {
                 self.metrics.ledger_errors.get_or_create(&[("op", op)]).inc();
+                self.metrics.recent.ledger(Some(&error.to_string()));
                 if self.away.swap(true, Ordering::Relaxed) {
                     tracing::debug!(op, %error, "the ledger did not take a step");
                 } else {

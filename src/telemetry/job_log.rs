@@ -10,7 +10,7 @@ use antispoof_core::ports::{Answer, Lease};
 use antispoof_core::retry::Attempt;
 use antispoof_core::verdict::Outcome;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tracing::{Span, error_span, info, warn};
 
@@ -148,6 +148,7 @@ impl JobRecord {
         self.looked_at(took, opened);
         let metrics = &self.log.metrics;
         metrics.fetch_duration.observe(took.as_secs_f64());
+        metrics.recent.store.record(took);
         if let Ok(bytes) = opened {
             #[expect(clippy::cast_precision_loss, reason = "a bucket boundary")]
             metrics.object_bytes.observe(bytes as f64);
@@ -175,6 +176,7 @@ impl JobRecord {
         let metrics = &self.log.metrics;
         self.api = Some(took);
         metrics.api_duration.observe(took.as_secs_f64());
+        metrics.recent.api.record(took);
         if failed.is_none_or(Failure::request_sent) {
             metrics.billable.inc();
         }
@@ -278,9 +280,12 @@ impl JobRecord {
         }
         match end {
             Settlement::Verdict(_) => metrics.succeeded(),
-            Settlement::Parked(code) => drop(metrics.dead_lettered.get_or_create(&[("reason", code.name())]).inc()),
-            Settlement::Deferred(_)
-            | Settlement::FannedOut
+            Settlement::Parked(code) => {
+                metrics.dead_lettered.get_or_create(&[("reason", code.name())]).inc();
+                self.note(code, true);
+            }
+            Settlement::Deferred(code) => self.note(code, false),
+            Settlement::FannedOut
             | Settlement::Discarded
             | Settlement::RequeuedUncounted
             | Settlement::Requeued
@@ -300,6 +305,12 @@ impl JobRecord {
             };
             spans.end(outcome.unwrap_or(kind), self.reused, error);
         }
+    }
+
+    /// Has the status page show the failure.
+    fn note(&self, code: Code, parked: bool) {
+        let message = self.detail.as_deref().unwrap_or_default();
+        self.log.metrics.recent.failed(code, message, &self.job, parked, SystemTime::now());
     }
 
     fn line(&self, end: Settlement) {

@@ -1,8 +1,10 @@
 //! Prometheus metrics. Labels are closed lists, and every series is there from the start with zero: a rate works before the first event.
 
+mod summary;
 mod text;
 
 use super::copied::{Copied, Counted};
+use super::recent::Recent;
 use antispoof_core::failure::{Class, Code, Retry};
 use antispoof_core::verdict::Outcome;
 use prometheus_client::encoding::text::encode;
@@ -44,6 +46,8 @@ const BYTES: [f64; 8] = [16e3, 64e3, 256e3, 512e3, 1e6, 2e6, 5e6, 10e6];
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
+    /// What the status page shows besides.
+    pub recent: Recent,
     /// Jobs that ended, by `outcome`: `live`, `spoof`, `review`, `failed`.
     pub jobs: Family<Label, Counter>,
     /// Attempts that failed, by `code`.
@@ -136,6 +140,7 @@ impl Metrics {
     pub fn new() -> Self {
         let metrics = Self {
             registry: Registry::with_prefix("antispoofd"),
+            recent: Recent::default(),
             jobs: Family::default(),
             failures: Family::default(),
             settlements: Family::default(),
