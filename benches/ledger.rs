@@ -6,7 +6,7 @@
 use antispoof_core::event::{Check, ImageReport, JobResult, Report, VerdictResult};
 use antispoof_core::ports::{ClaimOutcome, Intent, Ledger};
 use antispoof_core::verdict::{Outcome, Verdict};
-use antispoofd::ledger::{AnyLedger, Clock, File, Memory, Redis, RedisOptions};
+use antispoofd::ledger::{AnyLedger, Clock, File, LocalCount, Memory, Redis, RedisOptions};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn main() {
     runtime.block_on(async {
         let folder = tempfile::tempdir_in(".").expect("a folder");
         let mut ledgers = vec![
-            ("none", AnyLedger::Nothing),
+            ("none", AnyLedger::Nothing(LocalCount::default())),
             ("memory", AnyLedger::Memory(Box::new(Memory::new(100_000, DAY, Clock::system())))),
             ("file", AnyLedger::File(Box::new(open(&folder.path().join("ledger.redb")).await))),
         ];
@@ -102,7 +102,7 @@ async fn jobs(ledger: &Arc<AnyLedger>, round: usize) {
 async fn job(ledger: &AnyLedger, key: &str) {
     assert_eq!(ledger.begin(key).await, Ok(ClaimOutcome::Fresh));
     tokio::time::sleep(FETCH).await;
-    assert_eq!(ledger.intent(key).await, Ok(Intent::Recorded));
+    assert_eq!(ledger.intent(key).await, Ok(Intent::Recorded(None)));
     tokio::time::sleep(CALL).await;
     ledger.conclude(key, None, &verdict(), None).await.expect("recorded");
     ledger.published(key, true).await.expect("noted");

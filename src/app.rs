@@ -17,11 +17,11 @@ use crate::ledger::AnyLedger;
 use crate::lifecycle::{Signals, Stop, Tasks};
 use crate::pipeline::{ClockAndRng, HeadMemory, LedgerClient, Pipeline, Stuck};
 use crate::s3::Store;
-use crate::settings::{Row, Settings, follow};
+use crate::settings::{Api, Row, Settings, follow};
 use crate::status::{self, Recorder, Status};
 use crate::telemetry::{JobLog, Metrics, Traces, logs};
 use crate::worker::{self, Drained};
-use antispoof_core::ports::Ports;
+use antispoof_core::ports::{Ledger, Ports};
 use observed::Observed;
 use parts::{conversion, gate_policy, key_names, places, rules};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +30,9 @@ use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+
+/// How old such a figure can be: about as old as a scrape.
+const FIGURES_EVERY: Duration = Duration::from_secs(15);
 
 /// When the connections close, each side has two seconds to say goodbye. What takes longer is not waited for.
 const LAST_TASKS: Duration = Duration::from_secs(5);
@@ -57,7 +60,7 @@ pub async fn run(settings: Settings, rows: Vec<Row>) -> Result<Drained, Error> {
 async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks) -> Result<Drained, Error> {
     let address = settings.admin.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| StartError::Admin { address, source })?;
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::new().with_budget(settings.api.call_price, settings.api.daily_call_limit));
     let gate = Gate::new(gate_policy(&settings)?);
     let health = Arc::new(Health::new(gate.clone(), stop.clone()));
     tasks.spawn_until("log-writer", stop.closing(), logs::writer_ended());
@@ -100,6 +103,8 @@ async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks)
     tasks.spawn_until("ledger-writer", &ledger_open, async move { writing.ledger.inner().writer_ended().await });
     let asking = pipeline.clone();
     tasks.spawn_once("ledger-check", async move { look_at_ledger(asking.ledger.inner()).await });
+    let (counting, counted, api) = (pipeline.clone(), metrics.clone(), settings.api.clone());
+    tasks.spawn_until("figures", stop.closing(), async move { keep_figures(&counting.ledger, &api, &counted).await });
     tasks.spawn_until("secret-files", stop.closing(), follow(settings.rotating()));
     if let Ok(local) = listener.local_addr() {
         info!(admin.address = %local, "antispoofd {} started, admin port at {local}", crate::VERSION);
@@ -175,6 +180,17 @@ async fn supervise(
         unusable.lock().unwrap_or_else(PoisonError::into_inner).replace(error);
         stop.soft().cancel();
         stop.closing().cancelled().await;
+    }
+}
+
+/// Keeps those metrics up to date that change by themselves: the count of the day's calls, and the end of the token, whose file may hold another. Does not
+/// end by itself.
+async fn keep_figures<L: Ledger>(ledger: &LedgerClient<L>, api: &Api, metrics: &Metrics) {
+    let mut looks = tokio::time::interval(FIGURES_EVERY);
+    loop {
+        looks.tick().await;
+        metrics.token_ends(api.token_expiry());
+        ledger.look_at_count().await;
     }
 }
 

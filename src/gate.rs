@@ -16,6 +16,7 @@
 //! | transient failures of five different jobs in a row, of the store or of the vendor | an answer of that stage about an object or an image | every second or two |
 //! | 429, or 503 with `Retry-After` | an answer about an image, when the time is up | then |
 //! | `api.rejection_streak` different jobs rejected in a row | a verdict | `api.probe_interval`, with another job each time |
+//! | `api.daily_call_limit` calls on one day (UTC) | a call that is counted again | at midnight UTC, and every 5 minutes before |
 //! | the ledger's failure | an answer of the ledger | as a systemic failure |
 //! | a queue of our own that takes nothing, when every slot is held by a job that has to go there | one of those slots that is free again | each job in hand tries every few seconds |
 //!

@@ -2,6 +2,7 @@
 
 mod claims;
 mod clock;
+mod daily;
 mod file;
 mod memory;
 mod record;
@@ -11,17 +12,18 @@ mod redis;
 mod conformance;
 
 pub use clock::Clock;
+pub use daily::LocalCount;
 pub use file::{File, OpenError};
 pub use memory::Memory;
 pub use redis::{Keeping, Redis, RedisOptions, Refused, UrlError};
 
 use antispoof_core::event::JobResult;
-use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
+use antispoof_core::ports::{ClaimOutcome, DailyCalls, Intent, Ledger, LedgerError};
 
 /// The ledger of the settings.
 pub enum AnyLedger {
-    /// Remembers nothing: every delivery is paid for.
-    Nothing,
+    /// Remembers nothing: every delivery is paid for. Counts calls where there is a limit.
+    Nothing(LocalCount),
     /// Remembers as long as the process lives.
     Memory(Box<Memory>),
     /// Remembers in a file of this process's own.
@@ -34,7 +36,7 @@ pub enum AnyLedger {
 macro_rules! backend {
     ($ledger:expr, $nothing:expr, $($call:tt)+) => {
         match $ledger {
-            Self::Nothing => Ok($nothing),
+            Self::Nothing(_) => Ok($nothing),
             Self::Memory(memory) => memory.$($call)+.await,
             Self::File(file) => file.$($call)+.await,
             Self::Redis(redis) => redis.$($call)+.await,
@@ -47,7 +49,7 @@ impl AnyLedger {
     pub async fn look(&self) -> Result<Keeping, LedgerError> {
         match self {
             Self::Redis(redis) => redis.look().await,
-            Self::Nothing | Self::Memory(_) | Self::File(_) => Ok(Keeping::default()),
+            Self::Nothing(_) | Self::Memory(_) | Self::File(_) => Ok(Keeping::default()),
         }
     }
 
@@ -55,7 +57,7 @@ impl AnyLedger {
     pub async fn try_out(&self) -> Result<Keeping, Refused> {
         match self {
             Self::Redis(redis) => redis.try_out().await,
-            Self::Nothing | Self::Memory(_) | Self::File(_) => Ok(Keeping::default()),
+            Self::Nothing(_) | Self::Memory(_) | Self::File(_) => Ok(Keeping::default()),
         }
     }
 
@@ -63,7 +65,7 @@ impl AnyLedger {
     pub async fn writer_ended(&self) {
         match self {
             Self::File(file) => file.writer_ended().await,
-            Self::Nothing | Self::Memory(_) | Self::Redis(_) => std::future::pending().await,
+            Self::Nothing(_) | Self::Memory(_) | Self::Redis(_) => std::future::pending().await,
         }
     }
 
@@ -71,7 +73,7 @@ impl AnyLedger {
     pub async fn close(&self) {
         match self {
             Self::File(file) => file.close().await,
-            Self::Nothing | Self::Memory(_) | Self::Redis(_) => {}
+            Self::Nothing(_) | Self::Memory(_) | Self::Redis(_) => {}
         }
     }
 }
@@ -82,7 +84,12 @@ impl Ledger for AnyLedger {
     }
 
     async fn intent(&self, key: &str) -> Result<Intent, LedgerError> {
-        backend!(self, Intent::Recorded, intent(key))
+        match self {
+            Self::Nothing(count) => Ok(count.count()),
+            Self::Memory(memory) => memory.intent(key).await,
+            Self::File(file) => file.intent(key).await,
+            Self::Redis(redis) => redis.intent(key).await,
+        }
     }
 
     async fn conclude(
@@ -100,11 +107,32 @@ impl Ledger for AnyLedger {
     }
 
     fn remembers(&self) -> bool {
-        !matches!(self, Self::Nothing)
+        !matches!(self, Self::Nothing(_))
     }
 
     async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
         backend!(self, (), release(key, paid))
+    }
+
+    async fn unsent(&self, call: DailyCalls) -> Result<(), LedgerError> {
+        match self {
+            Self::Nothing(count) => {
+                count.take_back(call.day);
+                Ok(())
+            }
+            Self::Memory(memory) => memory.unsent(call).await,
+            Self::File(file) => file.unsent(call).await,
+            Self::Redis(redis) => redis.unsent(call).await,
+        }
+    }
+
+    async fn daily_calls(&self) -> Result<Option<DailyCalls>, LedgerError> {
+        match self {
+            Self::Nothing(count) => Ok(count.today()),
+            Self::Memory(memory) => memory.daily_calls().await,
+            Self::File(file) => file.daily_calls().await,
+            Self::Redis(redis) => redis.daily_calls().await,
+        }
     }
 
     async fn recall(&self, object: &str) -> Result<Option<JobResult>, LedgerError> {

@@ -14,6 +14,7 @@ mod check_image;
 mod claim;
 mod convert;
 mod copies;
+mod daily_limit;
 mod dead_letter;
 mod delivery;
 mod head;

@@ -10,6 +10,6 @@ pub mod traces;
 
 pub use copied::{Copied, Counted};
 pub use job_log::{JobLog, JobRecord, KeyNames, Settlement};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, SavedBy};
 pub use recent::{Failures, Recent, Trouble};
 pub use traces::{Places, Traces};

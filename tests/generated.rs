@@ -385,7 +385,7 @@ fn what_to_do_is_said_of_every_alert_and_code_in_the_programs_own_words() {
         "the broker blocks publishing",
         "cannot reach the broker, trying again",
     ];
-    let alert_page = file("docs/alerts.md");
+    let alert_page = file("docs/alerts.md") + &file("docs/alerts-jobs.md");
     let page = format!("{alert_page}\n{}", file("docs/faults.md"));
     let rules = file("deploy/helm/antispoofd/templates/prometheusrule.yaml");
     let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();

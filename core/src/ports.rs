@@ -103,10 +103,28 @@ pub enum ClaimOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a call that is made after a lost claim may be paid for twice"]
 pub enum Intent {
-    /// It is on record that a call is about to be made.
-    Recorded,
+    /// It is on record that a call is about to be made; and, where calls are counted by the day, that this is one of them.
+    Recorded(Option<DailyCalls>),
     /// Another worker took the job over, or ended it, after the caller's claim had run out: the caller must not call.
     ClaimLost,
+    /// So many calls as a day may have are counted: the caller must not call. Nothing was put on record.
+    LimitReached {
+        /// What is counted.
+        today: DailyCalls,
+        /// Until the next day begins, by the clock that the count goes by.
+        resumes_in: Duration,
+    },
+}
+
+/// The calls that are counted against the limit of one day. A day is one of UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DailyCalls {
+    /// Days since 1970.
+    pub day: u64,
+    /// Calls that were made, or are about to be.
+    pub counted: u64,
+    /// How many the day may have; at least 1.
+    pub limit: u64,
 }
 
 /// The ledger did not answer. Whether it has taken the step is not known.
@@ -122,6 +140,9 @@ pub trait Ledger: Send + Sync {
     /// Claims the job, or says why not. Of all who ask at the same time at most one gets [`ClaimOutcome::Fresh`] or [`ClaimOutcome::InDoubt`].
     fn begin(&self, key: &str) -> impl Future<Output = Result<ClaimOutcome, LedgerError>> + Send;
     /// Notes that a call is about to be made and makes the claim last longer. Durable, as far as the backend is, when this returns.
+    ///
+    /// Where the ledger has a daily limit, the call is counted in the same step, and of all who ask at the same time no more than the limit are told
+    /// [`Intent::Recorded`] on one day. A step whose answer was lost may have counted: too many are counted rather than too few.
     fn intent(&self, key: &str) -> impl Future<Output = Result<Intent, LedgerError>> + Send;
     /// Keeps the result of a job and gives up the claim; after an error the claim is still held. Durable, as far as the backend is, when this returns.
     /// A verdict is also kept under `object`, where given, for [`Ledger::recall`]. `superseded` is the result that was on record when the job was claimed,
@@ -147,6 +168,11 @@ pub trait Ledger: Send + Sync {
     /// Gives up the claim without an end. `paid` keeps the intent: its call may have been paid for. Otherwise what was known before the claim is
     /// known again.
     fn release(&self, key: &str, paid: bool) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// The call that was counted as this one was not sent in full: it is counted no more, unless the day is over. Not repeated by the backend, because a
+    /// call that is taken off twice would let one too many through.
+    fn unsent(&self, call: DailyCalls) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// The calls that are counted today; `None` where none are.
+    fn daily_calls(&self) -> impl Future<Output = Result<Option<DailyCalls>, LedgerError>> + Send;
     /// The verdict of another job on the same object.
     fn recall(&self, object: &str) -> impl Future<Output = Result<Option<JobResult>, LedgerError>> + Send;
 }

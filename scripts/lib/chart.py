@@ -10,6 +10,7 @@ chart.py common MANIFESTS KEY VALUE                              every object ha
 chart.py expect MANIFESTS KIND PATH VALUE                        the field of the only object of its kind
 chart.py topology MANIFESTS DEFINITIONS                          RabbitMQ's resources, against what the program would declare
 chart.py rules MANIFESTS                                         the groups of the PrometheusRule, as promtool reads them
+chart.py plain-rules MANIFESTS FILE [--update]                   FILE has the same rules for a Prometheus without Kubernetes
 chart.py kustomize MANIFESTS DIRECTORY                           a kustomize base
 """
 
@@ -38,6 +39,7 @@ def main(command, *arguments):
         "expect": lambda: expect(paths[0], *words),
         "topology": lambda: topology(*paths),
         "rules": lambda: print(yaml.safe_dump(rules(*paths), sort_keys=False)),
+        "plain-rules": lambda: plain_rules(*paths, update),
         "kustomize": lambda: chart_made.kustomize(documents(paths[0]), paths[1]),
     }
     commands[command]()
@@ -65,7 +67,7 @@ DUMMIES = {
 def lay_out(manifests, directory):
     """The settings with the pod's paths under `directory`, and a dummy for every secret that the pod mounts there."""
     workload = only(manifests, "Deployment", "StatefulSet")[0]
-    text = next(c["data"]["antispoofd.toml"] for c in only(manifests, "ConfigMap"))
+    text = next(c["data"]["antispoofd.toml"] for c in only(manifests, "ConfigMap") if "antispoofd.toml" in c["data"])
     pod = workload["spec"]["template"]["spec"]
     projected = {}
     for volume in pod["volumes"]:
@@ -137,7 +139,7 @@ def whole(manifests):
     faults = []
     for document in documents(manifests):
         faults += [f"{document['kind']} {document['metadata']['name']}: {path} is empty" for path in empty(document)]
-    settings = next(c["data"]["antispoofd.toml"] for c in only(manifests, "ConfigMap"))
+    settings = next(c["data"]["antispoofd.toml"] for c in only(manifests, "ConfigMap") if "antispoofd.toml" in c["data"])
     for workload in only(manifests, "Deployment", "StatefulSet"):
         name, pod = workload["metadata"]["name"], workload["spec"]["template"]
         grace = f"{pod['spec']['terminationGracePeriodSeconds']}s"
@@ -212,6 +214,27 @@ def arguments(table):
 
 def rules(manifests):
     return {"groups": [group for rule in only(manifests, "PrometheusRule") for group in rule["spec"]["groups"]]}
+
+
+PLAIN = """# The alerts of antispoofd for a Prometheus that is not run by an operator in Kubernetes. Made from the chart's templates/prometheusrule.yaml by
+# `make chart-update`. Name the scrape job "antispoofd"; queues are those of amqp.prefix = "antispoof" on the vhost "/". What to do: docs/alerts.md.
+"""
+
+
+def plain_rules(manifests, path, update):
+    """Without the selectors of a release, which outside of Kubernetes select nothing."""
+    made = rules(manifests)
+    for group in made["groups"]:
+        group["name"] = "antispoofd"
+        for rule in group["rules"]:
+            rule["expr"] = without_selectors(rule["expr"])
+    chart_made.settle(path, PLAIN + yaml.safe_dump(made, sort_keys=False, width=140), update)
+
+
+def without_selectors(expression):
+    selector = r'namespace="[^"]*",pod=~"[^"]*"'
+    expression = re.sub(rf"\bup\{{{selector}\}}", 'up{job="antispoofd"}', expression)
+    return re.sub(rf"\{{{selector}\}}|,{selector}", "", expression)
 
 
 main(*sys.argv[1:])

@@ -4,7 +4,7 @@ use super::error::StartError;
 use crate::amqp::Names;
 use crate::conversion;
 use crate::gate;
-use crate::ledger::{AnyLedger, Clock, File, Memory, Redis, RedisOptions};
+use crate::ledger::{AnyLedger, Clock, File, LocalCount, Memory, Redis, RedisOptions};
 use crate::pipeline::{LONGEST_READ, Rules};
 use crate::settings::{ApiAuth, LedgerBackend, ObjectKeys, OrientationPolicy, Settings};
 use crate::telemetry::{KeyNames, Places};
@@ -77,12 +77,16 @@ pub(super) fn gate_policy(settings: &Settings) -> Result<gate::Policy, StartErro
 
 /// Opens the ledger that the settings name. One in Redis is not connected yet.
 pub async fn open_ledger(settings: &Settings) -> Result<AnyLedger, StartError> {
-    let (ledger, clock) = (&settings.ledger, Clock::system());
+    let (ledger, clock, limit) = (&settings.ledger, Clock::system(), settings.api.daily_call_limit);
+    let here = || LocalCount::new(limit, Clock::wall());
     Ok(match &ledger.backend {
-        LedgerBackend::None => AnyLedger::Nothing,
-        LedgerBackend::Memory => AnyLedger::Memory(Box::new(Memory::new(ledger.max_entries, ledger.ttl, clock))),
+        LedgerBackend::None => AnyLedger::Nothing(here()),
+        LedgerBackend::Memory => {
+            AnyLedger::Memory(Box::new(Memory::new(ledger.max_entries, ledger.ttl, clock).counting(here())))
+        }
         LedgerBackend::File(path) => {
-            AnyLedger::File(Box::new(File::open(path, ledger.ttl, ledger.timeout, clock).await?))
+            let file = File::open(path, ledger.ttl, ledger.timeout, clock).await?;
+            AnyLedger::File(Box::new(file.counting(limit, Clock::wall())))
         }
         LedgerBackend::Redis(url) => {
             let options = RedisOptions {
@@ -92,7 +96,7 @@ pub async fn open_ledger(settings: &Settings) -> Result<AnyLedger, StartError> {
                 claim_life: longest_silence(settings) + CLAIM_MARGIN,
                 patience: ledger.timeout,
             };
-            AnyLedger::Redis(Box::new(Redis::new(&options, clock)?.following(url.clone())))
+            AnyLedger::Redis(Box::new(Redis::new(&options, clock)?.following(url.clone()).counting(limit)))
         }
     })
 }

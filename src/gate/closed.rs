@@ -13,6 +13,10 @@ const OUTAGE_WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration
 /// The waits after a 429 that names none, or less than the shortest of them.
 const HOLD_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
+/// While the day's calls are used up, it is looked every so often whether they still are: a call that was counted and not sent is given back, and clocks are set.
+/// It costs a look at an object and a step of the ledger.
+const LIMIT_LOOKS: Duration = Duration::from_mins(5);
+
 /// The longest that calls are held because the vendor asks for it.
 const LONGEST_HOLD: Duration = Duration::from_hours(1);
 
@@ -115,6 +119,7 @@ impl Closed {
             Finding::Transient(_) => backoff(OUTAGE_WAITS).wait(self.tries, roll),
             // Each image is another one: that this one was rejected makes it no less likely that the next one is taken.
             Finding::Rejected => policy.probe.wait(0, roll),
+            Finding::DailyLimit(resumes_in) => resumes_in.min(LIMIT_LOOKS),
             Finding::Systemic(_) | Finding::LedgerAway | Finding::Own => policy.probe.wait(self.tries, roll),
         };
         self.tries = self.tries.saturating_add(1);
@@ -128,7 +133,7 @@ impl Closed {
     /// A job that has failed tries again itself, unless its call may have been paid for, or another one is to find out: with the next image, or when the
     /// vendor's pause is over.
     pub(super) fn keeps_its_probe(&self, met: Met<'_>) -> bool {
-        !met.may_be_paid && !matches!(self.reason, Reason::Hold | Reason::Rejections)
+        !met.may_be_paid && !matches!(self.reason, Reason::Hold | Reason::Rejections | Reason::DailyLimit)
     }
 
     /// The probe has failed, for this reason.
@@ -154,7 +159,8 @@ impl Closed {
         // which costs one job an attempt in each pause; and what fails for so long may after all be the job's fault, which has to end some day.
         let hold = matches!(met.finding, Finding::Hold(_));
         let blame = if met.may_be_paid || hold || too_long { Blame::Job } else { Blame::Shared };
-        Failed { blame, tenure: None, retired: !hold }
+        let timed = hold || matches!(met.finding, Finding::DailyLimit(_));
+        Failed { blame, tenure: None, retired: !timed }
     }
 
     /// A job that came before the gate was closed has met this: the vendor may ask for a longer pause than is known.

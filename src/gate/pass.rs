@@ -113,6 +113,11 @@ impl Pass {
         self.met(Met::LEDGER_AWAY);
     }
 
+    /// The day has had its calls, and the next one begins in so long.
+    pub fn daily_limit_is_reached(&mut self, resumes_in: Duration, message: &str) {
+        self.met(Met::daily_limit(resumes_in, message));
+    }
+
     /// Waits until this job may try again: as the probe, or because the gate is open. False: it should go back, another one finds out. Cancel safe.
     pub async fn again(&mut self) -> bool {
         let gate = self.gate.clone();

@@ -19,6 +19,8 @@ pub enum Reason {
     Ledger,
     /// A queue of our own takes nothing, and every job in hand is to go there.
     Queue,
+    /// The day has had so many calls as it may have (`api.daily_call_limit`).
+    DailyLimit,
 }
 
 /// What proves that it is over.
@@ -30,6 +32,8 @@ pub enum Proof {
     Verdict,
     /// The ledger answered.
     Ledger,
+    /// A call was counted against the daily limit, and so it is not reached.
+    CallCounted,
     /// A job that held its slot because a queue took no copy of it holds it no more.
     Slot,
 }
@@ -49,6 +53,8 @@ pub(super) enum Finding {
     Systemic(Code),
     /// Nothing may be paid for before the ledger answers.
     LedgerAway,
+    /// No call may be made for so long.
+    DailyLimit(Duration),
 }
 
 /// What a try has met instead of its end.
@@ -74,6 +80,7 @@ impl Reason {
             Self::Rejections => "api_rejections",
             Self::Ledger => "ledger",
             Self::Queue => "queue_outage",
+            Self::DailyLimit => "daily_limit",
         }
     }
 
@@ -101,12 +108,15 @@ impl Reason {
             Self::Queue => {
                 "every job in hand waits for that queue: empty it, or raise the policy that limits it, or give it back its leader or majority"
             }
+            Self::DailyLimit => {
+                "nothing has to be done; to go on today, raise api.daily_call_limit and restart (every worker, where they share the count)"
+            }
         }
     }
 
     /// True for what passes by itself, as a rule: a warning. The rest needs a person.
     pub(super) fn may_pass(self) -> bool {
-        matches!(self, Self::Outage(_) | Self::Hold)
+        matches!(self, Self::Outage(_) | Self::Hold | Self::DailyLimit)
     }
 
     pub(super) fn ends_by(self, proof: Proof) -> bool {
@@ -118,11 +128,11 @@ impl Reason {
             (Self::Hold, Proof::Verdict | Proof::Stage(Stage::Call))
             | (Self::Rejections, Proof::Verdict)
             | (Self::Ledger, Proof::Ledger)
-            | (Self::Queue, Proof::Slot) => true,
-            (Self::Hold | Self::Rejections | Self::Ledger | Self::Queue, Proof::Stage(_))
-            | (Self::Hold | Self::Rejections | Self::Failure(_) | Self::Outage(_) | Self::Queue, Proof::Ledger)
-            | (Self::Hold | Self::Rejections | Self::Failure(_) | Self::Outage(_) | Self::Ledger, Proof::Slot)
-            | (Self::Ledger | Self::Queue, Proof::Verdict) => false,
+            | (Self::Queue, Proof::Slot)
+            | (Self::DailyLimit, Proof::CallCounted) => true,
+            (Self::Hold | Self::Rejections | Self::Ledger | Self::Queue | Self::DailyLimit, Proof::Stage(_))
+            | (Self::Ledger | Self::Queue | Self::DailyLimit, Proof::Verdict)
+            | (_, Proof::Ledger | Proof::Slot | Proof::CallCounted) => false,
         }
     }
 
@@ -133,8 +143,9 @@ impl Reason {
         match (self, newer) {
             (Self::Failure(_) | Self::Outage(_) | Self::Hold | Self::Rejections, Self::Failure(_))
             | (Self::Hold | VENDOR, Self::Hold | VENDOR | Self::Rejections) => self != newer,
-            // A vendor that rejects an image has accepted the account.
-            (Self::Failure(code), Self::Rejections) => code.stage() == Stage::Call,
+            // A vendor that rejects an image has accepted the account; and whatever it was at fault for, nothing is found out about it without calls.
+            (Self::Failure(code), Self::Rejections | Self::DailyLimit) => code.stage() == Stage::Call,
+            (VENDOR | Self::Hold | Self::Rejections, Self::DailyLimit) => true,
             _ => false,
         }
     }
@@ -144,6 +155,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ledger => f.write_str("the ledger's failure"),
+            Self::DailyLimit => f.write_str("the day (UTC)"),
             reason => f.write_str(reason.label()),
         }
     }
@@ -208,6 +220,7 @@ impl Finding {
             Self::Hold(_) => Some(Reason::Hold),
             Self::Systemic(code) => Some(Reason::Failure(code)),
             Self::LedgerAway => Some(Reason::Ledger),
+            Self::DailyLimit(_) => Some(Reason::DailyLimit),
         }
     }
 }
@@ -217,6 +230,12 @@ impl Finding {
 impl Met<'_> {
     pub(super) const LEDGER_AWAY: Met<'static> =
         Met { finding: Finding::LedgerAway, message: "the ledger does not answer", may_be_paid: false, proof: None };
+}
+
+impl<'a> Met<'a> {
+    pub(super) fn daily_limit(resumes_in: Duration, message: &'a str) -> Self {
+        Self { finding: Finding::DailyLimit(resumes_in), message, may_be_paid: false, proof: None }
+    }
 }
 
 impl<'a> From<&'a Failure> for Met<'a> {

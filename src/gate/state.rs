@@ -175,7 +175,7 @@ impl State {
                 self.vendor.end();
                 self.rejected.end();
             }
-            Proof::Stage(_) | Proof::Ledger | Proof::Slot => {}
+            Proof::Stage(_) | Proof::Ledger | Proof::Slot | Proof::CallCounted => {}
         }
         match &mut self.phase {
             Phase::Closed(closed) => {
@@ -208,7 +208,9 @@ impl State {
             Finding::Rejected => policy.rejection_streak > 0 && self.rejected.grow(job, policy.rejection_streak),
             Finding::Transient(Stage::Fetch) => self.store.grow(job, OUTAGE),
             Finding::Transient(_) => self.vendor.grow(job, OUTAGE),
-            Finding::Own | Finding::Hold(_) | Finding::Systemic(_) | Finding::LedgerAway => true,
+            Finding::Own | Finding::Hold(_) | Finding::Systemic(_) | Finding::LedgerAway | Finding::DailyLimit(_) => {
+                true
+            }
         };
         let alone = met.finding == Finding::Rejected && !in_a_row;
         let reason = met.finding.reason().filter(|_| !alone);
@@ -242,7 +244,8 @@ impl State {
                 // That the vendor asks to slow down is found out at the cost of one attempt; those who meet it later spend none.
                 let hold = reason == Reason::Hold;
                 let blame = if hold { Blame::Job } else { blame };
-                Failed { blame, tenure, retired: !probes_itself && !hold }
+                let timed = hold || reason == Reason::DailyLimit;
+                Failed { blame, tenure, retired: !probes_itself && !timed }
             }
             (Phase::Closed(closed), Some(tenure)) => closed.probe_failed(reason, met, tenure, now, policy),
             // The ledger is asked, and an object looked at, without coming in: that is a probe as well, where one is due.

@@ -1,3 +1,4 @@
+mod daily_limit;
 mod outage;
 mod pause;
 mod rejections;
@@ -145,6 +146,7 @@ fn every_reason_is_a_label_of_the_metric() {
         Reason::Rejections,
         Reason::Ledger,
         Reason::Queue,
+        Reason::DailyLimit,
     ];
     let mut count = 0;
     for reason in systemic.chain(others) {

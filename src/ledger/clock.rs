@@ -16,6 +16,14 @@ impl Clock {
         Self::new(move || u64::try_from((wall + start.elapsed()).as_millis()).unwrap_or(u64::MAX))
     }
 
+    /// The wall clock, with its steps: for what goes by the calendar.
+    pub fn wall() -> Self {
+        Self::new(|| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
+    }
+
     /// A clock that says what `now` says.
     pub fn new(now: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))

@@ -3,7 +3,7 @@
 use super::Clock;
 use antispoof_core::event::{Check, FailureResult, ImageReport, JobResult, Report, VerdictResult};
 use antispoof_core::failure::{Code, Failure};
-use antispoof_core::ports::{ClaimOutcome, Intent, Ledger};
+use antispoof_core::ports::{ClaimOutcome, DailyCalls, Intent, Ledger};
 use antispoof_core::retry::Attempt;
 use antispoof_core::verdict::{Outcome, Verdict};
 use std::sync::Arc;
@@ -30,13 +30,23 @@ pub(super) struct Lives {
 pub(super) trait Place {
     type Ledger: Ledger + 'static;
 
-    async fn new(lives: Lives) -> Self;
+    /// Without a limit, and so without a count of calls.
+    async fn new(lives: Lives) -> Self
+    where
+        Self: Sized,
+    {
+        Self::limited(lives, 0).await
+    }
+    /// Where a day may have so many calls.
+    async fn limited(lives: Lives, daily_call_limit: u64) -> Self;
     /// A worker's ledger. All that share one process share it.
     fn worker(&self) -> Arc<Self::Ledger>;
     /// Another process's ledger on the same place; `None` where there cannot be one.
     async fn stranger(&self) -> Option<Arc<Self::Ledger>>;
     /// Lets time pass, where the clock is ours. Where it is not, the check waits.
     fn pass(&self, time: Duration);
+    /// Lets the day end that has a count.
+    async fn next_day(&self);
     /// The same place after its worker has died without a word; `None` where nothing outlives it.
     async fn after_a_crash(self) -> Option<Self>
     where
@@ -134,7 +144,7 @@ pub(super) async fn one_of_many_gets_the_job<P: Place>() {
 
     let ledger = place.worker();
     ledger.begin("b").await.expect("begin");
-    assert_eq!(ledger.intent("b").await, Ok(Intent::Recorded));
+    assert_eq!(ledger.intent("b").await, Ok(Intent::Recorded(None)));
     ledger.release("b", true).await.expect("release");
     let told = rush(&place, "b").await;
     assert_eq!(told.iter().filter(|known| **known == ClaimOutcome::InDoubt { calls: 1 }).count(), 1, "{told:?}");
@@ -147,7 +157,7 @@ pub(super) async fn a_job_goes_from_claimed_to_published<P: Place>() {
     assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Busy));
     ledger.release("a", false).await.expect("release");
     assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
-    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded(None)));
     assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Busy));
     ledger.conclude("a", None, &verdict(0.989_906_817_674_636_8), None).await.expect("conclude");
     let end = concluded(&verdict(0.989_906_817_674_636_8));
@@ -162,16 +172,16 @@ pub(super) async fn calls_in_doubt_are_counted_and_given_back<P: Place>() {
     let ledger = place::<P>().await.worker();
     let claim = async |expected| assert_eq!(ledger.begin("a").await, Ok(expected));
     claim(ClaimOutcome::Fresh).await;
-    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
-    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded), "a quick try after one that was not sent");
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded(None)));
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded(None)), "a quick try after one that was not sent");
     ledger.release("a", true).await.expect("release");
     claim(ClaimOutcome::InDoubt { calls: 1 }).await;
     ledger.release("a", true).await.expect("release");
     claim(ClaimOutcome::InDoubt { calls: 1 }).await;
-    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded(None)));
     ledger.release("a", false).await.expect("release");
     claim(ClaimOutcome::InDoubt { calls: 1 }).await;
-    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded(None)));
     ledger.release("a", true).await.expect("release");
     claim(ClaimOutcome::InDoubt { calls: 2 }).await;
     ledger.conclude("a", None, &verdict(0.5), None).await.expect("conclude");
@@ -181,7 +191,7 @@ pub(super) async fn calls_in_doubt_are_counted_and_given_back<P: Place>() {
 pub(super) async fn an_unpaid_intent_leaves_nothing<P: Place>() {
     let ledger = place::<P>().await.worker();
     ledger.begin("a").await.expect("begin");
-    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded(None)));
     ledger.release("a", false).await.expect("release");
     assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
 }
@@ -195,7 +205,7 @@ pub(super) async fn every_step_can_be_repeated<P: Place>() {
     ledger.published("a", false).await.expect("not ended");
     assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Busy), "a publish does not remove a claim");
     for _ in 0..2 {
-        assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+        assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded(None)));
     }
     for _ in 0..2 {
         ledger.conclude("a", None, &verdict(0.25), None).await.expect("conclude");
@@ -234,7 +244,7 @@ pub(super) async fn a_later_end_replaces_the_one_it_knows_of_and_no_other<P: Pla
 pub(super) async fn an_end_after_a_release_counts<P: Place>() {
     let ledger = place::<P>().await.worker();
     ledger.begin("a").await.expect("begin");
-    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded(None)));
     ledger.release("a", true).await.expect("release");
     // What was released as paid for is in doubt, and its end says so.
     let mut end = failure(0);
@@ -245,12 +255,12 @@ pub(super) async fn an_end_after_a_release_counts<P: Place>() {
 
 pub(super) async fn nobody_pays_for_what_is_not_theirs<P: Place>() {
     let ledger = place::<P>().await.worker();
-    assert_eq!(ledger.intent("unclaimed").await, Ok(Intent::Recorded), "the ledger was away at the beginning");
+    assert_eq!(ledger.intent("unclaimed").await, Ok(Intent::Recorded(None)), "the ledger was away at the beginning");
     assert_eq!(ledger.begin("unclaimed").await, Ok(ClaimOutcome::Busy), "it is claimed by that");
     ledger.conclude("ended", None, &verdict(0.5), None).await.expect("conclude");
     assert_eq!(ledger.intent("ended").await, Ok(Intent::ClaimLost));
     ledger.begin("in doubt").await.expect("begin");
-    assert_eq!(ledger.intent("in doubt").await, Ok(Intent::Recorded));
+    assert_eq!(ledger.intent("in doubt").await, Ok(Intent::Recorded(None)));
     ledger.release("in doubt", true).await.expect("release");
     assert_eq!(ledger.intent("in doubt").await, Ok(Intent::ClaimLost));
 }
@@ -274,7 +284,7 @@ pub(super) async fn what_is_too_old_is_forgotten<P: Place>() {
     let ledger = place.worker();
     ledger.conclude("ended", Some("o"), &verdict(0.5), None).await.expect("conclude");
     ledger.begin("in doubt").await.expect("begin");
-    assert_eq!(ledger.intent("in doubt").await, Ok(Intent::Recorded));
+    assert_eq!(ledger.intent("in doubt").await, Ok(Intent::Recorded(None)));
     ledger.release("in doubt", true).await.expect("release");
     place.pass(SHORT);
     eventually(Ok(ClaimOutcome::Fresh), async || ledger.begin("ended").await).await;
@@ -293,7 +303,7 @@ pub(super) async fn a_dead_worker_s_claim_runs_out<P: Place>() {
     let alive = place.stranger().await.unwrap_or_else(|| place.worker());
     dead.begin("a").await.expect("begin");
     dead.begin("b").await.expect("begin");
-    assert_eq!(dead.intent("b").await, Ok(Intent::Recorded));
+    assert_eq!(dead.intent("b").await, Ok(Intent::Recorded(None)));
     place.pass(LONG);
     eventually(Ok(ClaimOutcome::Fresh), async || alive.begin("a").await).await;
     eventually(Ok(ClaimOutcome::InDoubt { calls: 1 }), async || alive.begin("b").await).await;
@@ -306,13 +316,13 @@ pub(super) async fn a_claim_that_was_taken_over_is_lost<P: Place>() {
     for key in ["a", "b"] {
         slow.begin(key).await.expect("begin");
     }
-    assert_eq!(slow.intent("b").await, Ok(Intent::Recorded));
+    assert_eq!(slow.intent("b").await, Ok(Intent::Recorded(None)));
     eventually(Ok(ClaimOutcome::Fresh), async || quick.begin("a").await).await;
     eventually(Ok(ClaimOutcome::InDoubt { calls: 1 }), async || quick.begin("b").await).await;
     for key in ["a", "b"] {
         assert_eq!(slow.intent(key).await, Ok(Intent::ClaimLost), "{key}");
         slow.release(key, false).await.expect("release");
-        assert_eq!(quick.intent(key).await, Ok(Intent::Recorded), "the release was not the owner's");
+        assert_eq!(quick.intent(key).await, Ok(Intent::Recorded(None)), "the release was not the owner's");
     }
     quick.release("a", true).await.expect("release");
     assert_eq!(slow.intent("a").await, Ok(Intent::ClaimLost), "another worker may have paid since");
@@ -328,7 +338,7 @@ pub(super) async fn a_claim_that_was_taken_over_is_lost<P: Place>() {
     for _ in 0..2 {
         quick.release("b", true).await.expect("release");
         assert!(matches!(quick.begin("b").await, Ok(ClaimOutcome::InDoubt { .. })));
-        assert_eq!(quick.intent("b").await, Ok(Intent::Recorded));
+        assert_eq!(quick.intent("b").await, Ok(Intent::Recorded(None)));
     }
     let mut end = verdict(0.5);
     end.report_mut().check.in_doubt = 0;
@@ -338,13 +348,116 @@ pub(super) async fn a_claim_that_was_taken_over_is_lost<P: Place>() {
     assert_eq!(quick.intent("b").await, Ok(Intent::ClaimLost));
 }
 
+/// The number of the call on its day; `None`: the day has had its calls.
+async fn call(ledger: &impl Ledger, key: &str) -> Option<u64> {
+    ledger.begin(key).await.expect("begin");
+    match ledger.intent(key).await.expect("an answer") {
+        Intent::Recorded(today) => Some(today.expect("counted").counted),
+        Intent::LimitReached { today, resumes_in } => {
+            assert_eq!(today.counted, today.limit);
+            assert!(resumes_in > Duration::ZERO && resumes_in <= LONG, "{resumes_in:?}");
+            None
+        }
+        Intent::ClaimLost => panic!("{key} is claimed"),
+    }
+}
+
+async fn counted(ledger: &impl Ledger) -> u64 {
+    ledger.daily_calls().await.expect("an answer").expect("counted").counted
+}
+
+pub(super) async fn no_more_calls_than_a_day_may_have<P: Place>() {
+    let place = P::limited(Lives { ttl: LONG, claim: LONG }, 10).await;
+    let (worker, stranger) = (place.worker(), place.stranger().await);
+    assert_eq!(counted(&*worker).await, 0);
+    let barrier = Arc::new(tokio::sync::Barrier::new(64));
+    let tasks: Vec<_> = (0..64)
+        .map(|n| {
+            let ledger = stranger.clone().filter(|_| n % 2 == 1).unwrap_or_else(|| worker.clone());
+            let barrier = barrier.clone();
+            tokio::spawn(async move {
+                barrier.wait().await;
+                call(&*ledger, &n.to_string()).await
+            })
+        })
+        .collect();
+    let mut numbers = Vec::new();
+    let mut refused = None;
+    for (n, task) in tasks.into_iter().enumerate() {
+        match task.await.expect("no panic") {
+            Some(number) => numbers.push(number),
+            None => refused = Some(n),
+        }
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=10).collect::<Vec<_>>());
+    assert_eq!(counted(&*worker).await, 10);
+    // Nothing was put on record for one that was refused, so it is no call in doubt.
+    let refused = refused.expect("most of them");
+    let ledger = stranger.clone().filter(|_| refused % 2 == 1).unwrap_or_else(|| worker.clone());
+    ledger.release(&refused.to_string(), false).await.expect("release");
+    assert_eq!(ledger.begin(&refused.to_string()).await, Ok(ClaimOutcome::Fresh));
+}
+
+pub(super) async fn what_was_sent_counts_and_what_was_not_does_not<P: Place>() {
+    let place = P::limited(Lives { ttl: LONG, claim: LONG }, 3).await;
+    let ledger = place.worker();
+    assert_eq!(call(&*ledger, "a").await, Some(1));
+    assert_eq!(call(&*ledger, "a").await, Some(2), "a quick try is another call");
+    ledger.release("a", false).await.expect("release");
+    assert_eq!(counted(&*ledger).await, 2, "they were sent");
+    let today = ledger.daily_calls().await.expect("an answer").expect("counted");
+    ledger.unsent(today).await.expect("told");
+    eventually(1, async || counted(&*ledger).await).await;
+    for day in [today.day - 1, today.day + 1] {
+        ledger.unsent(DailyCalls { day, ..today }).await.expect("told");
+    }
+    assert_eq!((call(&*ledger, "b").await, call(&*ledger, "c").await), (Some(2), Some(3)));
+    assert_eq!(call(&*ledger, "d").await, None);
+    for _ in 0..5 {
+        ledger.unsent(today).await.expect("told");
+    }
+    eventually(0, async || counted(&*ledger).await).await;
+    assert_eq!(call(&*ledger, "d").await, Some(1), "there are never fewer than none");
+}
+
+pub(super) async fn every_day_has_its_own_calls<P: Place>() {
+    let place = P::limited(Lives { ttl: LONG, claim: LONG }, 1).await;
+    let ledger = place.worker();
+    for day in ["a", "b", "c"] {
+        assert_eq!(call(&*ledger, day).await, Some(1));
+        assert_eq!(call(&*ledger, &format!("{day} again")).await, None);
+        place.next_day().await;
+        assert_eq!(counted(&*ledger).await, 0);
+    }
+}
+
+pub(super) async fn without_a_limit_nothing_is_counted<P: Place>() {
+    let ledger = place::<P>().await.worker();
+    assert_eq!(ledger.daily_calls().await, Ok(None));
+    ledger.begin("a").await.expect("begin");
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded(None)));
+}
+
+/// Only where something outlives the process.
+pub(super) async fn what_was_counted_outlives_the_worker<P: Place>() {
+    let place = P::limited(Lives { ttl: LONG, claim: LONG }, 3).await;
+    let ledger = place.worker();
+    assert_eq!((call(&*ledger, "a").await, call(&*ledger, "b").await), (Some(1), Some(2)));
+    drop(ledger);
+    let place = place.after_a_crash().await.expect("a ledger that lasts");
+    let ledger = place.worker();
+    assert_eq!(counted(&*ledger).await, 2);
+    assert_eq!((call(&*ledger, "c").await, call(&*ledger, "d").await), (Some(3), None));
+}
+
 /// Only where something outlives the process.
 pub(super) async fn what_was_recorded_outlives_the_worker<P: Place>() {
     let place = place::<P>().await;
     let ledger = place.worker();
     ledger.begin("claimed").await.expect("begin");
     ledger.begin("intended").await.expect("begin");
-    assert_eq!(ledger.intent("intended").await, Ok(Intent::Recorded));
+    assert_eq!(ledger.intent("intended").await, Ok(Intent::Recorded(None)));
     ledger.conclude("ended", Some("o"), &verdict(0.5), None).await.expect("conclude");
     drop(ledger);
     let place = place.after_a_crash().await.expect("a ledger that lasts");
@@ -377,6 +490,10 @@ macro_rules! conformance {
             a_verdict_is_found_by_its_object
             what_is_too_old_is_forgotten
             a_dead_worker_s_claim_runs_out
+            no_more_calls_than_a_day_may_have
+            what_was_sent_counts_and_what_was_not_does_not
+            every_day_has_its_own_calls
+            without_a_limit_nothing_is_counted
         );
     };
 }

@@ -16,11 +16,12 @@ pub use open::OpenError;
 
 use super::claims::Claims;
 use super::clock::Clock;
+use super::daily::DailyLimit;
 use antispoof_core::event::JobResult;
-use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
+use antispoof_core::ports::{ClaimOutcome, DailyCalls, Intent, Ledger, LedgerError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use store::{Step, StepResult};
+use store::{LimitNow, Step, StepResult};
 use tokio::time::timeout;
 use writer::Writer;
 
@@ -31,6 +32,7 @@ pub struct File {
     claims: Claims,
     writer: Writer,
     patience: Duration,
+    limit: Option<DailyLimit>,
 }
 
 impl File {
@@ -38,7 +40,13 @@ impl File {
     pub async fn open(path: &Path, ttl: Duration, patience: Duration, clock: Clock) -> Result<Self, OpenError> {
         let claims = Claims::new(clock.clone());
         let writer = Writer::start(path.to_owned(), ttl, clock).await?;
-        Ok(Self { path: path.to_owned(), claims, writer, patience })
+        Ok(Self { path: path.to_owned(), claims, writer, patience, limit: None })
+    }
+
+    /// Counts calls, up to `limit` a day of that clock; 0: does not count.
+    #[must_use]
+    pub fn counting(self, limit: u64, clock: Clock) -> Self {
+        Self { limit: DailyLimit::new(limit, clock), ..self }
     }
 
     /// Writes what can wait until now, and closes the file. Steps fail from here on.
@@ -77,6 +85,10 @@ impl File {
         }
     }
 
+    fn limit_now(&self) -> Option<LimitNow> {
+        self.limit.as_ref().map(|limit| LimitNow { calls: limit.calls, now_ms: limit.now_ms() })
+    }
+
     fn confused(&self) -> LedgerError {
         LedgerError(format!("the ledger {} answered another question", self.path.display()))
     }
@@ -93,10 +105,12 @@ impl Ledger for File {
         if prior.is_some() {
             self.claims.intended(key, "");
         }
-        let StepResult::Intent(intent) = self.ask(Step::Intent { key: key.to_owned(), prior }).await? else {
+        let StepResult::Intent(intent) =
+            self.ask(Step::Intent { key: key.to_owned(), prior, limit: self.limit_now() }).await?
+        else {
             return Err(self.confused());
         };
-        if intent == Intent::Recorded {
+        if let Intent::Recorded(_) = intent {
             self.claims.intended(key, "");
         }
         Ok(intent)
@@ -120,9 +134,11 @@ impl Ledger for File {
         drop(self.claims.give(key));
         match answer {
             StepResult::Standing(end) => Ok(end),
-            StepResult::Claim(_) | StepResult::Intent(_) | StepResult::Verdict(_) | StepResult::Done => {
-                Err(self.confused())
-            }
+            StepResult::Claim(_)
+            | StepResult::Intent(_)
+            | StepResult::Verdict(_)
+            | StepResult::Calls(_)
+            | StepResult::Done => Err(self.confused()),
         }
     }
 
@@ -142,12 +158,30 @@ impl Ledger for File {
         sent
     }
 
+    async fn unsent(&self, call: DailyCalls) -> Result<(), LedgerError> {
+        self.writer.send(Step::Unsent { day: call.day })
+    }
+
+    async fn daily_calls(&self) -> Result<Option<DailyCalls>, LedgerError> {
+        let Some(limit) = self.limit_now() else { return Ok(None) };
+        match self.ask(Step::Calls { limit }).await? {
+            StepResult::Calls(today) => Ok(Some(today)),
+            StepResult::Claim(_)
+            | StepResult::Intent(_)
+            | StepResult::Verdict(_)
+            | StepResult::Standing(_)
+            | StepResult::Done => Err(self.confused()),
+        }
+    }
+
     async fn recall(&self, object: &str) -> Result<Option<JobResult>, LedgerError> {
         match self.ask(Step::Recall { object: object.to_owned() }).await? {
             StepResult::Verdict(verdict) => Ok(verdict.map(|verdict| *verdict)),
-            StepResult::Claim(_) | StepResult::Intent(_) | StepResult::Standing(_) | StepResult::Done => {
-                Err(self.confused())
-            }
+            StepResult::Claim(_)
+            | StepResult::Intent(_)
+            | StepResult::Standing(_)
+            | StepResult::Calls(_)
+            | StepResult::Done => Err(self.confused()),
         }
     }
 }

@@ -4,9 +4,10 @@ mod ttl_cache;
 
 use super::claims::Claims;
 use super::clock::Clock;
+use super::daily::LocalCount;
 use super::record::{self, Change, Record};
 use antispoof_core::event::JobResult;
-use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
+use antispoof_core::ports::{ClaimOutcome, DailyCalls, Intent, Ledger, LedgerError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use ttl_cache::TtlCache;
@@ -19,6 +20,7 @@ pub struct Memory {
     claims: Claims,
     jobs: Mutex<TtlCache<Record>>,
     objects: Mutex<TtlCache<JobResult>>,
+    calls: LocalCount,
 }
 
 impl Memory {
@@ -29,7 +31,14 @@ impl Memory {
             clock,
             jobs: Mutex::new(TtlCache::new(most, ttl)),
             objects: Mutex::new(TtlCache::new(most, ttl)),
+            calls: LocalCount::default(),
         }
+    }
+
+    /// Counts the calls of this process.
+    #[must_use]
+    pub fn counting(self, calls: LocalCount) -> Self {
+        Self { calls, ..self }
     }
 
     /// How many jobs and objects it holds.
@@ -75,9 +84,10 @@ impl Ledger for Memory {
         let now = self.clock.now_ms();
         let mut jobs = locked(&self.jobs);
         let prior = self.claims.of(key).map(|claim| claim.prior);
-        let (intent, change) = record::intent(jobs.get(key, now), prior);
-        self.apply(&mut jobs, key, change, now);
-        if intent == Intent::Recorded {
+        let Some(change) = record::intent(jobs.get(key, now), prior) else { return Ok(Intent::ClaimLost) };
+        let intent = self.calls.count();
+        if let Intent::Recorded(_) = intent {
+            self.apply(&mut jobs, key, change, now);
             self.claims.intended(key, "");
         }
         Ok(intent)
@@ -125,6 +135,15 @@ impl Ledger for Memory {
         Ok(())
     }
 
+    async fn unsent(&self, call: DailyCalls) -> Result<(), LedgerError> {
+        self.calls.take_back(call.day);
+        Ok(())
+    }
+
+    async fn daily_calls(&self) -> Result<Option<DailyCalls>, LedgerError> {
+        Ok(self.calls.today())
+    }
+
     async fn recall(&self, object: &str) -> Result<Option<JobResult>, LedgerError> {
         Ok(locked(&self.objects).get(object, self.clock.now_ms()).cloned())
     }
@@ -148,9 +167,10 @@ mod tests {
     impl Place for Here {
         type Ledger = Memory;
 
-        async fn new(lives: Lives) -> Self {
+        async fn limited(lives: Lives, daily_call_limit: u64) -> Self {
             let hand = Hand::default();
-            Self { ledger: Arc::new(Memory::new(100, lives.ttl, hand.clock())), hand }
+            let count = LocalCount::new(daily_call_limit, hand.clock());
+            Self { ledger: Arc::new(Memory::new(100, lives.ttl, hand.clock()).counting(count)), hand }
         }
 
         fn worker(&self) -> Arc<Memory> {
@@ -166,6 +186,10 @@ mod tests {
             self.hand.pass(time.min(Duration::from_hours(1)));
         }
 
+        async fn next_day(&self) {
+            self.hand.pass(Duration::from_hours(24));
+        }
+
         async fn after_a_crash(self) -> Option<Self> {
             None
         }
@@ -178,7 +202,7 @@ mod tests {
         let ledger = Memory::new(10, Duration::from_hours(1), Hand::default().clock());
         for key in ["claimed", "in doubt"] {
             ledger.begin(key).await.expect("memory");
-            assert_eq!(ledger.intent(key).await, Ok(Intent::Recorded));
+            assert_eq!(ledger.intent(key).await, Ok(Intent::Recorded(None)));
         }
         ledger.release("in doubt", true).await.expect("memory");
         ledger.conclude("untold", None, &failure(0), None).await.expect("memory");

@@ -2,7 +2,7 @@
 //! the same rules again, held to them by the conformance suite.
 
 use antispoof_core::event::{JobResult, VerdictResult};
-use antispoof_core::ports::{ClaimOutcome, Intent, LedgerError};
+use antispoof_core::ports::{ClaimOutcome, LedgerError};
 use serde::Deserialize;
 
 /// A job that is not forgotten. (Who is at work on it is known by [`Claims`](super::claims::Claims).)
@@ -84,12 +84,13 @@ pub(super) fn begin(record: Option<Record>) -> ClaimOutcome {
     }
 }
 
-/// Whether a call may be made. `prior` is what was in doubt before the claim; `None`: there is no claim.
-pub(super) fn intent(record: Option<&Record>, prior: Option<u32>) -> (Intent, Change) {
+/// What becomes of the record when a call is about to be made; `None` when it must not be. `prior` is what was in doubt before the claim; `None`: there is
+/// no claim.
+pub(super) fn intent(record: Option<&Record>, prior: Option<u32>) -> Option<Change> {
     match (record, prior) {
-        (Some(Record::Ended { .. }), _) | (Some(Record::Intent { .. }), None) => (Intent::ClaimLost, Change::Keep),
+        (Some(Record::Ended { .. }), _) | (Some(Record::Intent { .. }), None) => None,
         (None | Some(Record::Intent { .. }), prior) => {
-            (Intent::Recorded, Change::Put(Record::Intent { calls: prior.unwrap_or_default().saturating_add(1) }))
+            Some(Change::Put(Record::Intent { calls: prior.unwrap_or_default().saturating_add(1) }))
         }
     }
 }

@@ -13,7 +13,7 @@ use super::clock::Clock;
 use super::record::{Record, write_end};
 use crate::settings::RedisUrl;
 use antispoof_core::event::JobResult;
-use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
+use antispoof_core::ports::{ClaimOutcome, DailyCalls, Intent, Ledger, LedgerError};
 use fault::Fault;
 use link::Link;
 use redis::{FromRedisValue, ScriptInvocation};
@@ -59,6 +59,8 @@ pub struct Redis {
     prefix: String,
     ttl_ms: u64,
     claim_ms: u64,
+    /// How many calls a day may have, of all workers together; 0: they are not counted.
+    daily_call_limit: u64,
     /// Start of the tokens by which this process knows its claims.
     process: String,
     count: AtomicU64,
@@ -105,6 +107,7 @@ impl Redis {
             prefix: format!("{{{}}}:ledger:", options.prefix),
             ttl_ms: millis(options.ttl),
             claim_ms: millis(options.claim_life),
+            daily_call_limit: 0,
             process: format!("{:016x}", fastrand::u64(..)),
             count: AtomicU64::new(0),
             owed: Mutex::default(),
@@ -115,6 +118,12 @@ impl Redis {
     #[must_use]
     pub fn following(self, url: RedisUrl) -> Self {
         Self { link: self.link.following(url), ..self }
+    }
+
+    /// Counts calls, up to `limit` a day by the server's clock, of all workers together; 0: does not count.
+    #[must_use]
+    pub fn counting(self, limit: u64) -> Self {
+        Self { daily_call_limit: limit, ..self }
     }
 
     /// Asks the server for a sign of life, and how well it keeps records.
@@ -135,11 +144,11 @@ impl Redis {
         begin.arg(&token).arg(self.claim_ms).arg(self.ttl_ms).arg(0);
         let mut intent = self.scripts.intent.key(&job);
         // Where it cannot be taken back, it goes soon.
-        intent.arg(&token).arg(self.claim_ms).arg(self.claim_ms);
+        intent.key(self.calls()).arg(&token).arg(self.claim_ms).arg(self.claim_ms).arg(0);
         for _ in 0..2 {
             let _: Vec<u8> = self.link.ask(&begin).await.map_err(refused)?;
         }
-        let _: i64 = self.link.ask(&intent).await.map_err(refused)?;
+        let _: Vec<u64> = self.link.ask(&intent).await.map_err(refused)?;
         self.say(&Step::Release { job, token, paid: false }).await.map_err(refused)?;
         Ok(Keeping::of(&self.link).await)
     }
@@ -196,6 +205,15 @@ impl Redis {
 
     fn job(&self, key: &str) -> String {
         format!("{}job:{key}", self.prefix)
+    }
+
+    /// The count of calls, of all workers with this prefix.
+    fn calls(&self) -> String {
+        format!("{}calls", self.prefix)
+    }
+
+    fn of_today(&self, day: u64, counted: u64) -> Option<DailyCalls> {
+        (self.daily_call_limit > 0).then_some(DailyCalls { day, counted, limit: self.daily_call_limit })
     }
 
     fn object(&self, object: &str) -> String {
@@ -298,13 +316,20 @@ impl Ledger for Redis {
     async fn intent(&self, key: &str) -> Result<Intent, LedgerError> {
         let token = self.claims.of(key).map_or_else(|| self.token(), |claim| claim.token);
         let mut script = self.scripts.intent.key(self.job(key));
-        script.arg(&token).arg(self.claim_ms).arg(self.ttl_ms);
-        let recorded: i64 = self.ask(&script).await?;
-        if recorded == 0 {
-            return Ok(Intent::ClaimLost);
+        script.key(self.calls()).arg(&token).arg(self.claim_ms).arg(self.ttl_ms).arg(self.daily_call_limit);
+        let answer: Vec<u64> = self.ask(&script).await?;
+        match answer.as_slice() {
+            [0] => Ok(Intent::ClaimLost),
+            &[1, day, counted] => {
+                self.claims.intended(key, &token);
+                Ok(Intent::Recorded(self.of_today(day, counted)))
+            }
+            &[2, day, counted, left] => Ok(Intent::LimitReached {
+                today: DailyCalls { day, counted, limit: self.daily_call_limit },
+                resumes_in: Duration::from_millis(left),
+            }),
+            other => Err(LedgerError(format!("the ledger at {} answered {other:?}", self.link.server()))),
         }
-        self.claims.intended(key, &token);
-        Ok(Intent::Recorded)
     }
 
     async fn conclude(
@@ -334,6 +359,21 @@ impl Ledger for Redis {
         // Only now: until the server knows, another task of this process would take a dead claim for a busy job, or worse.
         drop(self.claims.give(key));
         answer
+    }
+
+    async fn unsent(&self, call: DailyCalls) -> Result<(), LedgerError> {
+        let mut script = self.scripts.unsent.key(self.calls());
+        script.arg(call.day);
+        let answer = self.link.ask_no_more_than_once(&script).await;
+        answer.map(|_: i64| ()).map_err(|fault| self.error(&fault))
+    }
+
+    async fn daily_calls(&self) -> Result<Option<DailyCalls>, LedgerError> {
+        if self.daily_call_limit == 0 {
+            return Ok(None);
+        }
+        let (day, counted) = self.ask(&self.scripts.today.key(self.calls())).await?;
+        Ok(self.of_today(day, counted))
     }
 
     async fn recall(&self, object: &str) -> Result<Option<JobResult>, LedgerError> {

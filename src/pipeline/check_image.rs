@@ -11,7 +11,7 @@ use antispoof_core::image::{Facts, ImageRef};
 use antispoof_core::plan::Blame;
 use antispoof_core::policy::Reuse;
 use antispoof_core::ports::{
-    Answer, Broker as _, ImageStore, Inspected, Intent, Lease as _, Ports, SpoofDetector as _,
+    Answer, Broker as _, DailyCalls, ImageStore, Inspected, Intent, Lease as _, Ports, SpoofDetector as _,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -92,12 +92,20 @@ impl<P: Ports> JobRun<'_, P> {
             }
         }
         let claim = self.claim.as_deref().unwrap_or(&self.key);
-        if pipeline.ledger.intent(claim).await? == Intent::ClaimLost {
-            let job = self.job.id();
-            tracing::warn!("job {job}: another worker has taken it over: no call is made");
-            return Err(Interrupt::Busy);
+        let counted = match pipeline.ledger.intent(claim).await? {
+            Intent::Recorded(counted) => counted,
+            Intent::ClaimLost => {
+                let job = self.job.id();
+                tracing::warn!("job {job}: another worker has taken it over: no call is made");
+                return Err(Interrupt::Busy);
+            }
+            Intent::LimitReached { today, resumes_in } => return Err(Interrupt::DailyLimit(today, resumes_in)),
+        };
+        // The last one that the day may have proves nothing about the next.
+        if counted.is_some_and(|today| today.counted < today.limit) {
+            self.pass.proof(Proof::CallCounted);
         }
-        let answer = self.call(inspected).await?;
+        let answer = self.call(inspected, counted).await?;
         self.object = object;
         Ok(Some(self.verdict(answer)))
     }
@@ -159,7 +167,11 @@ impl<P: Ports> JobRun<'_, P> {
         Ok(inspected?)
     }
 
-    async fn call(&mut self, image: Inspected<<P::Store as ImageStore>::Stream>) -> Result<Answer, Interrupt> {
+    async fn call(
+        &mut self,
+        image: Inspected<<P::Store as ImageStore>::Stream>,
+        counted: Option<DailyCalls>,
+    ) -> Result<Answer, Interrupt> {
         let identity = call_identity(&self.job, &self.image);
         let started = Instant::now();
         let answer = self.delivery.pipeline.detector.detect(image, &identity).await;
@@ -171,6 +183,9 @@ impl<P: Ports> JobRun<'_, P> {
                 Ok(answer)
             }
             Err(failure) => {
+                if let Some(call) = counted.filter(|_| !failure.request_sent()) {
+                    self.delivery.pipeline.ledger.unsent(call).await;
+                }
                 self.in_doubt = self.in_doubt.saturating_add(u32::from(failure.may_be_paid()));
                 Err(failure.into())
             }

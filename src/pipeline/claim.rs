@@ -64,9 +64,12 @@ impl<P: Ports> JobRun<'_, P> {
     fn reused(&mut self, mut prior: JobResult) -> JobResult {
         let check = &mut prior.report_mut().check;
         check.in_doubt = check.in_doubt.max(self.delivery.lease.in_doubt());
-        if let JobResult::Verdict(verdict) = &mut prior {
-            verdict.report.check.reused = true;
-            self.delivery.record.reused();
+        match &mut prior {
+            JobResult::Verdict(verdict) => {
+                verdict.report.check.reused = true;
+                self.delivery.record.reused();
+            }
+            JobResult::Failure(failure) => self.delivery.record.reused_failure(failure.code),
         }
         prior
     }

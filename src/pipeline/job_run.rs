@@ -8,7 +8,7 @@ use antispoof_core::event::{ImageReport, JobResult, Report};
 use antispoof_core::failure::Failure;
 use antispoof_core::job::Job;
 use antispoof_core::plan::Blame;
-use antispoof_core::ports::{Lease as _, Ports, Spent};
+use antispoof_core::ports::{DailyCalls, Lease as _, Ports, Spent};
 use antispoof_core::retry::Attempt;
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub(super) enum Interrupt {
     Busy,
     /// Nothing may be paid for before the ledger answers.
     LedgerAway,
+    /// The day has had its calls, and the next one begins in so long.
+    DailyLimit(DailyCalls, Duration),
     /// The process stops, and nothing has been sent.
     Stopped,
     /// The broker has taken the message back.

@@ -3,9 +3,12 @@
 use crate::telemetry::Metrics;
 use antispoof_core::event::JobResult;
 use antispoof_core::policy::OnLedgerError;
-use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
+use antispoof_core::ports::{ClaimOutcome, DailyCalls, Intent, Ledger, LedgerError};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// From so much of a daily limit on it is said that it is near.
+const NEAR_PERCENT: u64 = 80;
 
 /// The ledger cannot be asked, and nothing may be paid for until it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,12 +20,14 @@ pub struct LedgerClient<L> {
     on_error: OnLedgerError,
     metrics: Arc<Metrics>,
     away: AtomicBool,
+    /// The day on which it was said that its limit is near.
+    warned_on: AtomicU64,
 }
 
 impl<L: Ledger> LedgerClient<L> {
     /// Errors are counted in `metrics`.
     pub fn new(ledger: L, on_error: OnLedgerError, metrics: Arc<Metrics>) -> Self {
-        Self { ledger, on_error, metrics, away: AtomicBool::new(false) }
+        Self { ledger, on_error, metrics, away: AtomicBool::new(false), warned_on: AtomicU64::new(u64::MAX) }
     }
 
     /// The ledger itself.
@@ -40,7 +45,38 @@ impl<L: Ledger> LedgerClient<L> {
     }
 
     pub(super) async fn intent(&self, key: &str) -> Result<Intent, LedgerAway> {
-        self.or("intent", self.ledger.intent(key).await, Intent::Recorded)
+        let intent = self.or("intent", self.ledger.intent(key).await, Intent::Recorded(None))?;
+        match intent {
+            Intent::Recorded(Some(today)) | Intent::LimitReached { today, .. } => self.counted(today),
+            Intent::Recorded(None) | Intent::ClaimLost => {}
+        }
+        Ok(intent)
+    }
+
+    /// A call that was counted was not sent.
+    pub(super) async fn unsent(&self, call: DailyCalls) {
+        self.noted("unsent", self.ledger.unsent(call).await);
+    }
+
+    /// Reads how many calls are counted, for the metric: other workers count, too, and a new day begins.
+    pub async fn look_at_count(&self) {
+        if let Ok(Some(today)) = self.ledger.daily_calls().await {
+            self.counted(today);
+        }
+    }
+
+    /// Says once a day that the limit is near.
+    fn counted(&self, today: DailyCalls) {
+        self.metrics.called_today(today);
+        let near = today.counted.saturating_mul(100) >= today.limit.saturating_mul(NEAR_PERCENT);
+        if near && self.warned_on.swap(today.day, Ordering::Relaxed) != today.day {
+            let DailyCalls { counted, limit, .. } = today;
+            tracing::warn!(
+                counted,
+                limit,
+                "{counted} of the {limit} calls of this day (api.daily_call_limit, UTC) are counted: at {limit} nothing is consumed until midnight"
+            );
+        }
     }
 
     pub(super) async fn recall(&self, object: &str) -> Result<Option<JobResult>, LedgerAway> {
@@ -131,6 +167,12 @@ mod tests {
         async fn release(&self, _: &str, _: bool) -> Result<(), LedgerError> {
             Err(LedgerError("gone".to_owned()))
         }
+        async fn unsent(&self, _: DailyCalls) -> Result<(), LedgerError> {
+            Err(LedgerError("gone".to_owned()))
+        }
+        async fn daily_calls(&self) -> Result<Option<DailyCalls>, LedgerError> {
+            Err(LedgerError("gone".to_owned()))
+        }
         async fn recall(&self, _: &str) -> Result<Option<JobResult>, LedgerError> {
             Err(LedgerError("gone".to_owned()))
         }
@@ -145,7 +187,7 @@ mod tests {
         assert_eq!(hold.recall("a").await, Err(LedgerAway));
         let proceed = LedgerClient::new(Gone, OnLedgerError::Proceed, metrics.clone());
         assert_eq!(proceed.begin("a").await, Ok(ClaimOutcome::Fresh));
-        assert_eq!(proceed.intent("a").await, Ok(Intent::Recorded));
+        assert_eq!(proceed.intent("a").await, Ok(Intent::Recorded(None)));
         assert_eq!(proceed.recall("a").await, Ok(None));
         proceed.release("a", false).await;
         let count = |op| metrics.ledger_errors.get_or_create(&[("op", op)]).get();

@@ -102,7 +102,7 @@ impl<P: Ports> JobRun<'_, P> {
             };
             self.pass.leave();
             // A ledger that takes some steps and refuses others is not back: only a job that came through all of them proves that it is.
-            if matches!(outcome, Ok(_) | Err(Interrupt::Failed(..))) {
+            if matches!(outcome, Ok(_) | Err(Interrupt::Failed(..) | Interrupt::DailyLimit(..))) {
                 self.delivery.pipeline.gate.proof(Proof::Ledger);
             }
             let interrupt = match outcome {
@@ -120,6 +120,7 @@ impl<P: Ports> JobRun<'_, P> {
                 Interrupt::LeaseLost => return Settlement::Lost,
                 Interrupt::GateClosed => self.delivery.record.waits(&self.delivery.pipeline.gate.why_closed()),
                 Interrupt::LedgerAway => self.pass.ledger_is_away(),
+                Interrupt::DailyLimit(today, resumes_in) => self.wait_for_the_next_day(today, resumes_in),
                 Interrupt::Failed(failure, blame) => {
                     self.delivery.record.failed(&failure);
                     match plan(&failure, blame, self.delivery.lease.attempt(), &self.delivery.pipeline.rules.policy) {

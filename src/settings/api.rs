@@ -58,6 +58,12 @@ pub struct Api {
     /// Calls per second; 0 = no limit.
     #[serde(with = "Number::<0, 10_000>")]
     pub rate_limit: f64,
+    /// What a call costs, in any currency: for the metric.
+    #[serde(with = "Number::<0, 1_000_000>")]
+    pub call_price: f64,
+    /// Calls a day (UTC); 0 = no limit.
+    #[serde(with = "Int::<0, 1_000_000_000>")]
+    pub daily_call_limit: u64,
     /// Life of a minted token.
     #[serde(with = "Time::<{ 2 * MINUTE }, { 30 * DAY }>")]
     pub token_ttl: Duration,
@@ -118,6 +124,14 @@ impl Api {
         } else {
             ApiAuth::Token(self.token.clone())
         };
+    }
+
+    /// When the ready-made token ends that is in use now, in seconds since 1970. None: tokens are minted, or this one does not say.
+    pub fn token_expiry(&self) -> Option<u64> {
+        match &self.auth {
+            ApiAuth::Keys { .. } => None,
+            ApiAuth::Token(token) => jwt::expiry(token.now().expose_secret()),
+        }
     }
 
     fn check_credentials(&self, findings: &mut Findings<'_>) {

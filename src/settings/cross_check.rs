@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use antispoof_core::policy::OnLedgerError;
+
 use super::api::Api;
 use super::findings::Findings;
 use super::ledger::{Ledger, LedgerBackend};
@@ -83,6 +85,27 @@ pub(super) fn hold(s3: &S3, api: &Api, retry: &Retry, findings: &mut Findings<'_
                 plain(LONGEST_HOLD)
             ),
             "lower retry.quick_attempts, or one of s3.timeout, s3.read_timeout, api.timeout and retry.quick_max",
+        );
+    }
+}
+
+/// A limit holds for those that share its count, and as long as that lasts.
+pub(super) fn daily_limit(api: &Api, ledger: &Ledger, findings: &mut Findings<'_>) {
+    if api.daily_call_limit == 0 {
+        return;
+    }
+    let keys = ["api.daily_call_limit", "ledger.backend", "ledger.on_error"];
+    if matches!(ledger.backend, LedgerBackend::None | LedgerBackend::Memory) {
+        findings.warn(
+            &keys[..2],
+            "is a limit of this process alone with this ledger.backend, and its count begins at 0 with each start",
+            "set ledger.backend = \"redis\", where all workers share one count; or \"file\" for a single worker",
+        );
+    } else if matches!(ledger.backend, LedgerBackend::Redis(_)) && ledger.on_error == OnLedgerError::Proceed {
+        findings.warn(
+            &keys,
+            "does not hold while the ledger is away: ledger.on_error = \"proceed\" makes calls then, and they are not counted",
+            "set ledger.on_error = \"hold\"",
         );
     }
 }

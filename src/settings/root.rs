@@ -92,6 +92,7 @@ impl Settings {
         cross_check::stopping(&self.worker, &self.api, findings);
         cross_check::hold(&self.s3, &self.api, &self.retry, findings);
         cross_check::memory(&self.retry, &self.ledger, findings);
+        cross_check::daily_limit(&self.api, &self.ledger, findings);
     }
 
     /// The JSON Schema of the types. Nothing in it is required: there is a default for everything.

@@ -147,7 +147,7 @@ impl Recorder {
 fn totals(metrics: &Metrics) -> Totals {
     Totals {
         ended: ["live", "spoof", "review", "failed"].map(|outcome| metrics.jobs_ended(outcome)),
-        calls: metrics.billable.get(),
+        calls: metrics.billable_calls(),
         in_doubt: metrics.in_doubt.get(),
         api: metrics.recent.api.counts(),
         store: metrics.recent.store.counts(),
@@ -175,7 +175,7 @@ mod tests {
         let recorder = Recorder::new(metrics.clone());
         let live = || metrics.jobs.get_or_create(&[("outcome", "live")]).clone();
         live().inc_by(3);
-        metrics.billable.inc_by(4);
+        (0..4).for_each(|_| metrics.billed());
         metrics.recent.api.record(Duration::from_millis(200));
         recorder.sample(Some(7));
         live().inc();

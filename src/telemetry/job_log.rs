@@ -1,9 +1,9 @@
 //! One span, one last line and one observation for every delivery, whatever becomes of it; also when its task is dropped.
 
-use super::Metrics;
 use super::traces::{JobSpans, Traces};
+use super::{Metrics, SavedBy};
 use antispoof_core::event::{Event, FailureResult, VerdictResult};
-use antispoof_core::failure::{Code, Failure};
+use antispoof_core::failure::{Code, Failure, Stage};
 use antispoof_core::image::ImageRef;
 use antispoof_core::job::Origin;
 use antispoof_core::ports::{Answer, Lease};
@@ -178,7 +178,7 @@ impl JobRecord {
         metrics.api_duration.observe(took.as_secs_f64());
         metrics.recent.api.record(took);
         if failed.is_none_or(Failure::request_sent) {
-            metrics.billable.inc();
+            metrics.billed();
         }
         let code = failed.map_or("ok", |failure| failure.code().name());
         metrics.api_requests.get_or_create(&[("code", code)]).inc();
@@ -202,6 +202,15 @@ impl JobRecord {
     pub fn reused(&mut self) {
         self.reused = true;
         self.log.metrics.reused.inc();
+        self.log.metrics.saved(SavedBy::Ledger);
+    }
+
+    /// The failure was known.
+    pub fn reused_failure(&self, code: Code) {
+        // What failed before its call would fail there again.
+        if code.stage() == Stage::Call {
+            self.log.metrics.saved(SavedBy::Ledger);
+        }
     }
 
     /// A quick repetition is due.
@@ -212,6 +221,9 @@ impl JobRecord {
     /// An attempt failed.
     pub fn failed(&mut self, failure: &Failure) {
         self.log.metrics.failures.get_or_create(&[("code", failure.code().name())]).inc();
+        if let Some(by) = saved_by(failure.code()) {
+            self.log.metrics.saved(by);
+        }
         self.detail = Some(failure.message().to_owned());
     }
 
@@ -346,6 +358,15 @@ impl JobRecord {
         let metrics = &self.log.metrics;
         metrics.in_flight.dec();
         metrics.job_duration.observe(self.started.elapsed().as_secs_f64());
+    }
+}
+
+/// What a failure saves: of those after which a job ends without a call, so that a job counts once.
+fn saved_by(code: Code) -> Option<SavedBy> {
+    match (code, code.stage()) {
+        (Code::JobExpired, _) => Some(SavedBy::Expired),
+        (Code::ObjectEmpty | Code::ObjectTooLarge, _) | (_, Stage::Inspect) => Some(SavedBy::Inspection),
+        _ => None,
     }
 }
 

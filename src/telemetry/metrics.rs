@@ -6,6 +6,7 @@ mod text;
 use super::copied::{Copied, Counted};
 use super::recent::Recent;
 use antispoof_core::failure::{Class, Code, Retry};
+use antispoof_core::ports::DailyCalls;
 use antispoof_core::verdict::Outcome;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -13,7 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// One label with a value from a fixed list.
@@ -24,11 +25,22 @@ pub const SETTLEMENTS: [&str; 9] =
     ["announced", "deferred", "parked", "divided", "dismissed", "returned", "given_back", "lost", "cancelled"];
 
 /// The operations of the ledger.
-pub const LEDGER_OPS: [&str; 6] = ["begin", "intent", "conclude", "announced", "release", "recall"];
+pub const LEDGER_OPS: [&str; 7] = ["begin", "intent", "unsent", "conclude", "announced", "release", "recall"];
+
+/// What saved a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SavedBy {
+    /// A verdict, or a failure of a call, was on record.
+    Ledger,
+    /// The object or its image cannot be judged.
+    Inspection,
+    /// The job had expired.
+    Expired,
+}
 
 /// Reasons for which jobs do not run, besides systemic failures, which have the names of their codes.
-const OTHER_GATE_REASONS: [&str; 6] =
-    ["store_outage", "api_outage", "api_hold", "api_rejections", "ledger", "queue_outage"];
+const OTHER_GATE_REASONS: [&str; 7] =
+    ["store_outage", "api_outage", "api_hold", "api_rejections", "ledger", "queue_outage", "daily_limit"];
 
 /// The results of a publish.
 const STATUSES: [&str; 5] = ["confirmed", "unroutable", "refused", "unconfirmed", "unavailable"];
@@ -67,7 +79,17 @@ pub struct Metrics {
     /// Immediate retries, by `reason` (a failure code).
     pub api_retries: Family<Label, Counter>,
     /// Calls whose request was sent in full: the most the vendor can have billed.
-    pub billable: Counter,
+    billable: Counter,
+    /// What those have cost, by `api.call_price`.
+    cost: Counter<f64, AtomicU64>,
+    call_price: f64,
+    /// Calls that were not made, by what saved them.
+    saved: Family<Label, Counter>,
+    /// Calls that are counted against the daily limit, and the limit; 0 where there is none.
+    daily_calls: Gauge<u64, AtomicU64>,
+    daily_call_limit: Gauge<u64, AtomicU64>,
+    /// When the ready-made token ends, in seconds since 1970; 0 where tokens are minted.
+    token_expires: Gauge<u64, AtomicU64>,
     /// Calls that may have been paid for without a verdict, and jobs taken up again after such a call.
     pub in_doubt: Counter,
     /// Verdicts published again without another call.
@@ -151,6 +173,12 @@ impl Metrics {
             api_duration: Histogram::new(SECONDS),
             api_retries: Family::default(),
             billable: Counter::default(),
+            cost: Counter::default(),
+            call_price: 0.0,
+            saved: Family::default(),
+            daily_calls: Gauge::default(),
+            daily_call_limit: Gauge::default(),
+            token_expires: Gauge::default(),
             in_doubt: Counter::default(),
             reused: Counter::default(),
             alone: Counter::default(),
@@ -185,8 +213,19 @@ impl Metrics {
         metrics.registered()
     }
 
+    /// With what a call costs (at least 0) and how many a day may have (0: any number).
+    #[must_use]
+    pub fn with_budget(self, call_price: f64, daily_call_limit: u64) -> Self {
+        self.daily_call_limit.set(daily_call_limit);
+        Self { call_price, ..self }
+    }
+
     /// A page of [`Self::CONTENT_TYPE`], which every scraper reads.
     pub fn render(&self) -> Result<String, std::fmt::Error> {
+        // As a product: a sum of fractions drifts.
+        #[expect(clippy::cast_precision_loss, reason = "so many calls would not be paid for")]
+        let cost = self.billable.get() as f64 * self.call_price;
+        self.cost.inner().store(cost.to_bits(), Ordering::Relaxed);
         let mut page = String::with_capacity(16 * 1024);
         encode(&mut page, &self.registry)?;
         Ok(text::prometheus(&page))
@@ -196,6 +235,26 @@ impl Metrics {
     pub fn succeeded(&self) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_success.set(since.as_secs_f64());
+    }
+
+    /// A request was sent in full.
+    pub fn billed(&self) {
+        self.billable.inc();
+    }
+
+    /// A call was not made.
+    pub fn saved(&self, by: SavedBy) {
+        self.saved.get_or_create(&[("by", by.label())]).inc();
+    }
+
+    /// So many calls are counted on the day that it is.
+    pub fn called_today(&self, today: DailyCalls) {
+        self.daily_calls.set(today.counted);
+    }
+
+    /// The ready-made token that is in use ends then, in seconds since 1970. None: there is none, or it does not say.
+    pub fn token_ends(&self, at: Option<u64>) {
+        self.token_expires.set(at.unwrap_or_default());
     }
 
     /// A copy into a queue of the worker was confirmed, or not.
@@ -264,6 +323,9 @@ impl Metrics {
         for op in LEDGER_OPS {
             drop(self.ledger_errors.get_or_create(&[("op", op)]));
         }
+        for by in SavedBy::ALL {
+            drop(self.saved.get_or_create(&[("by", by.label())]));
+        }
         for redelivered in ["true", "false"] {
             drop(self.deliveries.get_or_create(&[("redelivered", redelivered)]));
         }
@@ -294,6 +356,23 @@ impl Metrics {
             "api_billable_calls",
             "Calls whose request was sent in full, the most that can be billed",
             self.billable.clone(),
+        );
+        r.register("api_cost", "What the billable calls have cost, by api.call_price", self.cost.clone());
+        r.register("api_calls_saved", "Calls that were not made, by what saved them", self.saved.clone());
+        r.register(
+            "api_daily_calls",
+            "Calls counted against api.daily_call_limit on this day (UTC), when this worker last looked",
+            self.daily_calls.clone(),
+        );
+        r.register(
+            "api_daily_call_limit",
+            "api.daily_call_limit; 0 where there is none",
+            self.daily_call_limit.clone(),
+        );
+        r.register(
+            "api_token_expires_seconds",
+            "Unix time at which the ready-made token expires; 0 where tokens are minted or it does not say",
+            self.token_expires.clone(),
         );
         r.register("api_in_doubt", "Calls that may be billed and brought no verdict", self.in_doubt.clone());
         r.register("verdicts_reused", "Verdicts published again without another call", self.reused.clone());
@@ -386,6 +465,18 @@ impl Metrics {
     }
 }
 
+impl SavedBy {
+    const ALL: [Self; 3] = [Self::Ledger, Self::Inspection, Self::Expired];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Ledger => "ledger",
+            Self::Inspection => "inspection",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 /// The reasons for which jobs do not run.
 fn gate_reasons() -> impl Iterator<Item = &'static str> {
     let systemic = Code::ALL.iter().filter(|code| code.class() == Class::Systemic);
@@ -406,6 +497,11 @@ mod tests {
             "antispoofd_dead_lettered_total{reason=\"delivery_limit\"} 0",
             "antispoofd_api_requests_total{code=\"ok\"} 0",
             "antispoofd_api_billable_calls_total 0",
+            "antispoofd_api_cost_total 0.0",
+            "antispoofd_api_calls_saved_total{by=\"inspection\"} 0",
+            "antispoofd_api_daily_calls 0",
+            "antispoofd_api_daily_call_limit 0",
+            "antispoofd_api_token_expires_seconds 0",
             "antispoofd_settlements_total{kind=\"cancelled\"} 0",
             "antispoofd_job_duration_seconds_count 0",
             "antispoofd_gate_open 1",
@@ -414,6 +510,26 @@ mod tests {
             "antispoofd_log_lines_dropped_total 0",
             "antispoofd_ledger_errors_total{op=\"conclude\"} 0",
             "antispoofd_build_info{version=",
+        ] {
+            assert!(text.contains(series), "{series}\n{text}");
+        }
+    }
+
+    #[test]
+    fn money_is_counted_by_the_price_and_calls_against_the_limit() {
+        let metrics = Metrics::new().with_budget(0.0125, 400);
+        for _ in 0..4 {
+            metrics.billed();
+        }
+        metrics.called_today(DailyCalls { day: 1, counted: 3, limit: 400 });
+        metrics.saved(SavedBy::Expired);
+        let text = metrics.render().expect("renders");
+        for series in [
+            "antispoofd_api_billable_calls_total 4\n",
+            "antispoofd_api_cost_total 0.05\n",
+            "antispoofd_api_daily_calls 3\n",
+            "antispoofd_api_daily_call_limit 400\n",
+            "antispoofd_api_calls_saved_total{by=\"expired\"} 1\n",
         ] {
             assert!(text.contains(series), "{series}\n{text}");
         }

@@ -11,6 +11,7 @@ pub(crate) mod own_broker;
 pub(crate) mod own_redis;
 pub(crate) mod ports;
 pub(crate) mod process;
+pub(crate) mod prometheus;
 pub(crate) mod redis;
 pub(crate) mod services;
 pub(crate) mod simulator;

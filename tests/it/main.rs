@@ -55,6 +55,8 @@ mod inspection;
 mod intake;
 mod ledger;
 mod log;
+mod money;
+mod observability;
 mod outages;
 mod parked;
 mod policies;

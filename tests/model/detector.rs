@@ -1,5 +1,6 @@
 //! The vendor: what it does when it has the whole image, and what when it has not.
 
+use crate::ledger::day;
 use crate::life::Life;
 use crate::plan::Fault;
 use crate::records::{Kind, answer};
@@ -55,6 +56,7 @@ impl SpoofDetector for ModelDetector {
             return Err(Failure::new(Code::ApiUnavailable, "no connection"));
         }
         let bytes = received(image).await?;
+        life.with(within_the_limit);
         life.leave().await;
         if let Some(number) = number_in(&bytes) {
             life.with(|state| alone(state, life, number));
@@ -99,6 +101,15 @@ fn patient(state: &mut State, life: &Life) {
         && now < until
     {
         state.wrong(|| format!("worker {} calls, and was asked at {since:?} to wait until {until:?}", life.number));
+    }
+}
+
+/// A whole request may be billed. Counted by the day on which they were begun, there are never more than a day may have.
+fn within_the_limit(state: &mut State) {
+    state.calls.whole += 1;
+    let (whole, limit, days) = (state.calls.whole, state.plan.daily_limit, day(state.elapsed()) + 1);
+    if limit > 0 && whole > limit * days {
+        state.wrong(|| format!("{whole} calls in {days} days, where {limit} a day are allowed"));
     }
 }
 

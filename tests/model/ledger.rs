@@ -5,7 +5,7 @@ use crate::plan::Fault;
 use crate::world::State;
 use antispoof_core::event::JobResult;
 use antispoof_core::failure::Code;
-use antispoof_core::ports::{ClaimOutcome, Intent, Ledger, LedgerError};
+use antispoof_core::ports::{ClaimOutcome, DailyCalls, Intent, Ledger, LedgerError};
 use antispoofd::ledger::Memory;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,10 +15,45 @@ use tokio::time::Instant;
 /// A claim of a worker that is gone is void after this: longer than a job takes that is not held up, and shorter than some that are.
 pub(crate) const CLAIM_LIFE: Duration = Duration::from_mins(3);
 
+/// A day in this world: short, so that many schedules see some end.
+pub(crate) const DAY: Duration = Duration::from_mins(10);
+
 /// What survives.
 #[derive(Default)]
 pub(crate) struct Durable {
     entries: BTreeMap<String, Entry>,
+    calls: Calls,
+}
+
+/// The calls that are counted on a day since the schedule began.
+#[derive(Default)]
+struct Calls {
+    day: u64,
+    counted: u64,
+}
+
+impl Calls {
+    fn count(&mut self, limit: u64, elapsed: Duration) -> Intent {
+        let day = day(elapsed);
+        if self.day != day {
+            *self = Self { day, counted: 0 };
+        }
+        if self.counted >= limit {
+            let left = (DAY * u32::try_from(day + 1).expect("a few days")).saturating_sub(elapsed);
+            return Intent::LimitReached { today: self.of(limit), resumes_in: left };
+        }
+        self.counted += 1;
+        Intent::Recorded(Some(self.of(limit)))
+    }
+
+    fn of(&self, limit: u64) -> DailyCalls {
+        DailyCalls { day: self.day, counted: self.counted, limit }
+    }
+}
+
+/// Which day of the schedule it is.
+pub(crate) fn day(elapsed: Duration) -> u64 {
+    elapsed.as_secs() / DAY.as_secs()
 }
 
 enum Entry {
@@ -47,15 +82,19 @@ impl Durable {
         if calls == 0 { ClaimOutcome::Fresh } else { ClaimOutcome::InDoubt { calls } }
     }
 
-    fn intent(&mut self, key: &str, by: u64) -> Intent {
+    fn intent(&mut self, key: &str, by: u64, limit: u64, elapsed: Duration) -> Intent {
         let prior = match self.entries.get(key) {
             Some(Entry::Claimed { by: owner, prior, .. }) if *owner == by => *prior,
             Some(_) => return Intent::ClaimLost,
             None => 0,
         };
+        let intent = if limit == 0 { Intent::Recorded(None) } else { self.calls.count(limit, elapsed) };
+        if !matches!(intent, Intent::Recorded(_)) {
+            return intent;
+        }
         let claim = Entry::Claimed { by, since: Instant::now(), prior, calls: prior + 1 };
         self.entries.insert(key.to_owned(), claim);
-        Intent::Recorded
+        intent
     }
 
     fn conclude(
@@ -78,6 +117,12 @@ impl Durable {
         }
         self.entries.insert(key.to_owned(), Entry::Concluded(Box::new(end.clone())));
         (end != *result).then(|| Box::new(end))
+    }
+
+    fn unsent(&mut self, call: DailyCalls) {
+        if self.calls.day == call.day {
+            self.calls.counted -= 1;
+        }
     }
 
     fn release(&mut self, key: &str, paid: bool, by: u64) {
@@ -173,7 +218,10 @@ impl Ledger for ModelLedger {
         }
         let intent = match &self.memory {
             Some(memory) => memory.intent(key).await?,
-            None => self.life.with(|state| state.durable.intent(key, self.life.number)),
+            None => self.life.with(|state| {
+                let (limit, elapsed) = (state.plan.daily_limit, state.elapsed());
+                state.durable.intent(key, self.life.number, limit, elapsed)
+            }),
         };
         self.life.leave().await;
         if away.is_some() { Err(error()) } else { Ok(intent) }
@@ -221,6 +269,23 @@ impl Ledger for ModelLedger {
             Some(memory) => memory.published(key, keep).await,
             None => Ok(()),
         }
+    }
+
+    async fn unsent(&self, call: DailyCalls) -> Result<(), LedgerError> {
+        let away = self.away("unsent", "").await;
+        if away == Some(false) {
+            return Err(error());
+        }
+        match &self.memory {
+            Some(memory) => memory.unsent(call).await?,
+            None => self.life.with(|state| state.durable.unsent(call)),
+        }
+        self.life.leave().await;
+        if away.is_some() { Err(error()) } else { Ok(()) }
+    }
+
+    async fn daily_calls(&self) -> Result<Option<DailyCalls>, LedgerError> {
+        Ok(None)
     }
 
     async fn recall(&self, _object: &str) -> Result<Option<JobResult>, LedgerError> {

@@ -18,7 +18,7 @@ use antispoofd::amqp::ConsumeMode;
 use antispoofd::conversion::{self, Converter};
 use antispoofd::gate::{self, Gate};
 use antispoofd::health::Health;
-use antispoofd::ledger::{Clock, Memory};
+use antispoofd::ledger::{Clock, LocalCount, Memory};
 use antispoofd::lifecycle::{Stop, Tasks};
 use antispoofd::pipeline::{ClockAndRng, HeadMemory, LedgerClient, Pipeline, Rules, Stuck, ledger_key};
 use antispoofd::telemetry::{JobLog, KeyNames, Metrics};
@@ -115,11 +115,14 @@ pub(crate) fn connected(world: &World, number: u64) -> (Arc<Life>, ModelInbox, M
 /// Starts a worker.
 pub(crate) fn start(world: &World, number: u64, metrics: &Arc<Metrics>) -> Running {
     let (life, inbox, dead) = connected(world, number);
-    let (rules, concurrency, backend) = life.with(|state| {
+    let (rules, concurrency, backend, daily_limit) = life.with(|state| {
         state.note(|| format!("worker {number} starts"));
-        (rules(&life, state), state.plan.concurrency, state.plan.backend)
+        (rules(&life, state), state.plan.concurrency, state.plan.backend, state.plan.daily_limit)
     });
-    let memory = (backend == Backend::Memory).then(|| Memory::new(10_000, Duration::from_hours(24 * 7), clock()));
+    let memory = (backend == Backend::Memory).then(|| {
+        let count = LocalCount::new(daily_limit, calendar());
+        Memory::new(10_000, Duration::from_hours(24 * 7), clock()).counting(count)
+    });
     let pipeline = Arc::new(Pipeline::<ModelPorts> {
         store: ModelStore(life.clone()),
         detector: ModelDetector(life.clone()),
@@ -151,6 +154,11 @@ pub(crate) fn start(world: &World, number: u64, metrics: &Arc<Metrics>) -> Runni
 fn clock() -> Clock {
     let start = tokio::time::Instant::now();
     Clock::new(move || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The days go by the wall clock.
+fn calendar() -> Clock {
+    Clock::new(|| u64::try_from(now().unix_timestamp_nanos() / 1_000_000).expect("after 1970"))
 }
 
 /// Images are sent as they are.

@@ -2,6 +2,7 @@
 
 use crate::drama::{Cast, world_with};
 use crate::jobs;
+use crate::ledger;
 use crate::life::set_ambient;
 use crate::plan::{Backend, Plan, Seed};
 use crate::records::Kind;
@@ -9,7 +10,7 @@ use crate::world::{Services, World};
 use antispoofd::gate::Reason;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 const CONCURRENCY: u16 = 16;
 const JOBS: usize = 500;
@@ -32,6 +33,7 @@ impl Busy {
         plan.concurrency = CONCURRENCY;
         plan.max_attempts = 8;
         plan.rejection_streak = 20;
+        plan.daily_limit = 0;
         plan.thinks = Duration::from_millis(50);
         plan.latency = Duration::from_millis(3);
         change(&mut plan);
@@ -85,6 +87,45 @@ fn down(change: impl FnOnce(&mut Services)) -> Services {
     let mut services = Services::SOUND;
     change(&mut services);
     services
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_has_its_calls_and_the_next_one_the_rest() {
+    const LIMIT: u64 = 120;
+    for (number, backend, day) in [
+        (0, Backend::Durable, ledger::DAY),
+        (1, Backend::Memory, Duration::from_hours(24)),
+        (2, Backend::Durable, ledger::DAY),
+    ] {
+        let busy = Busy::new(number, |plan| (plan.backend, plan.daily_limit) = (backend, LIMIT));
+        jobs::at_once(&busy.world, JOBS, Kind::Good);
+        let began = Instant::now();
+        for days in 1..=4 {
+            sleep(day.mul_f64(0.9)).await;
+            assert_eq!(busy.calls(), days * LIMIT, "{backend:?}: on day {days}");
+            assert_eq!(busy.reason(), Some(Reason::DailyLimit));
+            sleep_until(began + day * u32::try_from(days).expect("few")).await;
+        }
+        sleep(Duration::from_secs(1)).await;
+        assert!(busy.calls() > 4 * LIMIT, "calls are made again when the day is over, and not at some later look");
+        busy.drained().await;
+        assert_eq!((busy.calls(), busy.reason()), (JOBS as u64, None));
+        busy.assert_blameless(&format!("{backend:?}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_not_sent_leaves_its_place_in_the_day_to_another() {
+    let busy = Busy::new(7, |plan| plan.daily_limit = 3);
+    busy.become_of(down(|services| services.vendor = false));
+    jobs::at_once(&busy.world, 30, Kind::Good);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(busy.reason(), Some(Reason::DailyLimit), "three are on their way, and one more came");
+    busy.become_of(Services::SOUND);
+    sleep(Duration::from_mins(6)).await;
+    assert_eq!((busy.left(), busy.reason()), (27, Some(Reason::DailyLimit)), "a look has found that none was sent");
+    busy.drained().await;
+    busy.assert_blameless("not sent");
 }
 
 #[tokio::test(start_paused = true)]

@@ -161,6 +161,8 @@ pub(crate) struct Plan {
     pub(crate) thinks: Duration,
     /// Longest time that a call of a port takes by itself.
     pub(crate) latency: Duration,
+    /// Calls a day of this world, of all workers together; 0: any number.
+    pub(crate) daily_limit: u64,
 }
 
 impl Plan {
@@ -193,6 +195,12 @@ impl Plan {
             rejection_streak: *dice
                 .choice(&[0, 2, 3, NEVER_REACHED, NEVER_REACHED, NEVER_REACHED])
                 .expect("one of six"),
+            // The real ledger in memory has days of 24 hours, and `outages.rs`.
+            daily_limit: if backend == Backend::Durable {
+                *dice.choice(&[0, 0, 1, 3]).expect("one of four")
+            } else {
+                0
+            },
         }
     }
 
@@ -202,6 +210,7 @@ impl Plan {
         let mut plan = Self::new(Seed { faults, jobs: 9, ..Seed::new(number) });
         plan.trouble = Duration::from_mins(10);
         plan.latency = Duration::ZERO;
+        plan.daily_limit = 0;
         for &fault in broken {
             plan.chances[fault as usize] = 1.0;
         }

@@ -88,6 +88,8 @@ pub(crate) struct Calls {
     pub(crate) while_hopeless: u64,
     /// Calls of the vendor alone, in all, for as long as things went wrong.
     pub(crate) of_vendor: u64,
+    /// Whole requests that the vendor has had.
+    pub(crate) whole: u64,
 }
 
 impl World {

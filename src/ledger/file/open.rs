@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 /// The layout of the tables. Raised when an older program could not read what this one writes, or the other way round.
 pub(super) const SCHEMA: u64 = 1;
 
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// Numbers about the file itself.
+pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// Enough for the upper levels of the trees; the rest is the system's page cache.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;

@@ -8,15 +8,17 @@
 //! Keys are hashes, so every record has a page of its own to write, and its branches. The journal's records share theirs, which makes a durable step
 //! cost a third of what it would.
 
+mod calls;
 mod line;
 mod sweep;
 mod table;
 
 pub(super) use table::{Broken, Definition};
 
+use crate::ledger::daily::Tally;
 use crate::ledger::record::{self, Change, Record};
 use antispoof_core::event::JobResult;
-use antispoof_core::ports::{ClaimOutcome, Intent, LedgerError};
+use antispoof_core::ports::{ClaimOutcome, DailyCalls, Intent, LedgerError};
 use line::{Place, Recent, read_line, write_line};
 use redb::{Database, ReadableDatabase as _, TableDefinition, TableError};
 use std::collections::HashMap;
@@ -35,12 +37,46 @@ const MOVED_AT: usize = 1024;
 /// What is asked of the file.
 #[derive(Debug)]
 pub(super) enum Step {
-    Begin { key: String },
-    Intent { key: String, prior: Option<u32> },
-    Conclude { key: String, object: Option<String>, end: Box<JobResult>, superseded: Option<Box<JobResult>> },
-    Published { key: String, keep: bool },
-    Revert { key: String, prior: u32 },
-    Recall { object: String },
+    Begin {
+        key: String,
+    },
+    Intent {
+        key: String,
+        prior: Option<u32>,
+        limit: Option<LimitNow>,
+    },
+    Conclude {
+        key: String,
+        object: Option<String>,
+        end: Box<JobResult>,
+        superseded: Option<Box<JobResult>>,
+    },
+    Published {
+        key: String,
+        keep: bool,
+    },
+    Revert {
+        key: String,
+        prior: u32,
+    },
+    Recall {
+        object: String,
+    },
+    /// A call of that day was not sent.
+    Unsent {
+        day: u64,
+    },
+    /// How many calls are counted.
+    Calls {
+        limit: LimitNow,
+    },
+}
+
+/// How many calls a day may have, and which moment it is by the clock for that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LimitNow {
+    pub(super) calls: u64,
+    pub(super) now_ms: u64,
 }
 
 /// What the file answers.
@@ -51,6 +87,7 @@ pub(super) enum StepResult {
     Verdict(Option<Box<JobResult>>),
     /// The end that stands instead, if one does.
     Standing(Option<Box<JobResult>>),
+    Calls(DailyCalls),
     Done,
 }
 
@@ -65,6 +102,9 @@ pub(super) struct Store {
     unwritten: Vec<Vec<u8>>,
     lines: usize,
     next: u64,
+    /// The count of calls, and what of it is in the file.
+    calls: Tally,
+    calls_written: Tally,
 }
 
 impl Store {
@@ -78,8 +118,12 @@ impl Store {
             unwritten: Vec::new(),
             lines: 0,
             next: 0,
+            calls: Tally::default(),
+            calls_written: Tally::default(),
         };
         let read = store.database.begin_read()?;
+        store.calls = calls::read(&read)?;
+        store.calls_written = store.calls;
         let journal = match read.open_table(JOURNAL) {
             Ok(journal) => journal,
             Err(TableError::TableDoesNotExist(_)) => return Ok(store),
@@ -106,11 +150,14 @@ impl Store {
         for step in steps {
             answers.push(self.step(step, now, &mut lines)?);
         }
-        if lines.is_empty() {
+        if lines.is_empty() && self.calls == self.calls_written {
             return Ok(answers);
         }
         let write = self.database.begin_write()?;
-        {
+        if self.calls != self.calls_written {
+            calls::write(&write, self.calls)?;
+        }
+        if !lines.is_empty() {
             let mut journal = write.open_table(JOURNAL)?;
             for line in &lines {
                 journal.insert(self.next, line.as_slice())?;
@@ -118,6 +165,7 @@ impl Store {
             }
         }
         write.commit()?;
+        self.calls_written = self.calls;
         self.lines += lines.len();
         Ok(answers)
     }
@@ -198,10 +246,10 @@ impl Store {
         let record = self.known(&place, now)?;
         let (said, change) = match step {
             Step::Begin { .. } => (StepResult::Claim(record::begin(record)), Change::Keep),
-            Step::Intent { prior, .. } => {
-                let (intent, change) = record::intent(record.as_ref(), *prior);
-                (StepResult::Intent(intent), change)
-            }
+            Step::Intent { prior, limit, .. } => match record::intent(record.as_ref(), *prior) {
+                None => (StepResult::Intent(Intent::ClaimLost), Change::Keep),
+                Some(change) => self.counted(*limit, change),
+            },
             Step::Conclude { end, object, superseded, .. } => {
                 if let Some(object) = object {
                     let put = Change::Put(Record::ended(end));
@@ -220,8 +268,23 @@ impl Store {
             Step::Published { keep: false, .. } => (StepResult::Done, record::published(record, false)),
             Step::Revert { prior, .. } => (StepResult::Done, record::revert(record.as_ref(), *prior)),
             Step::Recall { .. } => (verdict(record), Change::Keep),
+            Step::Unsent { day } => {
+                self.calls.take_back(*day);
+                (StepResult::Done, Change::Keep)
+            }
+            Step::Calls { limit } => (StepResult::Calls(self.calls.on(limit.now_ms).of(limit.calls)), Change::Keep),
         };
         Ok(self.change(place, change, now, Some(lines)).map(|()| said))
+    }
+
+    /// A call that is about to be made is counted where there is a limit, and made unless that is reached.
+    fn counted(&mut self, limit: Option<LimitNow>, change: Change) -> (StepResult, Change) {
+        let intent = match limit {
+            Some(limit) => self.calls.count(limit.calls, limit.now_ms),
+            None => Intent::Recorded(None),
+        };
+        let change = if let Intent::Recorded(_) = intent { change } else { Change::Keep };
+        (StepResult::Intent(intent), change)
     }
 
     fn change(
@@ -270,7 +333,7 @@ impl Store {
 
 impl Step {
     pub(super) fn only_looks(&self) -> bool {
-        matches!(self, Self::Begin { .. } | Self::Recall { .. })
+        matches!(self, Self::Begin { .. } | Self::Recall { .. } | Self::Calls { .. })
     }
 
     pub(super) fn key(&self) -> &str {
@@ -281,6 +344,8 @@ impl Step {
             | Self::Published { key, .. }
             | Self::Revert { key, .. } => key,
             Self::Recall { object } => object,
+            // About no job: no step has to wait for them.
+            Self::Unsent { .. } | Self::Calls { .. } => "",
         }
     }
 }

@@ -17,6 +17,7 @@ const DAY: Duration = Duration::from_hours(24);
 struct Folder {
     dir: TempDir,
     lives: Lives,
+    limit: u64,
     hand: Hand,
     ledger: Arc<File>,
 }
@@ -24,11 +25,12 @@ struct Folder {
 impl Place for Folder {
     type Ledger = File;
 
-    async fn new(lives: Lives) -> Self {
+    async fn limited(lives: Lives, limit: u64) -> Self {
         let (dir, hand) = (tempfile::tempdir().expect("a folder"), Hand::default());
         let path = dir.path().join("ledger.redb");
         let ledger = File::open(&path, lives.ttl, PATIENCE, hand.clock()).await.expect("a new ledger");
-        Self { dir, lives, hand, ledger: Arc::new(ledger) }
+        let ledger = Arc::new(ledger.counting(limit, hand.clock()));
+        Self { dir, lives, limit, hand, ledger }
     }
 
     fn worker(&self) -> Arc<File> {
@@ -43,18 +45,23 @@ impl Place for Folder {
         self.hand.pass(time.min(Duration::from_hours(1)));
     }
 
+    async fn next_day(&self) {
+        self.hand.pass(DAY);
+    }
+
     async fn after_a_crash(self) -> Option<Self> {
-        let Self { dir, lives, hand, ledger } = self;
+        let Self { dir, lives, limit, hand, ledger } = self;
         ledger.close().await;
         drop(ledger);
         let path = dir.path().join("ledger.redb");
         let ledger = File::open(&path, lives.ttl, PATIENCE, hand.clock()).await.expect("the same ledger");
-        Some(Self { dir, lives, hand, ledger: Arc::new(ledger) })
+        let ledger = Arc::new(ledger.counting(limit, hand.clock()));
+        Some(Self { dir, lives, limit, hand, ledger })
     }
 }
 
 conformance!(Folder);
-conformance!(Folder: what_was_recorded_outlives_the_worker);
+conformance!(Folder: what_was_recorded_outlives_the_worker what_was_counted_outlives_the_worker);
 
 async fn open(path: &Path) -> Result<File, OpenError> {
     File::open(path, DAY, PATIENCE, Hand::default().clock()).await
@@ -148,7 +155,7 @@ async fn a_code_of_another_version_is_a_call_in_doubt_and_holds_up_no_other_job(
         let ledger = open(&path).await.expect("the codes of another version damage no file");
         assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::InDoubt { calls: 1 }), "moved: {moved}");
         assert_eq!(ledger.begin("b").await, Ok(ClaimOutcome::Concluded(Box::new(verdict(0.5)))));
-        assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+        assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded(None)));
         assert_eq!(ledger.conclude("a", None, &verdict(0.25), None).await, Ok(None));
         assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Concluded(Box::new(verdict(0.25)))));
         ledger.close().await;
@@ -269,7 +276,7 @@ async fn on(disk: &Disk, folder: &TempDir, patience: Duration) -> File {
     });
     let clock = Hand::default().clock();
     let writer = Writer::with_opener(path.clone(), opener, DAY, clock.clone()).await.expect("a new ledger");
-    File { path, claims: Claims::new(clock), writer, patience }
+    File { path, claims: Claims::new(clock), writer, patience, limit: None }
 }
 
 #[tokio::test]
@@ -285,7 +292,7 @@ async fn a_full_disk_is_an_error_and_no_more_once_there_is_room() {
         ledger.conclude("b", None, &failure(0), None).await.expect_err("full");
     }
     disk.full.store(false, Ordering::SeqCst);
-    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded), "the claim is still ours");
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded(None)), "the claim is still ours");
     ledger.conclude("a", None, &verdict(0.25), None).await.expect("conclude");
     ledger.close().await;
     let ledger = open(&folder.path().join("ledger.redb")).await.expect("whole");
@@ -341,7 +348,7 @@ async fn a_slow_disk_stalls_neither_the_runtime_nor_the_batch_behind_it() {
     let before = disk.syncs.load(Ordering::SeqCst);
     let_go(&disk);
     for task in std::iter::once(first).chain(rest) {
-        assert_eq!(task.await.expect("no panic"), Ok(Intent::Recorded));
+        assert_eq!(task.await.expect("no panic"), Ok(Intent::Recorded(None)));
     }
     let syncs = disk.syncs.load(Ordering::SeqCst) - before;
     assert!(syncs <= 4, "{syncs} syncs for {JOBS} steps");
@@ -394,7 +401,7 @@ async fn what_nobody_waited_for_is_written_at_the_close() {
     let path = folder.path().join("ledger.redb");
     let ledger = open(&path).await.expect("new");
     ledger.begin("a").await.expect("begin");
-    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded(None)));
     ledger.release("a", false).await.expect("told");
     ledger.conclude("b", None, &verdict(0.5), None).await.expect("conclude");
     ledger.published("b", false).await.expect("told");

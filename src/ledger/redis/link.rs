@@ -106,6 +106,14 @@ impl Link {
         .await
     }
 
+    /// A script that must not run twice. After an error it may have run.
+    pub(super) async fn ask_no_more_than_once<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, Fault> {
+        self.within_patience(self.ask_once(script)).await
+    }
+
     /// A command that is no step.
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Fault> {
         self.within_patience(async {

@@ -10,6 +10,8 @@ pub(super) struct Scripts {
     pub(super) published: Script,
     pub(super) release: Script,
     pub(super) recall: Script,
+    pub(super) unsent: Script,
+    pub(super) today: Script,
     pub(super) ping: Script,
 }
 
@@ -24,11 +26,17 @@ impl Scripts {
     pub(super) fn new() -> Self {
         Self {
             begin: script!("begin.lua"),
-            intent: script!("intent.lua"),
+            intent: Script::new(concat!(
+                include_str!("calls.lua"),
+                include_str!("record.lua"),
+                include_str!("intent.lua")
+            )),
             conclude: script!("conclude.lua"),
             published: script!("published.lua"),
             release: script!("release.lua"),
             recall: script!("recall.lua"),
+            unsent: Script::new(include_str!("unsent.lua")),
+            today: Script::new(concat!(include_str!("calls.lua"), include_str!("today.lua"))),
             ping: Script::new("return 'here'"),
         }
     }

@@ -10,22 +10,27 @@ struct Server {
     url: String,
     prefix: String,
     lives: Lives,
+    limit: u64,
     hand: Hand,
     ledger: Arc<Redis>,
 }
 
 impl Server {
-    fn at(url: String, lives: Lives) -> Self {
+    fn at(url: String, lives: Lives, limit: u64) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("unit-{}-{number}-{:08x}", std::process::id(), fastrand::u32(..));
         let hand = Hand::default();
-        let ledger = Arc::new(connect(&url, &prefix, lives, &hand));
-        Self { url, prefix, lives, hand, ledger }
+        let ledger = Arc::new(connect(&url, &prefix, lives, &hand).counting(limit));
+        Self { url, prefix, lives, limit, hand, ledger }
     }
 
     fn fresh(&self) -> Redis {
-        connect(&self.url, &self.prefix, self.lives, &self.hand)
+        connect(&self.url, &self.prefix, self.lives, &self.hand).counting(self.limit)
+    }
+
+    fn count(&self) -> String {
+        format!("{{{}}}:ledger:calls", self.prefix)
     }
 }
 
@@ -42,8 +47,8 @@ fn test_server() -> String {
 impl Place for Server {
     type Ledger = Redis;
 
-    async fn new(lives: Lives) -> Self {
-        Self::at(test_server(), lives)
+    async fn limited(lives: Lives, limit: u64) -> Self {
+        Self::at(test_server(), lives, limit)
     }
 
     fn worker(&self) -> Arc<Redis> {
@@ -57,6 +62,14 @@ impl Place for Server {
     /// The server has its own clock, which no client can set.
     fn pass(&self, _: Duration) {}
 
+    /// What is counted becomes yesterday's.
+    async fn next_day(&self) {
+        let written: String = raw(self, &["GET", &self.count()]).await;
+        let (day, counted) = written.split_once(' ').expect("a day and a number");
+        let yesterday = day.parse::<u64>().expect("a day") - 1;
+        let _: String = raw(self, &["SET", &self.count(), &format!("{yesterday} {counted}")]).await;
+    }
+
     async fn after_a_crash(self) -> Option<Self> {
         let ledger = Arc::new(self.fresh());
         Some(Self { ledger, ..self })
@@ -64,7 +77,40 @@ impl Place for Server {
 }
 
 conformance!(Server);
-conformance!(Server: a_claim_that_was_taken_over_is_lost);
+conformance!(Server: a_claim_that_was_taken_over_is_lost what_was_counted_outlives_the_worker);
+
+#[tokio::test]
+async fn the_count_goes_by_the_server_s_day_and_is_bounded_in_time() {
+    let server = Server::limited(long(), 5).await;
+    // A worker whose clock is three days ahead counts on the same day.
+    server.hand.pass(Duration::from_hours(72));
+    server.ledger.begin("a").await.expect("begin");
+    let Ok(Intent::Recorded(Some(today))) = server.ledger.intent("a").await else { panic!("counted") };
+    let time: Vec<u64> = raw(&server, &["TIME"]).await;
+    assert_eq!((today.day, today.counted, today.limit), (time[0] / 86_400, 1, 5));
+    let life: u64 = raw(&server, &["PTTL", &server.count()]).await;
+    assert!((86_400_000..=2 * 86_400_000).contains(&life), "it is kept for a day more than it counts: {life}");
+    // Of another type, or written by another program: the ledger's failure, or a day that begins anew.
+    let _: i64 = raw(&server, &["DEL", &server.count()]).await;
+    let _: i64 = raw(&server, &["LPUSH", &server.count(), "x"]).await;
+    let error = server.ledger.intent("a").await.expect_err("it cannot be counted").to_string();
+    assert!(error.contains("WRONGTYPE"), "{error}");
+    let _: String = raw(&server, &["SET", &server.count(), "x"]).await;
+    assert!(matches!(server.ledger.intent("a").await, Ok(Intent::Recorded(Some(DailyCalls { counted: 1, .. })))));
+}
+
+#[tokio::test]
+async fn a_call_is_taken_off_once_or_not_at_all() {
+    let server = Server::limited(long(), 5).await;
+    server.ledger.begin("a").await.expect("begin");
+    let Ok(Intent::Recorded(Some(today))) = server.ledger.intent("a").await else { panic!("counted") };
+    server.ledger.link.cut().await;
+    server.ledger.unsent(today).await.expect_err("the server is gone");
+    server.ledger.link.mend().await;
+    assert_eq!(server.ledger.begin("b").await, Ok(ClaimOutcome::Fresh));
+    let counted = server.ledger.daily_calls().await.expect("an answer").expect("counted").counted;
+    assert_eq!(counted, 1, "too many rather than too few: it is not made up for");
+}
 
 fn long() -> Lives {
     Lives { ttl: Duration::from_mins(10), claim: Duration::from_mins(1) }
@@ -86,7 +132,7 @@ async fn what_was_recorded_outlives_the_worker() {
     let server = Server::new(lives).await;
     server.ledger.begin("claimed").await.expect("begin");
     server.ledger.begin("intended").await.expect("begin");
-    assert_eq!(server.ledger.intent("intended").await, Ok(Intent::Recorded));
+    assert_eq!(server.ledger.intent("intended").await, Ok(Intent::Recorded(None)));
     server.ledger.conclude("ended", None, &verdict(0.5), None).await.expect("conclude");
     let server = server.after_a_crash().await.expect("it lasts");
     assert_eq!(server.ledger.begin("ended").await, Ok(ClaimOutcome::Concluded(Box::new(verdict(0.5)))));
@@ -112,7 +158,7 @@ async fn keys_share_a_slot_and_records_are_readable_and_bounded_in_time() {
     let life: i64 = raw(&server, &["PTTL", &key]).await;
     assert!((1..=60_000).contains(&life), "a claim that is not renewed goes by itself: {life}");
 
-    assert_eq!(server.ledger.intent("a").await, Ok(Intent::Recorded));
+    assert_eq!(server.ledger.intent("a").await, Ok(Intent::Recorded(None)));
     let until = |record: &str| {
         let record: serde_json::Value = serde_json::from_str(record).expect("JSON");
         assert_eq!((&record["state"], &record["calls"]), (&"intent".into(), &1.into()));
@@ -123,7 +169,7 @@ async fn keys_share_a_slot_and_records_are_readable_and_bounded_in_time() {
     assert!((500_000..=600_000).contains(&life), "an intent lasts as long as an end: {life}");
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        assert_eq!(server.ledger.intent("a").await, Ok(Intent::Recorded));
+        assert_eq!(server.ledger.intent("a").await, Ok(Intent::Recorded(None)));
         if until(&raw::<String>(&server, &["GET", &key]).await) > first {
             break;
         }
@@ -153,7 +199,7 @@ async fn a_server_that_forgot_the_scripts_is_told_again() {
 async fn a_release_that_was_not_heard_is_made_up_for() {
     let server = Server::new(long()).await;
     server.ledger.begin("a").await.expect("begin");
-    assert_eq!(server.ledger.intent("a").await, Ok(Intent::Recorded));
+    assert_eq!(server.ledger.intent("a").await, Ok(Intent::Recorded(None)));
     server.ledger.begin("c").await.expect("begin");
     server.ledger.link.cut().await;
     server.ledger.release("a", false).await.expect_err("the server is gone");
@@ -208,7 +254,7 @@ async fn what_somebody_else_wrote_is_a_call_in_doubt_and_holds_up_no_other_job()
         let ledger = &server.ledger;
         assert_eq!(ledger.begin(&job).await, Ok(ClaimOutcome::InDoubt { calls: 1 }), "{wrong}");
         assert_eq!(ledger.begin("another").await, Ok(ClaimOutcome::Fresh));
-        assert_eq!(ledger.intent(&job).await, Ok(Intent::Recorded));
+        assert_eq!(ledger.intent(&job).await, Ok(Intent::Recorded(None)));
         // Once more, during the call, and of another type.
         let _: i64 = raw(&server, &["DEL", &key]).await;
         let _: i64 = raw(&server, &["LPUSH", &key, "x"]).await;

@@ -14,9 +14,14 @@ pub fn claims(token: &str) -> Option<Map<String, Value>> {
     serde_json::from_slice(&payload).ok()
 }
 
+/// When a token ends, in seconds since 1970. None: it does not say, or is no JSON Web Token.
+pub fn expiry(token: &str) -> Option<u64> {
+    claims(token)?.get("exp")?.as_u64()
+}
+
 /// When a token ended, in both forms, if it has.
 pub(crate) fn expired(token: &str, now: SystemTime) -> Option<String> {
-    let at = claims(token)?.get("exp")?.as_u64()?;
+    let at = expiry(token)?;
     let end = UNIX_EPOCH.checked_add(Duration::from_secs(at))?;
     if end <= now { moment(at, now) } else { None }
 }

@@ -114,6 +114,23 @@ fn the_ledger_outlasts_the_delay_queues() {
 }
 
 #[test]
+fn a_daily_limit_that_does_not_hold_for_all_is_warned_of() {
+    let limit = ("api.daily_call_limit", "1000");
+    let alone = "api.daily_call_limit: is a limit of this process alone with this ledger.backend, and its count begins at 0 with each start";
+    assert_eq!(warned(&[limit]), [alone]);
+    assert_eq!(warned(&[limit, ("ledger.backend", "none")]), [alone]);
+    assert_eq!(warned(&[("ledger.backend", "none")]), Vec::<String>::new());
+    let shared = [limit, ("ledger.backend", "redis"), ("ledger.url", "redis://127.0.0.1/")];
+    assert_eq!(warned(&shared), Vec::<String>::new());
+    assert_eq!(
+        warned(&[&shared[..], &[("ledger.on_error", "proceed")]].concat()),
+        [
+            "api.daily_call_limit: does not hold while the ledger is away: ledger.on_error = \"proceed\" makes calls then, and they are not counted"
+        ]
+    );
+}
+
+#[test]
 fn exactly_one_way_to_be_known() {
     let said = |given: Given| given.whats();
     let bucket = || Given::nothing().env("ANTISPOOFD__S3__BUCKETS", "kyc-uploads");

@@ -66,7 +66,8 @@ fn every_default_of_the_contract() {
     assert_eq!(api.url, "https://api.videosdk.live/ai/v1/face-verification/detect-spoof");
     assert_eq!((api.timeout, api.connect_timeout), (second(30), second(5)));
     assert!(api.review_below == 0.0 && api.rate_limit == 0.0, "both are off");
-    assert_eq!(api.rejection_streak, 20);
+    assert_eq!((api.rejection_streak, api.daily_call_limit), (20, 0));
+    assert!(api.call_price == 0.0, "off");
     assert_eq!((api.in_doubt, api.idempotency_header), (InDoubt::Retry, None));
     assert_eq!((api.token_ttl, api.token_version), (second(30 * 60), 2));
     assert_eq!(

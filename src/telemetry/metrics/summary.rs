@@ -1,6 +1,6 @@
 //! Counts as the status page shows them.
 
-use super::{Metrics, SETTLEMENTS};
+use super::{Metrics, SETTLEMENTS, SavedBy};
 use crate::telemetry::Copied;
 use serde_json::{Value, json};
 
@@ -8,6 +8,11 @@ impl Metrics {
     /// Jobs that ended so: `live`, `spoof`, `review`, `failed`.
     pub fn jobs_ended(&self, outcome: &'static str) -> u64 {
         self.jobs.get_or_create(&[("outcome", outcome)]).get()
+    }
+
+    /// Calls whose request was sent in full.
+    pub fn billable_calls(&self) -> u64 {
+        self.billable.get()
     }
 
     /// Jobs that are held because a queue takes no copy of them.
@@ -25,10 +30,23 @@ impl Metrics {
             .into_iter()
             .map(|kind| (kind.to_owned(), json!(self.settlements.get_or_create(&[("kind", kind)]).get())))
             .collect();
+        let saved: serde_json::Map<_, _> = SavedBy::ALL
+            .into_iter()
+            .map(|by| (by.label().to_owned(), json!(self.saved.get_or_create(&[("by", by.label())]).get())))
+            .collect();
+        let verdicts: u64 = ["live", "spoof", "review"].into_iter().map(|outcome| self.jobs_ended(outcome)).sum();
+        let judged = verdicts.saturating_sub(self.reused.get());
+        #[expect(clippy::cast_precision_loss, reason = "so many calls would not be paid for")]
+        let (calls, of) = (self.billable.get() as f64, judged as f64);
         json!({
             "jobs": jobs,
             "settlements": settlements,
             "calls": self.billable.get(),
+            "calls_per_verdict": (judged > 0).then(|| (calls / of * 1e3).round() / 1e3),
+            "calls_saved": saved,
+            "cost": (self.call_price > 0.0).then_some(calls * self.call_price),
+            "daily_calls": self.daily_calls.get(),
+            "daily_call_limit": self.daily_call_limit.get(),
             "calls_in_doubt": self.in_doubt.get(),
             "verdicts_reused": self.reused.get(),
             "reconnects": self.amqp_reconnects.get(),

@@ -32,7 +32,7 @@ async fn work(ledger: &File, jobs: usize, mut say: impl FnMut(&str, usize)) {
     for n in 0..jobs {
         let key = n.to_string();
         assert_eq!(ledger.begin(&key).await, Ok(ClaimOutcome::Fresh));
-        assert_eq!(ledger.intent(&key).await, Ok(Intent::Recorded));
+        assert_eq!(ledger.intent(&key).await, Ok(Intent::Recorded(None)));
         say("intent", n);
         // Every third is left in doubt.
         if n % 3 != 0 {

@@ -31,7 +31,7 @@ async fn all_steps(ledger: &Redis, job: &str) -> Result<(), String> {
         Report::new(None, Attempt::spent(1), OffsetDateTime::UNIX_EPOCH, 0),
     ));
     assert_eq!(ledger.begin(job).await.map_err(said)?, ClaimOutcome::Fresh, "no error is taken for a record");
-    assert_eq!(ledger.intent(job).await.map_err(said)?, Intent::Recorded);
+    assert_eq!(ledger.intent(job).await.map_err(said)?, Intent::Recorded(None));
     ledger.recall(job).await.map_err(said)?;
     ledger.conclude(job, None, &end, None).await.map_err(said)?;
     ledger.published(job, false).await.map_err(said)?;

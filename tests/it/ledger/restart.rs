@@ -13,7 +13,7 @@ async fn a_restart_between_two_steps_costs_neither_an_error_nor_what_was_recorde
     let ledger = ledger(&own.url);
     assert_eq!(ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
     own.restart().await;
-    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded));
+    assert_eq!(ledger.intent("a").await, Ok(Intent::Recorded(None)));
     own.restart().await;
     let failure = Failure::new(Code::ApiRejected, "the API answered 422");
     let end = JobResult::Failure(FailureResult::new(
