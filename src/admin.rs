@@ -14,7 +14,7 @@
 //! A closed gate is ready: nothing of what closes it is cured by another process in this one's place, and a fleet that is unready for the vendor's sake cannot be
 //! rolled out or drained. It is a metric (`antispoofd_gate_open`) to alert on.
 
-use crate::gate::Gate;
+use crate::gate::{Closed, Gate};
 use crate::health::{Check, Health};
 use crate::status::{PAGE, Status};
 use crate::telemetry::Metrics;
@@ -109,9 +109,9 @@ fn answer(request: &Request<Incoming>, pages: &Pages) -> Response<Full<Bytes>> {
     }
     let verbose = request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("verbose")));
     match request.uri().path() {
-        "/livez" | "/healthz" => checks(&pages.health.liveness(), verbose),
-        "/readyz" => checks(&pages.health.readiness(), verbose),
-        "/startupz" => checks(&pages.health.startup(), verbose),
+        "/livez" | "/healthz" => checks(&pages.health.liveness(), verbose, None),
+        "/readyz" => checks(&pages.health.readiness(), verbose, paused(pages)),
+        "/startupz" => checks(&pages.health.startup(), verbose, None),
         "/metrics" => match pages.metrics() {
             Ok(body) => {
                 let mut response = text(StatusCode::OK, body);
@@ -134,7 +134,19 @@ fn answer(request: &Request<Incoming>, pages: &Pages) -> Response<Full<Bytes>> {
     }
 }
 
-fn checks(checks: &[Check], verbose: bool) -> Response<Full<Bytes>> {
+/// Why nothing is consumed, where that is on purpose: it makes nobody unready. The reason's name and no more, since anyone may ask.
+fn paused(pages: &Pages) -> Option<String> {
+    let closed = |closed: &Closed| {
+        format!(
+            "the gate is closed for {} s ({}): nothing is consumed",
+            closed.since.elapsed().as_secs(),
+            closed.reason.label()
+        )
+    };
+    pages.gate.read(|state| state.closed().map(closed))
+}
+
+fn checks(checks: &[Check], verbose: bool, note: Option<String>) -> Response<Full<Bytes>> {
     let good = checks.iter().all(|(_, good)| *good);
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut body = String::new();
@@ -143,6 +155,9 @@ fn checks(checks: &[Check], verbose: bool) -> Response<Full<Bytes>> {
             // Writing to a string does not fail.
             let _infallible =
                 writeln!(body, "{}{name} {}", if *good { "[+]" } else { "[-]" }, if *good { "ok" } else { "failed" });
+        }
+        if let Some(note) = note {
+            let _infallible = writeln!(body, "[ ]{note}");
         }
     } else {
         body.push_str("ok\n");

@@ -58,6 +58,6 @@ pub use parked::{
     Destination, Entry, ExportedError, Fingerprint, Held, NotPublished, ParkedMessage, Pass, Publisher, exported,
     imported,
 };
-pub use tool::{Keep, Tail, ToolError, close, missing};
+pub use tool::{Keep, NotTaken, Tail, ToolError, close, missing, takes_messages};
 pub use topology::{Names, TopologyError, declare, declare_over};
 pub use version::{Compatibility, Product};

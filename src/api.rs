@@ -3,7 +3,6 @@
 mod answer;
 mod body;
 mod classify;
-mod rate_limit;
 mod reach;
 #[cfg(test)]
 mod tests;
@@ -27,7 +26,6 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTE
 use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
-use rate_limit::RateLimiter;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use token::Tokens;
@@ -57,7 +55,6 @@ pub struct Vendor {
     speaks_tls: Mutex<Option<(Instant, bool)>>,
     tokens: Tokens,
     statuses: Statuses,
-    limiter: RateLimiter,
     digest: DigestKind,
     verify: Verify,
     settings: settings::Api,
@@ -86,7 +83,6 @@ impl Vendor {
             speaks_tls: Mutex::default(),
             tokens: Tokens::new(&settings, SystemTime::now())?,
             statuses: Statuses::new(&settings.statuses),
-            limiter: RateLimiter::new(settings.rate_limit),
             digest,
             verify,
             settings,
@@ -194,9 +190,6 @@ impl Vendor {
         let now = SystemTime::now();
         let code = self.statuses.code(status.as_u16());
         let wait = classify::wait(status, headers, now).map(|wait| wait.min(self.settings.max_retry_after));
-        if code == Code::ApiRateLimited && wait.is_none() {
-            self.limiter.pause();
-        }
         if code == Code::ApiUnauthorized
             && let Some(skew) = classify::clock_skew(headers, now)
         {
@@ -227,10 +220,6 @@ fn client<B: http_client::RequestBody>(settings: &settings::Api) -> std::io::Res
 }
 
 impl SpoofDetector for Vendor {
-    async fn acquire(&self) {
-        self.limiter.acquire().await;
-    }
-
     async fn detect<S>(&self, image: Inspected<S>, identity: &str) -> Result<Answer, Failure>
     where
         S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,

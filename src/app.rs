@@ -14,7 +14,7 @@ use crate::conversion::Converter;
 use crate::gate::Gate;
 use crate::health::Health;
 use crate::ledger::AnyLedger;
-use crate::lifecycle::{Signals, Stop, Tasks};
+use crate::lifecycle::{DetailSignals, Signals, Stop, Tasks};
 use crate::pipeline::{ClockAndRng, HeadMemory, LedgerClient, Pipeline, Stuck};
 use crate::s3::Store;
 use crate::settings::{Api, Row, Settings, follow};
@@ -23,7 +23,7 @@ use crate::telemetry::{JobLog, Metrics, Traces, logs};
 use crate::worker::{self, Drained};
 use antispoof_core::ports::{Ledger, Ports};
 use observed::Observed;
-use parts::{conversion, gate_policy, key_names, places, rules};
+use parts::{conversion, gate_policy, key_names, limiter, places, rules};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
@@ -53,6 +53,8 @@ pub async fn run(settings: Settings, rows: Vec<Row>) -> Result<Drained, Error> {
     let tasks = Tasks::new(stop.clone());
     let signals = Signals::install().map_err(StartError::Signals)?;
     tasks.spawn_until("signals", stop.closing(), signals.drive(stop.clone()));
+    let detail = DetailSignals::install().map_err(StartError::Signals)?;
+    tasks.spawn_until("log-level", stop.closing(), change_detail(detail));
     run_until(settings, rows, stop, tasks).await
 }
 
@@ -61,6 +63,8 @@ async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks)
     let address = settings.admin.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| StartError::Admin { address, source })?;
     let metrics = Arc::new(Metrics::new().with_budget(settings.api.call_price, settings.api.daily_call_limit));
+    metrics.limits(settings.worker.concurrency.max(), settings.api.rate_limit);
+    let (concurrency, drain) = (settings.worker.concurrency.max(), settings.worker.drain_timeout);
     let gate = Gate::new(gate_policy(&settings)?);
     let health = Arc::new(Health::new(gate.clone(), stop.clone()));
     tasks.spawn_until("log-writer", stop.closing(), logs::writer_ended());
@@ -71,7 +75,7 @@ async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks)
     let Started { amqp: broker, jobs, dead, supervising, reading } = Amqp::start(
         settings.amqp.clone(),
         &settings.retry.delays,
-        settings.worker.concurrency,
+        concurrency,
         settings.worker.instance.clone(),
         Arc::new(Observed { metrics: metrics.clone(), health: health.clone() }),
         stop.closing(),
@@ -91,6 +95,7 @@ async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks)
         broker,
         rules,
         clock_and_rng: ClockAndRng { now: OffsetDateTime::now_utc, random: fastrand::f64 },
+        limiter: limiter(&settings),
         gate: gate.clone(),
         heads: HeadMemory::default(),
         stuck: Stuck::default(),
@@ -115,7 +120,7 @@ async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks)
     let status = Status::new(status::Sources {
         instance: settings.worker.instance.clone(),
         started: SystemTime::now(),
-        concurrency: settings.worker.concurrency,
+        concurrency,
         prefix: settings.amqp.prefix.clone(),
         settings: rows,
         metrics: metrics.clone(),
@@ -126,7 +131,6 @@ async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks)
     });
     let pages = Pages { health: health.clone(), metrics, gate, status };
     tasks.spawn("admin", stop.closing(), admin::serve(listener, pages, stop.closing().clone()));
-    let (concurrency, drain) = (settings.worker.concurrency, settings.worker.drain_timeout);
     let long_lived = tasks.clone();
     let working = {
         let pipeline = pipeline.clone();
@@ -191,6 +195,20 @@ async fn keep_figures<L: Ledger>(ledger: &LedgerClient<L>, api: &Api, metrics: &
         looks.tick().await;
         metrics.token_ends(api.token_expiry());
         ledger.look_at_count().await;
+    }
+}
+
+/// Changes the log's level with each signal. Does not end.
+async fn change_detail(mut signals: DetailSignals) {
+    loop {
+        let more = signals.next().await;
+        let signal = if more { "SIGUSR1" } else { "SIGUSR2" };
+        let level = if more { "in detail (debug)" } else { "as configured" };
+        if logs::detailed(more) {
+            tracing::warn!(signal, "{signal}: from now on the log is {level}");
+        } else {
+            tracing::warn!(signal, "{signal}: the log's level cannot be changed");
+        }
     }
 }
 

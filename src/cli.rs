@@ -12,6 +12,7 @@ mod file_size;
 mod health;
 mod lines;
 mod load;
+mod log_level;
 mod parked;
 mod problem;
 mod progress;
@@ -60,7 +61,8 @@ enum Command {
     #[command(
         after_help = examples::RUN,
         long_about = "Run the worker\n\nTakes jobs from the broker until SIGTERM, SIGINT or SIGQUIT, then finishes what was sent and ends. \
-                      A second one ends it at once. SIGHUP changes nothing: settings are read at the start only, the files of secrets when they change."
+                      A second one ends it at once. SIGHUP changes nothing: settings are read at the start only, the files of secrets when they change. \
+                      SIGUSR1 makes the log more detailed, SIGUSR2 as configured again (`antispoofd log-level`)."
     )]
     Run,
     Check(check::CheckArgs),
@@ -72,6 +74,7 @@ enum Command {
     Status(status::StatusArgs),
     Token(token::TokenArgs),
     Health(health::HealthArgs),
+    LogLevel(log_level::LogLevelArgs),
     Simulate(simulate::SimulateArgs),
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
@@ -128,6 +131,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Problem> {
         Command::Status(args) => runtime::block_on(status::run(args, load(Needs::Client, sources)?.settings.admin)),
         Command::Token(args) => token::run(&args, &load(Needs::Token, sources)?.settings.api),
         Command::Health(args) => runtime::block_on(health::run(args, load(Needs::Client, sources)?.settings.admin)),
+        Command::LogLevel(args) => log_level::run(&args),
         Command::Simulate(args) => runtime::block_on(simulate::run(args)),
         Command::Completions(args) => completions::completions(args, Cli::command()),
         Command::Man(args) => completions::man(&args, Cli::command()),

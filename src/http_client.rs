@@ -78,6 +78,12 @@ impl<B: RequestBody> Client<B> {
         self.connector.speaks_tls(uri).await
     }
 
+    /// The certificate of the server at `uri`, as DER; `None` where it has none or cannot be reached. By the way of requests, and bounded by the limit for a
+    /// connection.
+    pub async fn certificate(&self, uri: &Uri) -> Option<Vec<u8>> {
+        self.connector.certificate(uri).await
+    }
+
     async fn send_once(
         &self,
         target: &Target,

@@ -13,6 +13,7 @@ pub mod health;
 pub mod http_client;
 pub mod ledger;
 pub mod lifecycle;
+pub mod limiter;
 pub mod pipeline;
 pub mod s3;
 pub mod settings;

@@ -31,6 +31,13 @@ pub struct Signals {
     hang_up: Signal,
 }
 
+/// SIGUSR1 asks for a more detailed log, SIGUSR2 for the configured one.
+#[derive(Debug)]
+pub struct DetailSignals {
+    more: Signal,
+    configured: Signal,
+}
+
 impl Default for Stop {
     fn default() -> Self {
         Self::new()
@@ -58,6 +65,21 @@ impl Stop {
     /// End now.
     pub fn hard(&self) -> &CancellationToken {
         &self.hard
+    }
+}
+
+impl DetailSignals {
+    /// Installs the handlers; from here on the signals no longer kill the process.
+    pub fn install() -> std::io::Result<Self> {
+        Ok(Self { more: signal(SignalKind::user_defined1())?, configured: signal(SignalKind::user_defined2())? })
+    }
+
+    /// The next one: true asks for more.
+    pub async fn next(&mut self) -> bool {
+        tokio::select! {
+            _ = self.more.recv() => true,
+            _ = self.configured.recv() => false,
+        }
     }
 }
 

@@ -66,7 +66,7 @@ pub use secrets::urls::{AmqpUrl, RedisUrl};
 pub use sources::{Needs, Sources};
 pub use statuses::{STATUS_CODES, SUCCESS_CODES};
 pub use traces::{Batch, Sampler, Traces};
-pub use worker::Worker;
+pub use worker::{Concurrency, Worker};
 
 use effective::{read_secrets, rows, tables};
 use findings::{Finding, Findings};

@@ -56,7 +56,8 @@ pub async fn run<P: ConsumingPorts>(
     let stop = &pipeline.stop;
     // Consumption ends with the soft stop, or when the broker's client has ended.
     let consumed = stop.soft().child_token();
-    let following = long_lived.spawn_until("flow-control", &consumed, follow(pipeline.clone(), slots.caution.clone()));
+    let following = follow(pipeline.clone(), slots.caution.clone(), slots.permits.clone(), concurrency);
+    let following = long_lived.spawn_until("flow-control", &consumed, following);
     let reminded = pipeline.clone();
     long_lived.spawn_until("reminder", &consumed, async move {
         reminder::remind(&reminded.gate, |closed| reminder::say(&reminded, closed)).await;

@@ -12,6 +12,7 @@ pub mod event;
 pub mod failure;
 pub mod image;
 pub mod job;
+pub mod overload;
 pub mod plan;
 pub mod policy;
 pub mod ports;

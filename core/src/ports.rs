@@ -71,8 +71,6 @@ pub struct Answer {
 
 /// The spoof-detection API.
 pub trait SpoofDetector: Send + Sync {
-    /// Waits for a permit of this process's rate limit, and while the vendor has asked to slow down. Cancel safe.
-    fn acquire(&self) -> impl Future<Output = ()> + Send;
     /// Streams the image into one call. Completes the request only after the image has ended cleanly; otherwise the call is broken off,
     /// the failure is the image's and nothing was paid for. Does not retry. Bounded by its own timeout. The failure says whether the whole request was
     /// sent, and under which request id.

@@ -10,7 +10,7 @@ DURATION = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$"}
 DURATIONS = {"type": "array", "items": DURATION}
 OF_THE_CHART = {"retry.delays": DURATIONS}
 PROGRAMS_DURATION = r"^\s*[0-9][0-9.]*\s*[A-Za-z].*$"
-KEPT = {"type", "enum", "minimum", "maximum", "pattern", "items", "properties", "patternProperties", "additionalProperties"}
+KEPT = {"type", "enum", "minimum", "maximum", "pattern", "items", "properties", "patternProperties", "additionalProperties", "required"}
 DROPPED = {"$schema", "$comment", "title", "description", "default", "writeOnly"}
 
 

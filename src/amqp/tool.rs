@@ -1,7 +1,8 @@
 //! What commands of the command line do with the broker, off the worker's path.
 
 use super::connect::Link;
-use super::reply::{NOT_FOUND, reply_code};
+use super::outbox::Outbox;
+use super::reply::{ACCESS_REFUSED, NOT_FOUND, reply_code};
 use super::topology::Names;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -12,6 +13,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer, Event, ExchangeKind};
+use std::pin::pin;
 use std::time::Duration;
 
 /// Bounds the closing handshake of a connection that may be dead.
@@ -55,6 +57,19 @@ pub struct Tail {
 
 /// Enough to hide the round trip to the broker; events are small.
 const PREFETCH: u16 = 256;
+
+/// Why a message of ours would not be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// The broker blocks what publishes: an alarm. What it says about that.
+    Blocked(String),
+    /// The user has no right to write to the exchange.
+    Forbidden,
+    /// The exchange is not there.
+    Missing,
+    /// No confirm came in time, or the connection broke.
+    Unconfirmed(String),
+}
 
 impl ToolError {
     /// True when the broker has no such exchange or queue.
@@ -169,6 +184,33 @@ pub async fn missing(link: &Link, names: &Names, awaited: bool) -> Result<Option
     }
     channel.close(200, "done".into()).await.map_err(at("close a channel".to_owned()))?;
     Ok(None)
+}
+
+/// Whether the broker takes a message from this user now. The message is one that no queue gets, as a worker publishes at the beginning of each session: a
+/// broker announces an alarm only to connections that publish.
+pub async fn takes_messages(link: &Link, exchange: &str, limit: Duration) -> Result<(), NotTaken> {
+    let mut events = link.events_listener();
+    let outbox = Outbox::new(link.clone(), 1, limit);
+    let mut proving = pin!(tokio::time::timeout(limit, outbox.prove(exchange)));
+    loop {
+        tokio::select! {
+            biased;
+            event = events.next() => match event {
+                Some(Event::ConnectionBlocked(why)) => return Err(NotTaken::Blocked(why)),
+                Some(_) => {}
+                None => return Err(NotTaken::Unconfirmed("the connection ended".to_owned())),
+            },
+            proven = &mut proving => return match proven {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(match reply_code(&error) {
+                    Some(ACCESS_REFUSED) => NotTaken::Forbidden,
+                    Some(NOT_FOUND) => NotTaken::Missing,
+                    _ => NotTaken::Unconfirmed(error.to_string()),
+                }),
+                Err(_) => Err(NotTaken::Unconfirmed(format!("no confirm within {limit:?}"))),
+            },
+        }
+    }
 }
 
 /// Closes a connection, with the closing handshake where the broker still answers.

@@ -17,6 +17,8 @@ pub struct Reached {
     pub origin: String,
     /// How far its clock is from ours, where it says and where it matters for a token.
     pub skew: Option<Duration>,
+    /// When its certificate ends, where it has one.
+    pub certificate_ends: Option<SystemTime>,
 }
 
 /// It did not.
@@ -40,7 +42,11 @@ pub async fn reach(settings: &settings::Api) -> Result<Reached, ReachError> {
     let request = request.map_err(|error| failed(error.to_string(), true))?;
     let root = request.uri().clone();
     match client.send(request, Instant::now() + settings.timeout).await {
-        Ok(answer) => Ok(Reached { origin, skew: clock_skew(answer.headers(), SystemTime::now()) }),
+        Ok(answer) => {
+            let skew = clock_skew(answer.headers(), SystemTime::now());
+            let certificate = client.certificate(&root).await;
+            Ok(Reached { origin, skew, certificate_ends: certificate.and_then(|der| end_of(&der)) })
+        }
         Err(error) => Err(match error.connecting() {
             Some(error) => failed(unconnected(error).message().to_owned(), error.remedy().is_some()),
             None if root.scheme_str() == Some("http") && client.speaks_tls(&root).await => {
@@ -48,5 +54,28 @@ pub async fn reach(settings: &settings::Api) -> Result<Reached, ReachError> {
             }
             None => failed(error.to_string(), false),
         }),
+    }
+}
+
+/// When a certificate, given as DER, ends.
+fn end_of(der: &[u8]) -> Option<SystemTime> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_certificate_is_read() {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(vec!["api.example".to_owned()]).expect("a name");
+        params.not_after = rcgen::date_time_ymd(2031, 2, 3);
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let seconds = params.not_after.unix_timestamp().unsigned_abs();
+        assert_eq!(end_of(certificate.der()), Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)));
+        assert_eq!(end_of(b"no certificate"), None);
     }
 }

@@ -5,8 +5,9 @@ use crate::amqp::Names;
 use crate::conversion;
 use crate::gate;
 use crate::ledger::{AnyLedger, Clock, File, LocalCount, Memory, Redis, RedisOptions};
+use crate::limiter::Limiter;
 use crate::pipeline::{LONGEST_READ, Rules};
-use crate::settings::{ApiAuth, LedgerBackend, ObjectKeys, OrientationPolicy, Settings};
+use crate::settings::{ApiAuth, Concurrency, LedgerBackend, ObjectKeys, OrientationPolicy, Settings};
 use crate::telemetry::{KeyNames, Places};
 use antispoof_core::image::{Limits, Verify};
 use antispoof_core::job::Admission;
@@ -68,11 +69,18 @@ pub(super) fn conversion(settings: &Settings, limits: Limits) -> conversion::Opt
 pub(super) fn gate_policy(settings: &Settings) -> Result<gate::Policy, StartError> {
     let probe_interval = settings.api.probe_interval;
     Ok(gate::Policy {
-        concurrency: settings.worker.concurrency,
+        concurrency: settings.worker.concurrency.max(),
         rejection_streak: settings.api.rejection_streak,
         probe: Backoff::try_new(probe_interval, LONGEST_PROBE_WAIT.max(probe_interval))?,
         roll: fastrand::f64,
     })
+}
+
+pub(super) fn limiter(settings: &Settings) -> Limiter {
+    match settings.worker.concurrency {
+        Concurrency::Fixed(_) => Limiter::fixed(settings.api.rate_limit),
+        Concurrency::Adaptive(bounds) => Limiter::adaptive(bounds, settings.api.rate_limit),
+    }
 }
 
 /// Opens the ledger that the settings name. One in Redis is not connected yet.

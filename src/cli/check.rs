@@ -6,6 +6,7 @@ mod ledger;
 mod report;
 mod store;
 mod token;
+mod watch;
 
 use super::exit::Exit;
 use super::load::client;
@@ -17,12 +18,13 @@ use clap::Args;
 use report::Line;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Read the settings as `run` would and say all that is wrong with them
 ///
 /// Each problem is printed with its place and what to do about it, and the exit code is 78.
 /// With --connect, what the settings name is asked, too, a line each on stdout: ok, note (worth a look) or failed, with what to do about it. Nothing is
-/// changed by that, no message is published or taken, and no call is made that could be billed. It ends with 78 when a setting (or what it names) has to be
+/// changed by that, no message is published that a queue gets, none is taken, and no call is made that could be billed. It ends with 78 when a setting (or what it names) has to be
 /// put right, else with 69 when a service cannot be reached, else with 1 when something else failed.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = super::examples::CHECK)]
@@ -39,6 +41,11 @@ pub(super) struct CheckArgs {
     /// Of the settings: field, origin, message, hint. Of each line: name, ok, state, message, hint.
     #[arg(long)]
     json: bool,
+    /// Ask again and again, with so long between; Ctrl-C ends it, with the exit code of the last time
+    ///
+    /// On a terminal the lines are redrawn; elsewhere a line is printed when it changes, and with --json a document a line each time.
+    #[arg(long, value_name = "INTERVAL", requires = "connect", num_args = 0..=1, default_missing_value = "10s", value_parser = interval)]
+    watch: Option<Duration>,
 }
 
 pub(super) fn run(args: &CheckArgs, loaded: Result<Loaded, Problems>) -> Result<Exit, Problem> {
@@ -51,6 +58,12 @@ pub(super) fn run(args: &CheckArgs, loaded: Result<Loaded, Problems>) -> Result<
         Err(problems) => return Err(Problem::settings(problems)),
     };
     let settings = Line::ok("settings", sources(&loaded));
+    if let Some(interval) = args.watch {
+        if !args.json {
+            loaded.warnings.iter().for_each(warn);
+        }
+        return runtime::block_on(watch::run(args, &loaded, settings, interval));
+    }
     if args.json {
         let lines = [vec![settings], asked(args, &loaded)?].concat();
         let exit = report::exit(&lines);
@@ -76,6 +89,11 @@ fn asked(args: &CheckArgs, loaded: &Loaded) -> Result<Vec<Line>, Problem> {
         ApiAuth::Token(_) => vec![token::probe(loaded)],
         ApiAuth::Keys { .. } => Vec::new(),
     })
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if interval < Duration::from_secs(1) { Err("write a duration from 1s on".to_owned()) } else { Ok(interval) }
 }
 
 /// What docs/check.md describes.
@@ -108,7 +126,7 @@ async fn probe(loaded: &Loaded, management: Option<&str>) -> Vec<Line> {
         api::probe(&settings.api)
     );
     let token = token::probe(loaded);
-    [broker, store, ledger, vec![token, api]].concat()
+    [broker, store, ledger, vec![token], api].concat()
 }
 
 /// Where the settings came from: `a.toml, b.toml, 3 variables; else the defaults`.

@@ -47,6 +47,15 @@ Examples:
   Declare what is missing:
     antispoofd topology apply --set amqp.prefix=kyc";
 
+pub(super) const LOG_LEVEL: &str = "\
+Examples:
+  A worker in a container, from inside:
+    antispoofd log-level debug
+  As configured again:
+    antispoofd log-level configured
+  A worker of this machine:
+    antispoofd log-level debug --pid 4711";
+
 pub(super) const SUBMIT: &str = "\
 Examples:
   Local files, and what comes of them:

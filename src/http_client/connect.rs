@@ -161,28 +161,44 @@ impl Connector {
         }
     }
 
+    pub(super) async fn certificate(&self, uri: &Uri) -> Option<Vec<u8>> {
+        let target = Target::of(uri).ok().filter(|target| target.tls)?;
+        let secured = async {
+            let (wire, _) = self.way(&target).await?;
+            self.tls.handshake(&target.host, wire).await
+        };
+        let tls = timeout(self.options.connect_timeout, secured).await.ok()?.ok()?;
+        tls.get_ref().1.peer_certificates()?.first().map(|certificate| certificate.to_vec())
+    }
+
     async fn reach<B: RequestBody>(&self, target: &Target) -> Result<Made<B>, ConnectError> {
-        let proxy = self.proxies.between(&target.uri);
-        // Spoken to in plain text, a proxy of another kind would be sent the credentials in plain text.
-        if proxy.as_ref().is_some_and(|proxy| proxy.uri().scheme_str() != Some("http")) {
-            return Err(ConnectError::ProxyKind);
-        }
-        let mut wire = self.wire(proxy.as_ref().map_or(&target.uri, |proxy| proxy.uri())).await?;
+        let (wire, peer) = self.way(target).await?;
         let written = wire.written();
         if !target.tls {
-            let peer = proxy.map_or(Peer::Server, |proxy| Peer::Proxy(proxy.basic_auth().cloned()));
             return http1(Stream::Plain(wire), written, peer).await;
-        }
-        if let Some(proxy) = &proxy {
-            let at = proxy.uri().authority().map(|at| at.host().to_owned()).unwrap_or_default();
-            let at = proxy.uri().port_u16().map_or(at.clone(), |port| format!("{at}:{port}"));
-            wire = tunnel(wire, &at, &target.authority(), proxy.basic_auth()).await?;
         }
         let tls = self.tls.handshake(&target.host, wire).await?;
         if chose_http2(&tls) {
             return http2(Stream::Tls(Box::new(tls))).await;
         }
         http1(Stream::Tls(Box::new(tls)), written, Peer::Server).await
+    }
+
+    /// A connection to the server, or to a proxy: with a tunnel through it, where TLS follows.
+    async fn way(&self, target: &Target) -> Result<(Wire, Peer), ConnectError> {
+        let proxy = self.proxies.between(&target.uri);
+        // Spoken to in plain text, a proxy of another kind would be sent the credentials in plain text.
+        if proxy.as_ref().is_some_and(|proxy| proxy.uri().scheme_str() != Some("http")) {
+            return Err(ConnectError::ProxyKind);
+        }
+        let wire = self.wire(proxy.as_ref().map_or(&target.uri, |proxy| proxy.uri())).await?;
+        let Some(proxy) = proxy else { return Ok((wire, Peer::Server)) };
+        if !target.tls {
+            return Ok((wire, Peer::Proxy(proxy.basic_auth().cloned())));
+        }
+        let at = proxy.uri().authority().map(|at| at.host().to_owned()).unwrap_or_default();
+        let at = proxy.uri().port_u16().map_or(at.clone(), |port| format!("{at}:{port}"));
+        Ok((tunnel(wire, &at, &target.authority(), proxy.basic_auth()).await?, Peer::Server))
     }
 
     async fn wire(&self, uri: &Uri) -> Result<Wire, ConnectError> {

@@ -5,6 +5,7 @@ use super::job_run::{Interrupt, JobRun};
 use super::keys::{call_identity, object_key};
 use super::prior_result::is_pinned;
 use crate::gate::Proof;
+use crate::limiter::Permit;
 use antispoof_core::event::{JobResult, VerdictResult};
 use antispoof_core::failure::{Code, Failure, Stage};
 use antispoof_core::image::{Facts, ImageRef};
@@ -14,6 +15,9 @@ use antispoof_core::ports::{
     Answer, Broker as _, DailyCalls, ImageStore, Inspected, Intent, Lease as _, Ports, SpoofDetector as _,
 };
 use tokio::time::{Instant, sleep, timeout};
+
+/// So often a job is refused for being asked too often and waits for its next turn. Refusals are rare once the pace is known, so this many are no chance.
+const MOST_TURNS: u32 = 20;
 
 impl<P: Ports> JobRun<'_, P> {
     /// Quick tries. Each opens the object anew, pinned to what the first one saw, so that all check the same bytes.
@@ -58,11 +62,12 @@ impl<P: Ports> JobRun<'_, P> {
         }
     }
 
-    /// One try. `None`: publishing was blocked, or the gate closed, between the guards and the call: nothing was spent, the guards come again.
+    /// One try. `None`: publishing was blocked, or the gate closed, between the guards and the call, or the vendor refused the call for being asked too often and
+    /// asks for no more than a moment: nothing was spent, the guards come again.
     async fn attempt(&mut self, image: &mut ImageRef) -> Result<Option<JobResult>, Interrupt> {
         let pipeline = self.delivery.pipeline;
         let soft = pipeline.stop.soft();
-        soft.run_until_cancelled(self.clearance()).await.ok_or(Interrupt::Stopped)?;
+        let _permit = soft.run_until_cancelled(self.clearance()).await.ok_or(Interrupt::Stopped)?;
         self.guard()?;
         if !self.pass.enter() {
             return Err(Interrupt::GateClosed);
@@ -105,15 +110,15 @@ impl<P: Ports> JobRun<'_, P> {
         if counted.is_some_and(|today| today.counted < today.limit) {
             self.pass.proof(Proof::CallCounted);
         }
-        let answer = self.call(inspected, counted).await?;
+        let Some(answer) = self.call(inspected, counted).await? else { return Ok(None) };
         self.object = object;
         Ok(Some(self.verdict(answer)))
     }
 
     /// Nothing is paid for while its verdict could not be delivered, nor faster than allowed.
-    async fn clearance(&self) {
+    async fn clearance(&self) -> Permit {
         self.delivery.pipeline.broker.until_publishable().await;
-        self.delivery.pipeline.detector.acquire().await;
+        self.delivery.pipeline.limiter.acquire().await
     }
 
     fn guard(&self) -> Result<(), Interrupt> {
@@ -167,24 +172,31 @@ impl<P: Ports> JobRun<'_, P> {
         Ok(inspected?)
     }
 
+    /// `None`: refused for being asked too often, and the job waits for its next turn.
     async fn call(
         &mut self,
         image: Inspected<<P::Store as ImageStore>::Stream>,
         counted: Option<DailyCalls>,
-    ) -> Result<Answer, Interrupt> {
+    ) -> Result<Option<Answer>, Interrupt> {
         let identity = call_identity(&self.job, &self.image);
         let started = Instant::now();
         let answer = self.delivery.pipeline.detector.detect(image, &identity).await;
         self.api_duration = started.elapsed();
         self.delivery.record.called(self.api_duration, answer.as_ref());
+        let waits = self.delivery.pipeline.limiter.learn(self.api_duration, answer.as_ref().err());
         match answer {
             Ok(answer) => {
                 self.pass.proof(Proof::Verdict);
-                Ok(answer)
+                Ok(Some(answer))
             }
             Err(failure) => {
                 if let Some(call) = counted.filter(|_| !failure.request_sent()) {
                     self.delivery.pipeline.ledger.unsent(call).await;
+                }
+                if waits && self.turned_away < MOST_TURNS {
+                    self.turned_away += 1;
+                    self.delivery.record.retrying(&failure);
+                    return Ok(None);
                 }
                 self.in_doubt = self.in_doubt.saturating_add(u32::from(failure.may_be_paid()));
                 Err(failure.into())

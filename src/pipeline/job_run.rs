@@ -37,6 +37,8 @@ pub(super) struct JobRun<'a, P: Ports> {
     /// What other jobs find the verdict under.
     pub(super) object: Option<String>,
     pub(super) api_duration: Duration,
+    /// How often the vendor has refused a call for being asked too often, and the job waited for its next turn.
+    pub(super) turned_away: u32,
 }
 
 /// Why a step does not lead on to the result of the job.
@@ -82,6 +84,7 @@ impl<'a, P: Ports> JobRun<'a, P> {
             image: ImageReport::of(job.image()),
             object: None,
             api_duration: Duration::ZERO,
+            turned_away: 0,
             delivery,
             job,
             key,

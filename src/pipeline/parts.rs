@@ -6,6 +6,7 @@ use super::stuck::Stuck;
 use crate::conversion::Converter;
 use crate::gate::Gate;
 use crate::lifecycle::Stop;
+use crate::limiter::Limiter;
 use crate::telemetry::JobLog;
 use antispoof_core::image::{Limits, Verify};
 use antispoof_core::job::Admission;
@@ -83,6 +84,8 @@ pub struct Pipeline<P: Ports> {
     pub rules: Rules,
     /// The clock and the random numbers.
     pub clock_and_rng: ClockAndRng,
+    /// When the next call may start.
+    pub limiter: Limiter,
     /// Whether jobs may run.
     pub gate: Gate,
     /// The memory for the beginnings of images.

@@ -3,6 +3,7 @@
 use crate::gate::{Gate, Proof};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// How many jobs are in hand because a queue takes no copy of them.
 #[derive(Debug, Default)]
@@ -35,18 +36,9 @@ impl Stuck {
         }
     }
 
-    /// Ends when there is one more, whatever becomes of those that are there now. Cancel safe.
-    pub async fn one_more_than_now(&self) {
-        let mut fewest = self.count();
-        loop {
-            let changed = self.changed.notified();
-            let now = self.count();
-            if now > fewest {
-                return;
-            }
-            fewest = now;
-            changed.await;
-        }
+    /// Ends when their number changes.
+    pub fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// How many.

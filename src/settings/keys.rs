@@ -17,6 +17,10 @@ pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
 /// The one table that a section has in it.
 pub(super) const STATUSES: &str = "api.statuses";
 
+/// The one key that is a value or a table, and what is in the table.
+pub(super) const CONCURRENCY: &str = "worker.concurrency";
+const BOUNDS: [&str; 2] = ["min", "max"];
+
 pub(super) struct Keys {
     /// With their defaults.
     all: BTreeMap<String, Value>,
@@ -49,7 +53,7 @@ impl Keys {
 
     pub(super) fn contains(&self, key: &str) -> bool {
         let status_of = |key: &str| status(key.strip_prefix(STATUSES)?.strip_prefix('.')?);
-        self.all.contains_key(key) || status_of(key).is_some()
+        self.all.contains_key(key) || status_of(key).is_some() || is_bound(key)
     }
 
     pub(super) fn defaults(&self) -> &BTreeMap<String, Value> {
@@ -80,7 +84,8 @@ impl Keys {
         while let Some((table, entries)) = open.pop() {
             for (name, mut value) in entries {
                 let key = if table.is_empty() { name.clone() } else { format!("{table}.{name}") };
-                let is_table = if table.is_empty() { self.is_section(&name) } else { key == STATUSES };
+                let is_table =
+                    if table.is_empty() { self.is_section(&name) } else { key == STATUSES || key == CONCURRENCY };
                 match std::mem::take(&mut value.kind) {
                     ValueKind::Table(entries) if is_table => open.push((key, entries)),
                     kind => {
@@ -121,6 +126,12 @@ fn flatten(key: String, value: Value, all: &mut BTreeMap<String, Value>) {
         }
         _ => drop(all.insert(key, value)),
     }
+}
+
+/// Whether this is one of the two bounds that stand in the place of a number.
+pub(super) fn is_bound(key: &str) -> bool {
+    let bound = |key: &str| Some(BOUNDS.contains(&key.strip_prefix(CONCURRENCY)?.strip_prefix('.')?));
+    bound(key) == Some(true)
 }
 
 /// The companion of a secret.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use config::builder::DefaultState;
 use config::{Config, ConfigBuilder, ConfigError, Map, Source, Value, ValueKind};
 
-use super::keys::{Keys, file_key, variable};
+use super::keys::{CONCURRENCY, Keys, file_key, is_bound, variable};
 use super::origin::{Origin, Place};
 use super::problem::Problem;
 use super::spans::Spans;
@@ -126,6 +126,14 @@ impl<'a> Layers<'a> {
                 (None, None) => {}
             }
         }
+        if let (Some(number), Some((bound, value))) =
+            (layer.get(CONCURRENCY), layer.iter().find(|(key, _)| is_bound(key)))
+        {
+            let place = self.place_of(CONCURRENCY, None, Some(number));
+            let problem = Problem::error(place, format!("is set together with {bound}"), "keep one of the two");
+            self.problems.push(problem.and(self.place_of(bound, None, Some(value))));
+            layer.remove(CONCURRENCY);
+        }
         below.add_source(Layer(layer))
     }
 
@@ -222,7 +230,8 @@ impl<'a> Layers<'a> {
     /// What came as text has the type of the key's default.
     fn written(&mut self, key: &str, text: &str, origin: Origin) -> Value {
         let text = text.trim();
-        let default = self.keys.defaults().get(key).map(|default| &default.kind);
+        let default = self.keys.defaults().get(if is_bound(key) { CONCURRENCY } else { key });
+        let default = default.map(|default| &default.kind);
         let number = self.number(origin);
         let items = || text.split(',').filter(|_| !text.is_empty()).map(|item| Value::new(Some(&number), item.trim()));
         let digits = text.replace('_', "");

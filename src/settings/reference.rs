@@ -48,6 +48,10 @@ fn kind(property: &Value) -> String {
     }
     let bound = |name: &str| property[name].as_f64().unwrap_or_default();
     let (comment, pattern) = (property["$comment"].as_str(), property["pattern"].as_str());
+    if property.get("properties").is_some() {
+        let most = bound("maximum");
+        return format!("whole number, {} to {most}, or a table of two, `min` and `max`", bound("minimum"));
+    }
     match (property["type"].as_str(), comment, pattern) {
         _ if property.get("writeOnly").is_some() => "text, secret".to_owned(),
         (Some("boolean"), _, _) => "`true` or `false`".to_owned(),

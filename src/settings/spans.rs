@@ -11,7 +11,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::Keys;
+use super::keys::{CONCURRENCY, Keys};
 use super::origin::{Origin, Place, Snippet, printable};
 use super::problem::Problem;
 
@@ -146,7 +146,7 @@ impl<'a> Spans<'a> {
 fn hide(table: &DeTable<'_>, prefix: &str, keys: &Keys, hidden: &mut Vec<Range<usize>>) {
     for (name, value) in table {
         let key = if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
-        if let Some(inner) = value.get_ref().as_table().filter(|_| !keys.contains(&key)) {
+        if let Some(inner) = value.get_ref().as_table().filter(|_| !keys.contains(&key) || key == CONCURRENCY) {
             hide(inner, &key, keys, hidden);
         } else if !keys.contains(&key) || keys.is_secret(&key) || may_hold_credentials(value.get_ref()) {
             hidden.push(value.span());

@@ -57,6 +57,11 @@ pub(super) fn toml(value: &Value) -> Toml {
     }
 }
 
+/// Whether a value stands for what no setting can be.
+pub(super) fn is_unsettable(value: &Toml) -> bool {
+    value.as_table().is_some_and(|table| UNSETTABLE.into_iter().any(|name| table.contains_key(name)))
+}
+
 /// What a table stands for in the place of a value.
 pub(super) fn unsettable(table: &Table) -> &'static str {
     UNSETTABLE.into_iter().find(|name| table.contains_key(*name)).unwrap_or(UNSETTABLE[0])

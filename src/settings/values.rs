@@ -57,16 +57,18 @@ impl Flag {
 
 impl<const MIN: i64, const MAX: i64> Int<MIN, MAX> {
     pub(super) fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<i64>>(deserializer: D) -> Result<T, D::Error> {
-        read(deserializer, |value| {
-            let what = match value.as_integer() {
-                None => format!("is {}, not a whole number", described(value)),
-                Some(number) => match T::try_from(number) {
-                    Ok(fitting) if (MIN..=MAX).contains(&number) => return Ok(fitting),
-                    _ => format!("{number} is out of bounds"),
-                },
-            };
-            Err(InvalidValue::new(what, format!("write a whole number from {MIN} to {MAX}")))
-        })
+        read(deserializer, Self::parse)
+    }
+
+    pub(super) fn parse<T: TryFrom<i64>>(value: &Value) -> Result<T, InvalidValue> {
+        let what = match value.as_integer() {
+            None => format!("is {}, not a whole number", described(value)),
+            Some(number) => match T::try_from(number) {
+                Ok(fitting) if (MIN..=MAX).contains(&number) => return Ok(fitting),
+                _ => format!("{number} is out of bounds"),
+            },
+        };
+        Err(InvalidValue::new(what, format!("write a whole number from {MIN} to {MAX}")))
     }
 }
 

@@ -24,6 +24,7 @@ use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use writer::Writer;
 
@@ -34,6 +35,17 @@ struct Out {
     writer: Writer,
     json: bool,
 }
+
+/// What decides about the level, and what it was configured with.
+static LEVEL: OnceLock<ChangeableLevel> = OnceLock::new();
+
+struct ChangeableLevel {
+    configured: String,
+    reload: Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>,
+}
+
+/// What is added for more detail: our own modules, not the libraries, whose lines are many and say little about a job.
+const DETAIL: &str = "antispoofd=debug,antispoof_core=debug";
 
 static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
 
@@ -56,10 +68,8 @@ pub enum LogError {
 
 /// Sets the log up for the whole process.
 pub fn install(settings: &Log) -> Result<(), LogError> {
-    let filter = match &settings.rust_log {
-        Some(directives) => EnvFilter::builder().parse(directives)?,
-        None => EnvFilter::builder().parse(format!("{QUIET},{}", settings.level))?,
-    };
+    let configured = settings.rust_log.clone().unwrap_or_else(|| format!("{QUIET},{}", settings.level));
+    let filter = EnvFilter::builder().parse(&configured)?;
     let writer = Writer::start(std::io::stderr(), DROPPED.clone()).map_err(LogError::Thread)?;
     let json = match settings.format {
         LogFormat::Json => true,
@@ -74,12 +84,27 @@ pub fn install(settings: &Log) -> Result<(), LogError> {
         .log_internal_errors(false);
     let installed = if json {
         std::panic::set_hook(Box::new(|info| out.writer.line(plain::panicked(info).as_bytes())));
-        let lines = builder.fmt_fields(JsonMembers).event_format(JsonLine).finish();
-        lines.with(filter_fn(is_presentable)).try_init()
+        let lines = builder.fmt_fields(JsonMembers).event_format(JsonLine).with_filter_reloading();
+        changeable(configured, lines.reload_handle());
+        lines.finish().with(filter_fn(is_presentable)).try_init()
     } else {
-        builder.with_ansi(std::io::stderr().is_terminal()).finish().with(filter_fn(is_presentable)).try_init()
+        let lines = builder.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
+        changeable(configured, lines.reload_handle());
+        lines.finish().with(filter_fn(is_presentable)).try_init()
     };
     installed.map_err(|error| LogError::Install(error.into()))
+}
+
+fn changeable<S: 'static>(configured: String, handle: reload::Handle<EnvFilter, S>) {
+    LEVEL.get_or_init(|| ChangeableLevel { configured, reload: Box::new(move |filter| handle.reload(filter)) });
+}
+
+/// Has the log be more detailed, or as configured. False when there is no log.
+pub fn detailed(more: bool) -> bool {
+    let Some(level) = LEVEL.get() else { return false };
+    let directives = if more { format!("{},{DETAIL}", level.configured) } else { level.configured.clone() };
+    // Both have been parsed when the log was set up.
+    EnvFilter::builder().parse(directives).is_ok_and(|filter| (level.reload)(filter).is_ok())
 }
 
 /// Ends when the thread that writes the lines has ended, which it does not while the process runs. Never where there is no log.

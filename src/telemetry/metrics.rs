@@ -76,6 +76,10 @@ pub struct Metrics {
     pub api_requests: Family<Label, Counter>,
     /// From the start of a call to the end of its answer.
     pub api_duration: Histogram,
+    /// The most calls at a time.
+    concurrency_limit: Gauge,
+    /// The most calls a second; 0 while there is no limit.
+    api_pace: Gauge<f64, AtomicU64>,
     /// Immediate retries, by `reason` (a failure code).
     pub api_retries: Family<Label, Counter>,
     /// Calls whose request was sent in full: the most the vendor can have billed.
@@ -171,6 +175,8 @@ impl Metrics {
             deliveries: Family::default(),
             api_requests: Family::default(),
             api_duration: Histogram::new(SECONDS),
+            concurrency_limit: Gauge::default(),
+            api_pace: Gauge::default(),
             api_retries: Family::default(),
             billable: Counter::default(),
             cost: Counter::default(),
@@ -266,6 +272,12 @@ impl Metrics {
     pub fn stuck(&self, queue: Copied) -> Counted {
         let held = self.copies_held.get_or_create(&[("queue", queue.label())]).clone();
         Counted::new(held)
+    }
+
+    /// The most calls at a time, and a second; 0 is no limit.
+    pub fn limits(&self, at_a_time: u16, per_second: f64) {
+        self.concurrency_limit.set(at_a_time.into());
+        self.api_pace.set(per_second);
     }
 
     /// Whether the gate is closed, for which of the reasons, and for how long calls are held.
@@ -441,6 +453,11 @@ impl Metrics {
         r.register("amqp_reading_dead", what, self.amqp_reading_dead.clone());
         r.register("gate_open", "1 while jobs may run, 0 while the circuit breaker is open", self.gate_open.clone());
         r.register("gate_closed", "1 for the reason that keeps jobs from running", self.gate_closed.clone());
+        let what =
+            "Calls to the API at a time, at most: as configured, or as learned between worker.concurrency.min and max";
+        r.register("concurrency_limit", what, self.concurrency_limit.clone());
+        let what = "Calls to the API a second, at most: as configured or learned; 0 while there is no limit";
+        r.register("api_pace", what, self.api_pace.clone());
         r.register(
             "api_paused_seconds",
             "Seconds until calls resume that the API has asked to delay",
@@ -507,6 +524,8 @@ mod tests {
             "antispoofd_gate_open 1",
             "antispoofd_gate_closed{reason=\"api_hold\"} 0",
             "antispoofd_api_paused_seconds 0.0",
+            "antispoofd_concurrency_limit 0",
+            "antispoofd_api_pace 0.0",
             "antispoofd_log_lines_dropped_total 0",
             "antispoofd_ledger_errors_total{op=\"conclude\"} 0",
             "antispoofd_build_info{version=",

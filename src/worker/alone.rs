@@ -10,13 +10,16 @@ use crate::pipeline::{Lease, SUSPECT};
 use antispoof_core::ports::{Broker as _, Lease as _};
 use std::time::Duration;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Suspects that wait for their turn come back after the shortest delay; so much later none is expected any more.
 const STRAGGLERS: Duration = Duration::from_secs(5);
 
 /// A suspect that cannot be alone for so long (a result is held, or the gate is closed) goes back and comes again.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How often the jobs beside a suspect are counted anew.
+const RECOUNT: Duration = Duration::from_secs(1);
 
 /// How the wait for empty slots ended.
 enum Quiesced {
@@ -56,7 +59,7 @@ impl<P: ConsumingPorts> JobSlots<P> {
                 let alone = async {
                     tokio::select! {
                         _ended = running => {}
-                        () = self.pipeline.stuck.one_more_than_now() => {}
+                        () = self.is_held(rest.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)) => {}
                     }
                 };
                 self.pipeline.stop.soft().run_until_cancelled(alone).await;
@@ -114,6 +117,20 @@ impl<P: ConsumingPorts> JobSlots<P> {
                 all = self.permits.clone().acquire_many_owned(others) => if self.pipeline.stuck.count() >= held { return all },
                 () = self.pipeline.stuck.not(held) => {}
             }
+        }
+    }
+
+    /// Waits until the suspect itself is held by a queue that takes nothing, while so many permits are kept from the others: then more are held than there are
+    /// others in hand. One of those that were held may go on meanwhile and be held again, as a message with several jobs is at each of them.
+    async fn is_held(&self, kept: usize) {
+        loop {
+            let changed = self.pipeline.stuck.changed();
+            let free = kept + self.permits.available_permits() + 1;
+            if self.pipeline.stuck.count() > usize::from(self.concurrency).saturating_sub(free) {
+                return;
+            }
+            // One of the others may have ended: that changes no number of those that are held.
+            drop(timeout(RECOUNT, changed).await);
         }
     }
 

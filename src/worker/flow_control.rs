@@ -1,12 +1,16 @@
-//! How much is consumed: as much as both the gate and the caution about suspects allow.
+//! How much is consumed: as much as the gate, the caution about suspects and the limiter allow.
 
 use super::consuming::{Consuming as _, ConsumingPorts};
 use crate::amqp::ConsumeMode;
 use crate::gate::Flow;
 use crate::pipeline::Pipeline;
 use std::sync::Arc;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How often the limiter looks at the jobs in hand: while more of them might be of use, or fewer do; and while there are few jobs.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 
 /// How many jobs may be in hand beside a suspect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +43,21 @@ impl Caution {
     }
 }
 
-/// Passes on what may be consumed: nothing while the gate is closed, one job to find the next probe, and few when it has just opened.
-pub(super) async fn follow<P: ConsumingPorts>(pipeline: Arc<Pipeline<P>>, caution: watch::Sender<Caution>) {
+/// Passes on what may be consumed: nothing while the gate is closed, one job to find the next probe, and few when it has just opened; and no more than
+/// the limiter has use for. `permits` are those of the jobs that are not in hand, of `concurrency`.
+pub(super) async fn follow<P: ConsumingPorts>(
+    pipeline: Arc<Pipeline<P>>,
+    caution: watch::Sender<Caution>,
+    permits: Arc<Semaphore>,
+    concurrency: u16,
+) {
     let mut cautions = caution.subscribe();
+    let look = || pipeline.limiter.look(usize::from(concurrency).saturating_sub(permits.available_permits()));
     loop {
+        let load = look();
+        if let Some(load) = load {
+            pipeline.log.metrics().limits(load.limit, load.pace);
+        }
         let gate_changed = pipeline.gate.changed();
         let flow = pipeline.gate.read(|state| state.flow(Instant::now()));
         let careful = *cautions.borrow_and_update();
@@ -55,7 +70,8 @@ pub(super) async fn follow<P: ConsumingPorts>(pipeline: Arc<Pipeline<P>>, cautio
         if pipeline.stop.soft().is_cancelled() {
             return;
         }
-        pipeline.broker.set_consume_mode(mode.min(careful.consume_mode()));
+        let hands = load.map_or(ConsumeMode::Full, |load| ConsumeMode::AtMost(load.hands));
+        pipeline.broker.set_consume_mode(mode.min(careful.consume_mode()).min(hands));
         let over = async {
             match careful {
                 Caution::OneUntil(end) => sleep_until(end).await,
@@ -68,9 +84,16 @@ pub(super) async fn follow<P: ConsumingPorts>(pipeline: Arc<Pipeline<P>>, cautio
                 Flow::Full | Flow::AtMost(_) | Flow::Nothing(None) => std::future::pending().await,
             }
         };
+        let looks_again = async {
+            match load {
+                Some(load) => sleep(if load.settled { LOOKS.1 } else { LOOKS.0 }).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = gate_changed => {}
+            () = looks_again => {}
             changed = cautions.changed() => if changed.is_err() { return },
             () = probe_due => {}
             () = over => {
@@ -90,7 +113,6 @@ pub(super) async fn follow<P: ConsumingPorts>(pipeline: Arc<Pipeline<P>>, cautio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn only_suspects_that_are_expected_back_slow_the_others_down() {

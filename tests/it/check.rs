@@ -5,8 +5,11 @@ use lapin::types::{AMQPValue, FieldTable};
 
 use crate::harness::broker::{JOBS, PARKED};
 use crate::harness::daemon::DaemonBuilder;
+use crate::harness::own_broker::OwnBroker;
+use crate::harness::process::Process;
+use crate::harness::services::amqp_url;
 use crate::harness::store::BUCKET;
-use crate::harness::wait::STARTED;
+use crate::harness::wait::{EVENTUALLY, STARTED, eventually};
 use crate::harness::world::World;
 
 const OK: i32 = 0;
@@ -79,6 +82,7 @@ async fn what_is_fine_is_said_and_nothing_is_changed_or_paid() {
     for line in [
         "ok      broker    logged in at amqp://***@",
         "ok      topology  8 objects are as they should be",
+        "ok      publish   antispoof.internal takes messages",
         "ok      ledger    redis://",
         "ok      token     can be made from api.api_key and api.secret",
         "ok      api       http://",
@@ -89,6 +93,65 @@ async fn what_is_fine_is_said_and_nothing_is_changed_or_paid() {
     assert_eq!((world.simulator.count("calls").await, world.simulator.count("billed").await), (0, 0));
     daemon.term();
     assert!(daemon.wait_exit(STARTED).await.success());
+}
+
+#[tokio::test]
+async fn an_alarm_of_the_broker_is_told_and_watched() {
+    let broker = OwnBroker::start("check").await;
+    let world = World::with("check_alarm", broker.services()).await;
+    let daemon = world.daemon().start_ready().await;
+    let document = ["check", "--connect", "--watch", "1s", "--json"];
+    let (lines, documents) =
+        (settings(&world).command(&["check", "--connect", "--watch", "1s"]), settings(&world).command(&document));
+    said(&lines, "ok      publish   antispoof.internal takes messages").await;
+    broker.raise_alarm().await;
+    said(&lines, "failed  publish   the broker blocks what publishes: ").await;
+    said(&documents, "the broker blocks what publishes: ").await;
+    for watching in [&lines, &documents] {
+        watching.signal(rustix::process::Signal::INT);
+        assert_eq!(watching.wait_output(STARTED).await.code(), Some(UNREACHABLE));
+    }
+    broker.clear_alarm().await;
+    // A line is said when it changes, and then not again.
+    let stdout = lines.stdout();
+    for line in ["  ok      topology  8 objects", "  ok      publish  "] {
+        assert_eq!(stdout.iter().filter(|said| said.contains(line)).count(), 1, "{line}: {stdout:#?}");
+    }
+    for line in documents.stdout() {
+        let document: serde_json::Value = serde_json::from_str(&line).expect("a document a line");
+        assert!(document["probes"].as_array().is_some_and(|probes| probes.len() > 5), "{line}");
+    }
+    let once = run(settings(&world), &["check", "--connect"]).await;
+    assert_eq!(once.code, Some(OK), "{}", once.stdout);
+    drop(daemon);
+    // What it published reached no queue.
+    assert_eq!((world.broker.depth(JOBS).await, world.broker.depth(PARKED).await), (Some(0), Some(0)));
+    assert!(world.events().await.is_empty());
+}
+
+async fn said(process: &Process, line: &str) {
+    eventually(&format!("the command to say {line:?}"), EVENTUALLY, async || {
+        if process.said(line) || process.stdout().iter().any(|said| said.contains(line)) {
+            return Ok(());
+        }
+        Err(format!("{:?}", process.stdout().last()))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_right_to_write_is_told() {
+    let world = World::new("check_write").await;
+    let _daemon = world.daemon().start_ready().await;
+    let user = world.broker.create_user("check-write", "secret", [".*", "antispoof\\.results", ".*"]).await;
+    let url = amqp_url(&user, "secret", &world.amqp_link.addr().to_string(), world.broker.vhost());
+    let ended = run(settings(&world).set("amqp.url", url), &["check", "--connect"]).await;
+    assert_eq!(ended.code, Some(SETTINGS), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("failed  publish   the user may not write to antispoof.internal"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[tokio::test]

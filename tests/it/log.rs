@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::codes::send;
-use crate::harness::wait::STARTED;
+use crate::harness::wait::{SOON, STARTED, eventually_equals};
 use crate::harness::world::World;
 use crate::images::jpeg;
 
@@ -57,4 +57,35 @@ async fn every_line_of_a_job_carries_its_ids_and_its_attempt() {
     let expected: BTreeMap<String, Vec<u64>> =
         jobs.into_iter().map(|(job, attempts)| (job, (1..=attempts).collect())).collect();
     assert_eq!(settled, expected, "a last line for every delivery");
+}
+
+#[tokio::test]
+async fn a_running_worker_logs_more_when_it_is_told_and_then_less() {
+    let world = World::new("log_level").await;
+    let daemon = world.daemon().start_ready().await;
+    let told = async |level: &str| {
+        let pid = daemon.pid().to_string();
+        let command = world.daemon().command(&["log-level", level, "--pid", &pid]);
+        assert_eq!(command.wait_output(STARTED).await.code(), Some(0), "{:?}", command.stderr());
+    };
+    let details = || daemon.logs().iter().filter(|line| line.contains("\"level\":\"DEBUG\"")).count();
+    assert_eq!(details(), 0);
+    told("debug").await;
+    eventually_equals("the log to say so", SOON, true, async || daemon.logs_contain("SIGUSR1: from now on")).await;
+    // A consumer that is exchanged for another is a detail.
+    let image = world.upload("a.jpg", jpeg::tiny(1)).await;
+    world.simulator.configure(json!({ "faults": "429=x1" })).await;
+    let job = world.submit(&image.key).await;
+    world.event_for(&job).await;
+    eventually_equals("a detail", SOON, true, async || details() > 0).await;
+    told("configured").await;
+    eventually_equals("the log to say so", SOON, true, async || daemon.logs_contain("SIGUSR2: from now on")).await;
+    let before = details();
+    world.simulator.configure(json!({ "faults": "429=x1" })).await;
+    let job = world.submit(&image.key).await;
+    world.event_for(&job).await;
+    assert_eq!(details(), before);
+
+    let nobody = world.daemon().command(&["log-level", "debug", "--pid", &std::process::id().to_string()]);
+    assert_eq!(nobody.wait_output(STARTED).await.code(), Some(1), "this process would end");
 }

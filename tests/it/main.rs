@@ -58,6 +58,7 @@ mod log;
 mod money;
 mod observability;
 mod outages;
+mod overload;
 mod parked;
 mod policies;
 mod privacy;

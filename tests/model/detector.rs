@@ -38,10 +38,6 @@ enum Doing {
 }
 
 impl SpoofDetector for ModelDetector {
-    async fn acquire(&self) {
-        self.0.enter(|| "acquire".to_owned()).await;
-    }
-
     async fn detect<S>(&self, image: Inspected<S>, _identity: &str) -> Result<Answer, Failure>
     where
         S: Stream<Item = Result<Bytes, Failure>> + Send + Sync + Unpin + 'static,

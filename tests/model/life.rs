@@ -10,6 +10,7 @@ use crate::store::ModelStore;
 use crate::world::{State, World};
 use antispoof_core::image::{Formats, Limits, Verify};
 use antispoof_core::job::{Admission, Job};
+use antispoof_core::overload::Bounds;
 use antispoof_core::policy::{OnLedgerError, Reuse};
 use antispoof_core::ports::Ports;
 use antispoof_core::retry::{Backoff, InDoubt, RetryPolicy};
@@ -20,6 +21,7 @@ use antispoofd::gate::{self, Gate};
 use antispoofd::health::Health;
 use antispoofd::ledger::{Clock, LocalCount, Memory};
 use antispoofd::lifecycle::{Stop, Tasks};
+use antispoofd::limiter::Limiter;
 use antispoofd::pipeline::{ClockAndRng, HeadMemory, LedgerClient, Pipeline, Rules, Stuck, ledger_key};
 use antispoofd::telemetry::{JobLog, KeyNames, Metrics};
 use antispoofd::worker::{self, Drained};
@@ -115,14 +117,16 @@ pub(crate) fn connected(world: &World, number: u64) -> (Arc<Life>, ModelInbox, M
 /// Starts a worker.
 pub(crate) fn start(world: &World, number: u64, metrics: &Arc<Metrics>) -> Running {
     let (life, inbox, dead) = connected(world, number);
-    let (rules, concurrency, backend, daily_limit) = life.with(|state| {
+    let (rules, concurrency, backend, daily_limit, learns) = life.with(|state| {
         state.note(|| format!("worker {number} starts"));
-        (rules(&life, state), state.plan.concurrency, state.plan.backend, state.plan.daily_limit)
+        (rules(&life, state), state.plan.concurrency, state.plan.backend, state.plan.daily_limit, state.plan.learns)
     });
     let memory = (backend == Backend::Memory).then(|| {
         let count = LocalCount::new(daily_limit, calendar());
         Memory::new(10_000, Duration::from_hours(24 * 7), clock()).counting(count)
     });
+    let bounds = Bounds::try_new(1, concurrency).expect("at least one job");
+    let limiter = if learns && number.is_multiple_of(2) { Limiter::adaptive(bounds, 0.0) } else { Limiter::fixed(0.0) };
     let pipeline = Arc::new(Pipeline::<ModelPorts> {
         store: ModelStore(life.clone()),
         detector: ModelDetector(life.clone()),
@@ -130,6 +134,7 @@ pub(crate) fn start(world: &World, number: u64, metrics: &Arc<Metrics>) -> Runni
         broker: ModelBroker(life.clone()),
         rules,
         clock_and_rng: ClockAndRng { now, random: roll },
+        limiter,
         gate: life.gate.clone(),
         heads: HeadMemory::default(),
         converter: converter(),

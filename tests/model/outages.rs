@@ -116,7 +116,7 @@ async fn a_day_has_its_calls_and_the_next_one_the_rest() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_was_not_sent_leaves_its_place_in_the_day_to_another() {
-    let busy = Busy::new(7, |plan| plan.daily_limit = 3);
+    let busy = Busy::new(7, |plan| (plan.daily_limit, plan.learns) = (3, false));
     busy.become_of(down(|services| services.vendor = false));
     jobs::at_once(&busy.world, 30, Kind::Good);
     sleep(Duration::from_secs(1)).await;

@@ -163,6 +163,8 @@ pub(crate) struct Plan {
     pub(crate) latency: Duration,
     /// Calls a day of this world, of all workers together; 0: any number.
     pub(crate) daily_limit: u64,
+    /// Every second worker learns how many calls the vendor takes.
+    pub(crate) learns: bool,
 }
 
 impl Plan {
@@ -195,6 +197,7 @@ impl Plan {
             rejection_streak: *dice
                 .choice(&[0, 2, 3, NEVER_REACHED, NEVER_REACHED, NEVER_REACHED])
                 .expect("one of six"),
+            learns: true,
             // The real ledger in memory has days of 24 hours, and `outages.rs`.
             daily_limit: if backend == Backend::Durable {
                 *dice.choice(&[0, 0, 1, 3]).expect("one of four")

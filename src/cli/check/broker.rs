@@ -2,8 +2,8 @@
 
 use super::report::Line;
 use crate::amqp::{
-    Compatibility, ConnectError, Effect, Found, Link, Management, ManagementError, Names, Policies, Product, Role,
-    State, close, connect, inspect,
+    Compatibility, ConnectError, Effect, Found, Link, Management, ManagementError, Names, NotTaken, Policies, Product,
+    Role, State, close, connect, inspect, takes_messages,
 };
 use crate::cli::differences::{listed, management_remedy, policy, policy_remedy, remedy};
 use crate::settings::{Amqp, Settings, TopologyMode};
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 const BROKER: &str = "broker";
 const TOPOLOGY: &str = "topology";
+const PUBLISH: &str = "publish";
 const RESULTS: &str = "results";
 const POLICIES: &str = "policies";
 const BIND: &str = "bind a queue before the first job: without one verdicts are held and nothing is consumed";
@@ -30,8 +31,37 @@ pub(super) async fn probe(settings: &Settings, management: Option<&str>) -> Vec<
         Some(url) => through(url, settings, &names).await,
         None => over_amqp(&link, settings, &names).await,
     });
+    lines.extend(publishing(&link, &names, settings).await);
     close(&link).await;
     lines
+}
+
+/// Last, because a connection that the broker blocks is of no use any more.
+async fn publishing(link: &Link, names: &Names, settings: &Settings) -> Option<Line> {
+    let exchange = &names.internal;
+    let limit = settings.amqp.publish_timeout.min(LIMIT);
+    Some(match takes_messages(link, exchange, limit).await {
+        Ok(()) => {
+            Line::ok(PUBLISH, format!("{exchange} takes messages: no alarm, and the right to write to it is there"))
+        }
+        // Said in the line about the topology.
+        Err(NotTaken::Missing) => return None,
+        Err(NotTaken::Blocked(why)) => Line::unreachable(
+            PUBLISH,
+            format!("the broker blocks what publishes: {why}"),
+            "its alarm is over when it has memory and disk again: `rabbitmq-diagnostics alarms`. Until then no call is made",
+        ),
+        Err(NotTaken::Forbidden) => Line::wrong(
+            PUBLISH,
+            format!("the user may not write to {exchange}"),
+            "give the user the rights of docs/rights.md",
+        ),
+        Err(NotTaken::Unconfirmed(why)) => Line::unreachable(
+            PUBLISH,
+            format!("{exchange} took no message: {why}"),
+            "is the broker overloaded? its log says more",
+        ),
+    })
 }
 
 async fn over_amqp(link: &Link, settings: &Settings, names: &Names) -> Vec<Line> {

@@ -8,6 +8,10 @@ use std::path::Path;
 
 const LEDGER: &str = "ledger";
 
+/// Below the first the ledger's file may not be able to grow: jobs wait then. Below the second there is little time to see to it: the file grows by 1.8 kB for each job.
+const FULL: u64 = 16 << 20;
+const NEARLY_FULL: u64 = 1 << 30;
+
 pub(super) async fn probe(settings: &Settings) -> Vec<Line> {
     let line = match &settings.ledger.backend {
         LedgerBackend::None => Line::note(LEDGER, "none: every job that comes again is paid for again"),
@@ -22,7 +26,33 @@ pub(super) async fn probe(settings: &Settings) -> Vec<Line> {
         },
         LedgerBackend::Redis(url) => return server(settings, url).await,
     };
-    vec![line]
+    let disk = match &settings.ledger.backend {
+        LedgerBackend::File(path) => disk(path),
+        _ => None,
+    };
+    [line].into_iter().chain(disk).collect()
+}
+
+/// The space that is left for the file; nothing where there is enough, or it cannot be asked.
+fn disk(path: &Path) -> Option<Line> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let stat = rustix::fs::statvfs(folder).ok()?;
+    space_left(path, stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+fn space_left(path: &Path, free: u64) -> Option<Line> {
+    let words = format!("{} has {} MiB left on its disk", path.display(), free >> 20);
+    match free {
+        ..FULL => Some(Line::wrong(
+            LEDGER,
+            words,
+            "make room: while the file cannot be written, jobs wait or are checked without a record, as ledger.on_error says",
+        )),
+        FULL..NEARLY_FULL => {
+            Some(Line::note(LEDGER, words).help("make room; docs/sizing.md says how much the ledger takes"))
+        }
+        _ => None,
+    }
 }
 
 async fn server(settings: &Settings, url: &RedisUrl) -> Vec<Line> {
@@ -65,5 +95,26 @@ fn not_opened(path: &Path, error: &StartError) -> Line {
         }
         // It says what to do about it.
         error => Line::failed(Exit::Failed, LEDGER, error.to_string(), "see docs/ledger.md"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_runs_full_is_told() {
+        let said = |free| space_left(Path::new("/var/lib/ledger"), free).map(|line| line.to_string());
+        assert_eq!(said(NEARLY_FULL), None);
+        assert!(said(100 << 20).is_some_and(|said| said.starts_with("note ") && said.contains("has 100 MiB left")));
+        assert!(said(1 << 20).is_some_and(|said| said.starts_with("failed ")));
+    }
+
+    #[test]
+    fn the_disk_of_a_file_is_that_of_its_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let stat = rustix::fs::statvfs(folder.path()).expect("a file system");
+        let told = disk(&folder.path().join("not-there-yet")).is_some();
+        assert_eq!(told, stat.f_bavail.saturating_mul(stat.f_frsize) < NEARLY_FULL);
     }
 }

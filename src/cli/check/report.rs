@@ -58,6 +58,11 @@ impl Line {
 }
 
 impl Line {
+    /// What was asked.
+    pub(super) fn subject(&self) -> &'static str {
+        self.subject
+    }
+
     /// As a member of `probes` in the document of `--json`.
     pub(super) fn json(&self) -> Value {
         let ok = !matches!(self.state, State::Failed(_));

@@ -47,7 +47,7 @@ fn every_default_of_the_contract() {
     assert_eq!(amqp.ca_file, None);
 
     let worker = settings.worker;
-    assert_eq!((worker.concurrency, worker.drain_timeout, worker.threads), (16, second(30), 1));
+    assert_eq!((worker.concurrency.max(), worker.drain_timeout, worker.threads), (16, second(30), 1));
     assert_eq!((worker.instance.as_str(), worker.termination_grace), ("worker-0", None));
 
     let s3 = settings.s3;

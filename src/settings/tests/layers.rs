@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use secrecy::ExposeSecret as _;
 
-use super::super::{ApiAuth, Origin};
+use super::super::{ApiAuth, Concurrency, Origin};
 use super::{Given, LEAST, rows};
 
 #[test]
@@ -17,7 +17,7 @@ fn flag_over_variable_over_later_file_over_earlier_file_over_default() {
         .flag("s3.read_timeout", "5s")
         .flag("s3.read_timeout", "6s");
     let settings = given.settings();
-    assert_eq!((settings.worker.threads, settings.worker.concurrency), (2, 3));
+    assert_eq!((settings.worker.threads, settings.worker.concurrency.max()), (2, 3));
     assert_eq!((settings.s3.region.as_str(), settings.s3.read_timeout.as_secs()), ("c", 6));
 
     let origins = given.load().expect("sound settings").origins;
@@ -27,6 +27,26 @@ fn flag_over_variable_over_later_file_over_earlier_file_over_default() {
     assert_eq!(origins["s3.region"], Origin::Env { name: "ANTISPOOFD__S3__REGION".to_owned() });
     assert_eq!(origins["s3.read_timeout"], Origin::Flag { key: "s3.read_timeout".to_owned() });
     assert_eq!(origins["s3.timeout"], Origin::Default);
+}
+
+#[test]
+fn the_upper_one_of_a_number_and_a_table_wins() {
+    const TABLE: &str = "[worker]\nconcurrency = { min = 4, max = 64 }";
+    let bounds = |min, max| Concurrency::Adaptive(antispoof_core::overload::Bounds::try_new(min, max).expect("bounds"));
+    let of = |given: Given| given.settings().worker.concurrency;
+    assert_eq!(of(Given::least().file("a.toml", TABLE)), bounds(4, 64));
+    assert_eq!(of(Given::least().file("a.toml", "[worker.concurrency]\nmin = 1\nmax = 1")), bounds(1, 1));
+    assert_eq!(of(Given::least().file("a.toml", TABLE).flag("worker.concurrency", "8")), Concurrency::Fixed(8));
+    let partly = Given::least().file("a.toml", TABLE).env("ANTISPOOFD__WORKER__CONCURRENCY__MAX", "32");
+    assert_eq!(of(partly), bounds(4, 32));
+    let given = Given::least()
+        .file("a.toml", "[worker]\nconcurrency = 8")
+        .env("ANTISPOOFD__WORKER__CONCURRENCY__MIN", "2")
+        .flag("worker.concurrency.max", "20");
+    let origins = given.load().expect("sound settings").origins;
+    assert_eq!(origins["worker.concurrency.max"], Origin::Flag { key: "worker.concurrency.max".to_owned() });
+    assert!(!origins.contains_key("worker.concurrency"), "it gave way");
+    assert_eq!(of(given), bounds(2, 20));
 }
 
 #[test]

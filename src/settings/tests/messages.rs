@@ -36,6 +36,40 @@ error: worker.concurrency: is "many", not a whole number
 }
 
 #[test]
+fn bounds_that_cannot_be_used_are_shown_where_they_stand() {
+    let said = |table: &str| Given::least().file("a.toml", &format!("[worker]\nconcurrency = {table}\n")).said();
+    assert_eq!(
+        said("{ min = 9, max = 8 }"),
+        r"error: worker.concurrency.min: 9 is above max (8)
+  --> a.toml:2:23
+   |
+ 2 | concurrency = { min = 9
+   |                       ^
+  = help: write a min that is at most max
+
+1 problem in the settings"
+    );
+    assert_eq!(
+        said("{ max = 8 }"),
+        r"error: worker.concurrency.max: is set without min
+  --> a.toml:2:23
+   |
+ 2 | concurrency = { max = 8
+   |                       ^
+  = help: set both, as { min = 4, max = 64 }, or a number instead of the table
+
+1 problem in the settings"
+    );
+    assert!(said("{ min = 0, max = 8 }").contains("worker.concurrency.min: 0 is out of bounds"));
+    assert!(said("{ min = 1, max = 8, start = 2 }").contains("worker.concurrency.start: there is no such key"));
+    let both = Given::least()
+        .env("ANTISPOOFD__WORKER__CONCURRENCY", "4")
+        .env("ANTISPOOFD__WORKER__CONCURRENCY__MIN", "4")
+        .env("ANTISPOOFD__WORKER__CONCURRENCY__MAX", "8");
+    assert!(both.said().contains("worker.concurrency: is set together with worker.concurrency.m"), "{}", both.said());
+}
+
+#[test]
 fn unknown_keys_come_with_what_was_probably_meant() {
     let given = Given::least()
         .file("a.toml", "[worker]\nconcurency = 4\nregion = \"eu\"\n[ampq]\nprefix = \"x\"\n[colours]\n[api.statuses]\n302 = \"api_rejected\"")

@@ -204,6 +204,11 @@ impl Daemon {
         self.process.limit_files(None);
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Files and sockets it has open.
     ///
     /// # Panics

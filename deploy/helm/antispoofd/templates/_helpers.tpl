@@ -94,7 +94,11 @@ annotations:
 {{- end -}}
 
 {{- define "antispoofd.concurrency" -}}
-{{- default 16 (include "antispoofd.section" (list . "worker") | fromJson).concurrency | int64 -}}
+{{- $jobs := (include "antispoofd.section" (list . "worker") | fromJson).concurrency -}}
+{{- if kindIs "map" $jobs -}}
+{{- $jobs = $jobs.max -}}
+{{- end -}}
+{{- default 16 $jobs | int64 -}}
 {{- end -}}
 
 {{/* Whole milliseconds of a duration such as 30s or 1m30s; nothing for anything else. */}}

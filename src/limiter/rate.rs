@@ -1,4 +1,4 @@
-//! When the next call may start: `api.rate_limit`, and a moment's pause when the vendor refuses for being asked too often.
+//! `api.rate_limit`, and a moment's pause when the vendor refuses for being asked too often.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
