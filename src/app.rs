@@ -120,7 +120,6 @@ async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks)
     let status = Status::new(status::Sources {
         instance: settings.worker.instance.clone(),
         started: SystemTime::now(),
-        concurrency,
         prefix: settings.amqp.prefix.clone(),
         settings: rows,
         metrics: metrics.clone(),

@@ -85,7 +85,7 @@ impl Amqp {
 
     /// How many messages wait in the job queue, at most `amqp.watchdog_interval` ago; `None` while that is not known.
     pub fn waiting(&self) -> Option<u32> {
-        self.shared.depth.known()
+        self.shared.depths.ready(&self.shared.names.jobs).or_else(|| self.shared.depth.known())
     }
 
     /// How many messages wait in each queue, as the broker last said; empty without a session.

@@ -33,6 +33,10 @@ impl Depths {
         self.lock().clone()
     }
 
+    pub(super) fn ready(&self, queue: &str) -> Option<u32> {
+        self.lock().iter().find(|depth| depth.queue == queue)?.ready
+    }
+
     pub(super) fn forget(&self) {
         self.lock().clear();
     }

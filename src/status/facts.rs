@@ -26,6 +26,8 @@ pub(super) struct Facts {
     pub(super) ledger: Option<Trouble>,
     pub(super) gate: Option<ClosedGate>,
     pub(super) in_flight: i64,
+    /// How many may be.
+    pub(super) limit: i64,
     pub(super) waiting: Option<u32>,
     pub(super) depths: Vec<Depth>,
     pub(super) held: i64,
@@ -66,6 +68,7 @@ impl Facts {
             ledger: metrics.recent.ledger_trouble(),
             gate,
             in_flight: metrics.in_flight.get(),
+            limit: metrics.concurrency(),
             waiting: sources.broker.waiting(),
             depths: sources.broker.depths(),
             held: metrics.copies_in_hand(),
@@ -77,11 +80,6 @@ impl Facts {
     /// Messages that wait in this queue.
     pub(super) fn ready(&self, queue: &str) -> Option<u32> {
         self.depths.iter().find(|depth| depth.queue == queue)?.ready
-    }
-
-    /// Messages in the job queue, by whichever look is known.
-    pub(super) fn jobs_waiting(&self, queue: &str) -> Option<u32> {
-        self.ready(queue).or(self.waiting)
     }
 }
 

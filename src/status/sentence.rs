@@ -38,7 +38,7 @@ impl Level {
 impl Sentence {
     /// What comes first hides what follows from it.
     pub(super) fn of(facts: &Facts, prefix: &str) -> Self {
-        let waiting = match facts.jobs_waiting(&format!("{prefix}.jobs")) {
+        let waiting = match facts.waiting {
             Some(1) => "; 1 job waits".to_owned(),
             Some(jobs) => format!("; {jobs} jobs wait"),
             None => String::new(),
@@ -153,6 +153,9 @@ fn working(facts: &Facts, prefix: &str, waiting: &str) -> Sentence {
     parts.extend(facts.lately.api[1].map(|p99| format!("vendor p99 {:.0} ms", p99 * 1e3)));
     parts.extend(waiting.strip_prefix("; ").map(str::to_owned));
     let mut said = (Level::Well, "");
+    if facts.in_flight >= facts.limit && facts.waiting.is_some_and(|waiting| waiting > 0) {
+        said.1 = "every slot is in use: where jobs wait for too long, raise worker.concurrency or add workers, as far as the vendor's quota goes";
+    }
     if let Some(trouble) = &facts.ledger {
         parts.push(format!("the ledger fails{}: {}", clock(Some(trouble.since)), trouble.what));
         said = (Level::Warning, "jobs that come again are paid for again: bring the ledger back");
@@ -193,6 +196,8 @@ mod tests {
             connected: true,
             consuming: true,
             in_flight: 9,
+            limit: 16,
+            waiting: Some(312),
             depths: vec![
                 Depth { queue: "antispoof.jobs".to_owned(), ready: Some(312), consumers: 1 },
                 Depth { queue: "antispoof.parked".to_owned(), ready: Some(0), consumers: 0 },
@@ -224,8 +229,14 @@ mod tests {
             (level, text.as_str(), remedy.as_str()),
             (Level::Well, "judging 41 jobs/s; vendor p99 412 ms; 312 jobs wait", "")
         );
-        let idle = Facts { in_flight: 0, lately: Lately::default(), depths: Vec::new(), ..well() };
+        let idle = Facts { in_flight: 0, lately: Lately::default(), waiting: None, ..well() };
         assert_eq!(said(&idle).1, "waiting for jobs");
+        let full = Facts { in_flight: 16, ..well() };
+        assert!(
+            said(&full).0 == Level::Well && said(&full).2.contains("raise worker.concurrency"),
+            "{}",
+            said(&full).2
+        );
         let mut parked = well();
         parked.depths[1].ready = Some(5);
         assert!(said(&parked).1.ends_with("; 5 parked") && said(&parked).2.contains("parked list"));

@@ -15,8 +15,6 @@ pub struct Sources {
     pub instance: String,
     /// When the process started.
     pub started: SystemTime,
-    /// `worker.concurrency`.
-    pub concurrency: u16,
     /// `amqp.prefix`.
     pub prefix: String,
     /// The settings in effect, secrets masked.

@@ -1,6 +1,7 @@
 //! What every scenario is made of. `world::World` puts the pieces together.
 
 pub(crate) mod broker;
+pub(crate) mod browser;
 pub(crate) mod collector;
 pub(crate) mod daemon;
 pub(crate) mod http;

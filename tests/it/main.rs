@@ -68,6 +68,7 @@ mod rights;
 mod rollout;
 mod rotation;
 mod soak;
+mod status;
 mod stores;
 mod suspects;
 mod topology;

@@ -116,11 +116,18 @@ async fn a_day_has_its_calls_and_the_next_one_the_rest() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_was_not_sent_leaves_its_place_in_the_day_to_another() {
-    let busy = Busy::new(7, |plan| (plan.daily_limit, plan.learns) = (3, false));
+    // A schedule in which four jobs are at their call together.
+    let busy = Busy::new(3, |plan| (plan.daily_limit, plan.learns) = (3, false));
     busy.become_of(down(|services| services.vendor = false));
     jobs::at_once(&busy.world, 30, Kind::Good);
-    sleep(Duration::from_secs(1)).await;
-    assert_eq!(busy.reason(), Some(Reason::DailyLimit), "three are on their way, and one more came");
+    let limited = async {
+        while busy.reason() != Some(Reason::DailyLimit) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    // Until the worker is there.
+    sleep(Duration::from_millis(100)).await;
+    timeout(Duration::from_mins(1), limited).await.expect("three are on their way, and one more comes");
     busy.become_of(Services::SOUND);
     sleep(Duration::from_mins(6)).await;
     assert_eq!((busy.left(), busy.reason()), (27, Some(Reason::DailyLimit)), "a look has found that none was sent");

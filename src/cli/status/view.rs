@@ -40,13 +40,12 @@ impl fmt::Display for View<'_> {
         if !remedy.is_empty() {
             writeln!(f, "  do: {remedy}")?;
         }
-        let limit = self.0.pointer("/now/concurrency_limit").or(self.0.pointer("/now/concurrency"));
         writeln!(
             f,
             "  {:.1} jobs/s, {} of {} in flight; call {} (p99 {}), store {} (p99 {})",
             rate(self.0),
             self.number("/now/in_flight"),
-            limit.and_then(Value::as_f64).unwrap_or_default(),
+            self.number("/now/concurrency"),
             self.millis("/now/api_seconds/p50"),
             self.millis("/now/api_seconds/p99"),
             self.millis("/now/store_seconds/p50"),

@@ -15,6 +15,11 @@ impl Metrics {
         self.billable.get()
     }
 
+    /// How many calls at a time are made at most, as configured or learned.
+    pub fn concurrency(&self) -> i64 {
+        self.concurrency_limit.get()
+    }
+
     /// Jobs that are held because a queue takes no copy of them.
     pub fn copies_in_hand(&self) -> i64 {
         Copied::ALL.iter().map(|queue| self.copies_held.get_or_create(&[("queue", queue.label())]).get()).sum()

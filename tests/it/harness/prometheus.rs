@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Command;
 
 use reqwest::{Client, StatusCode, Url};
@@ -11,7 +10,7 @@ use tempfile::TempDir;
 
 use super::process::Process;
 use super::wait::{STARTED, eventually};
-use super::{http, ports};
+use super::{http, ports, services};
 
 /// Ended, and its data deleted, when dropped.
 pub(crate) struct Prometheus {
@@ -33,7 +32,7 @@ impl Prometheus {
         fs::write(folder.path().join("prometheus.yaml"), config).expect("ours");
         fs::write(folder.path().join("rules.yaml"), rules).expect("ours");
         let address = ports::reserve();
-        let mut command = Command::new(program().await);
+        let mut command = Command::new(services::program("prometheus").await);
         command.arg(format!("--config.file={}", folder.path().join("prometheus.yaml").display()));
         command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
         command.arg(format!("--web.listen-address={address}"));
@@ -70,14 +69,4 @@ impl Prometheus {
             (status, body) => Err(format!("{status}: {body}")),
         }
     }
-}
-
-/// Where the machine has none, the script fetches it.
-async fn program() -> String {
-    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services"));
-    command.arg("prometheus");
-    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
-    let output = output.expect("scripts/services can be run");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

@@ -1,6 +1,8 @@
 //! Where the real services are. `scripts/services env` says so in environment variables.
 
 use std::env;
+use std::path::Path;
+use std::process::Command;
 
 use lapin::uri::AMQPUri;
 use tokio::net::TcpStream;
@@ -123,4 +125,14 @@ fn without_user(url: &str) -> String {
         }
         None => url.to_owned(),
     }
+}
+
+/// The path of a program that `scripts/services` fetches where the machine has none.
+pub(crate) async fn program(name: &'static str) -> String {
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services"));
+    command.arg(name);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
+    let output = output.expect("scripts/services can be run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
