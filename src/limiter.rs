@@ -3,6 +3,8 @@
 mod adaptive;
 mod rate;
 
+pub use adaptive::Load;
+
 use adaptive::{Adaptive, AdaptivePermit};
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::overload::Bounds;
@@ -65,17 +67,4 @@ impl Limiter {
             Kind::Adaptive(limiter) => Some(limiter.look(in_hand)),
         }
     }
-}
-
-/// What has been learned.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Load {
-    /// Jobs to have in hand.
-    pub hands: u16,
-    /// There are fewer jobs in hand than there may be, and none of them waits.
-    pub settled: bool,
-    /// The most calls at a time.
-    pub limit: u16,
-    /// The most calls a second; 0 while there is no limit.
-    pub pace: f64,
 }

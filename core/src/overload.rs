@@ -6,46 +6,21 @@
 //! server can do so many things at once: that is the [`concurrency`], learned from errors of overload, and from latency as a second
 //! signal. [`Hands`] says how many jobs have to be in hand to make use of both.
 
+mod bounds;
+mod call;
 mod concurrency;
 mod hands;
 mod pace;
 #[cfg(test)]
 mod tests;
 
+pub use bounds::{Bounds, InvalidBounds};
+pub use call::Call;
 pub use hands::Hands;
 
 use concurrency::Concurrency;
 use pace::Pace;
 use std::time::Duration;
-
-/// The least and the most calls at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    min: u16,
-    max: u16,
-}
-
-/// Bounds that contradict each other.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the bounds of an adaptive limit must be at least 1, and the lower one not above the upper one")]
-pub struct InvalidBounds;
-
-impl Bounds {
-    /// At least 1, and `min` at most `max`.
-    pub const fn try_new(min: u16, max: u16) -> Result<Self, InvalidBounds> {
-        if min == 0 || min > max { Err(InvalidBounds) } else { Ok(Self { min, max }) }
-    }
-
-    /// The least.
-    pub const fn min(self) -> u16 {
-        self.min
-    }
-
-    /// The most.
-    pub const fn max(self) -> u16 {
-        self.max
-    }
-}
 
 /// Whether the next call may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,15 +43,6 @@ pub enum Signal {
     Refused(Option<Duration>),
     /// It is overloaded, or no answer came in time.
     Overloaded,
-}
-
-/// A call that has ended.
-#[derive(Clone, Copy, Debug)]
-pub struct Call {
-    /// When it started.
-    pub started: Duration,
-    /// When it ended.
-    pub ended: Duration,
 }
 
 /// The two limits of one process.

@@ -62,7 +62,12 @@ pub(super) fn run(args: &CheckArgs, loaded: Result<Loaded, Problems>) -> Result<
         if !args.json {
             loaded.warnings.iter().for_each(warn);
         }
-        return runtime::block_on(watch::run(args, &loaded, settings, interval));
+        let ask = async || {
+            let asked = Box::pin(probe(&loaded, args.management.as_deref())).await;
+            [vec![settings.clone()], asked].concat()
+        };
+        let json = |lines: &[Line], ended| document([], &loaded.warnings, lines, ended).to_string();
+        return runtime::block_on(watch::run(interval, args.json.then_some(json), ask));
     }
     if args.json {
         let lines = [vec![settings], asked(args, &loaded)?].concat();

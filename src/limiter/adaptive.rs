@@ -1,6 +1,5 @@
 //! The learned limits, as the tasks that wait for them see them.
 
-use super::Load;
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::overload::{AdaptiveLimit, Bounds, Call, Hands, Signal, Turn};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +29,19 @@ struct State {
     hands: Hands,
     /// Since when every call has been refused.
     refused: Option<Duration>,
+}
+
+/// What has been learned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    /// Jobs to have in hand.
+    pub hands: u16,
+    /// There are fewer jobs in hand than there may be, and none of them waits.
+    pub settled: bool,
+    /// The most calls at a time.
+    pub limit: u16,
+    /// The most calls a second; 0 while there is no limit.
+    pub pace: f64,
 }
 
 /// Dropped, it gives its place to the next call.

@@ -24,7 +24,7 @@ fn help_and_version_go_to_stdout_and_are_no_error() {
 }
 
 /// Every command, and those that have commands below them with these.
-const COMMANDS: [(&str, &[&str]); 11] = [
+const COMMANDS: [(&str, &[&str]); 14] = [
     ("run", &[]),
     ("check", &[]),
     ("config", &["print", "schema", "reference"]),
@@ -33,6 +33,9 @@ const COMMANDS: [(&str, &[&str]); 11] = [
     ("watch", &[]),
     ("token", &[]),
     ("health", &[]),
+    ("log-level", &[]),
+    ("parked", &["list", "show", "replay", "export", "import", "purge"]),
+    ("status", &[]),
     ("simulate", &[]),
     ("completions", &[]),
     ("man", &[]),

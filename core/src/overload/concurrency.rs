@@ -6,7 +6,8 @@
 //! merely slow: the limit comes back, because fewer calls at a time would only be fewer calls, and this latency is the new baseline. So
 //! the baseline rises by a proof and not by getting used to a queue.
 
-use super::{Bounds, Call};
+use super::bounds::Bounds;
+use super::call::Call;
 use std::time::Duration;
 
 /// What an overload leaves.
@@ -82,7 +83,7 @@ enum Trial {
 
 impl Concurrency {
     pub(super) fn new(bounds: Bounds) -> Self {
-        let (min, max) = (f64::from(bounds.min), f64::from(bounds.max));
+        let (min, max) = (f64::from(bounds.min()), f64::from(bounds.max()));
         Self {
             min,
             max,

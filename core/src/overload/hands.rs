@@ -1,7 +1,7 @@
 //! How many jobs have to be in hand, so that calls can be made as fast as the limits allow, and no more of them lie idle here while
 //! another worker could run them.
 
-use super::Bounds;
+use super::bounds::Bounds;
 use std::time::Duration;
 
 /// More hands are taken when there was none idle for so long.
@@ -26,7 +26,7 @@ pub struct Hands {
 impl Hands {
     /// As few as there may be.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, now: bounds.min, busy_since: None, window: Duration::ZERO, idle: u16::MAX, busy: 0 }
+        Self { bounds, now: bounds.min(), busy_since: None, window: Duration::ZERO, idle: u16::MAX, busy: 0 }
     }
 
     /// How many there are.
@@ -56,7 +56,7 @@ impl Hands {
     }
 
     fn change(&mut self, to: u16, now: Duration) {
-        self.now = to.clamp(self.bounds.min, self.bounds.max);
+        self.now = to.clamp(self.bounds.min(), self.bounds.max());
         (self.busy_since, self.window, self.idle, self.busy) = (None, now, u16::MAX, 0);
     }
 }

@@ -4,7 +4,7 @@
 //! served, over the time between them, are its limit, and somewhat less than that is the new pace. After a while at that pace it grows,
 //! slowly at first and then fast, so that a limit that is still the same is met again gently and one that has been raised is found soon.
 
-use super::Call;
+use super::call::Call;
 use std::time::Duration;
 
 /// The pause after a refusal that names none.

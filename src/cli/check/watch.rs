@@ -1,11 +1,9 @@
 //! `check --connect --watch`: the same again and again, until Ctrl-C.
 
 use super::report::{Line, exit};
-use super::{CheckArgs, document, probe};
 use crate::cli::exit::Exit;
 use crate::cli::problem::Problem;
 use crate::cli::stdout::print;
-use crate::settings::Loaded;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -18,7 +16,12 @@ use tokio::time::{MissedTickBehavior, interval};
 /// Moves to the upper left and clears what is below.
 const REDRAW: &str = "\x1b[H\x1b[J";
 
-pub(super) async fn run(args: &CheckArgs, loaded: &Loaded, settings: Line, every: Duration) -> Result<Exit, Problem> {
+/// Asks with so long between. `json` makes the document that is printed each time.
+pub(super) async fn run(
+    every: Duration,
+    json: Option<impl Fn(&[Line], Exit) -> String>,
+    ask: impl AsyncFn() -> Vec<Line>,
+) -> Result<Exit, Problem> {
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt()).context("listen for SIGINT")?,
         signal(SignalKind::terminate()).context("listen for SIGTERM")?,
@@ -30,10 +33,10 @@ pub(super) async fn run(args: &CheckArgs, loaded: &Loaded, settings: Line, every
     let asking = async {
         loop {
             ticks.tick().await;
-            let lines = [vec![settings.clone()], Box::pin(probe(loaded, args.management.as_deref())).await].concat();
+            let lines = ask().await;
             ended = exit(&lines);
-            if args.json {
-                print(&document([], &loaded.warnings, &lines, ended).to_string())?;
+            if let Some(json) = &json {
+                print(&json(&lines, ended))?;
             } else if std::io::stdout().is_terminal() {
                 let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
                 print(&format!("{REDRAW}{}\n\n{} (again every {every:?}, Ctrl-C ends)", lines.join("\n"), now()))?;
