@@ -13,18 +13,21 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How much of the measured limit is used: refusals become rare, and two workers that share a limit leave each other room.
 const KEPT: f64 = 0.98;
 
-/// What the first refusals leave at least, and those that follow when a measurement has been near the pace: shortly after another one,
-/// what was measured is chance, and the share of another worker.
-const DEEPEST: (f64, f64) = (0.5, 0.85);
+/// What refusals leave at least, of the pace that was there after the one before: the first, those that follow when a measurement has
+/// been near, and those that come within [`SHORTLY`]. What was measured in so short a time is chance, and the share of another worker.
+const DEEPEST: f64 = 0.5;
+const DEEP: f64 = 0.85;
+const SHALLOW: f64 = 0.95;
+const SHORTLY: Duration = Duration::from_secs(5);
 
 /// So many measurements in a row far below the pace are no chance.
-const FAR_OFF: u8 = 3;
+const FAR_OFF: u8 = 5;
 
 /// What a refusal leaves when calls were not held back by the pace, so that nothing was measured.
 const UNMEASURED: f64 = 0.9;
 
 /// Time at a pace before it grows. A refusal costs one call and a pause, so they should be far apart.
-const HOLD: Duration = Duration::from_secs(20);
+const HOLD: Duration = Duration::from_secs(15);
 
 /// How fast it then grows, in parts per second: at first, with the square of the time, and at most. It is a fifth higher after ten
 /// seconds, three times after twenty, and forty times after thirty.
@@ -47,6 +50,8 @@ pub(super) struct Pace {
     /// The limit of the settings.
     most: Option<f64>,
     learned: Option<f64>,
+    /// What was learned at the last refusal.
+    before: f64,
     /// There has been a measurement.
     known: bool,
     /// How many measurements in a row were far below the pace; [`FAR_OFF`] until one is near.
@@ -75,6 +80,7 @@ impl Pace {
         Self {
             most: (per_second > 0.0).then_some(per_second),
             learned: None,
+            before: 0.0,
             known: false,
             far_off: FAR_OFF,
             next: Duration::ZERO,
@@ -127,17 +133,24 @@ impl Pace {
                 let measured = self.recent.rate(now, elapsed.min(WINDOW));
                 self.known = true;
                 let pace = if held_back { measured * KEPT } else { learned * UNMEASURED };
-                if pace >= learned * DEEPEST.1 {
+                // It has grown since, on trial: that this is far from the measurement says nothing.
+                let before = self.before.min(learned);
+                if pace >= before * DEEP {
                     self.far_off = 0;
                 } else if self.far_off < FAR_OFF {
                     self.far_off += 1;
                 }
-                let deepest = if self.far_off == FAR_OFF { DEEPEST.0 } else { DEEPEST.1 };
-                pace.clamp(learned * deepest, learned * KEPT)
+                let least = match self.far_off {
+                    FAR_OFF => DEEPEST,
+                    _ if elapsed < SHORTLY => SHALLOW,
+                    _ => DEEP,
+                };
+                pace.clamp(f64::max(before * least, learned * DEEPEST).min(learned * KEPT), learned * KEPT)
             }
         };
         let pace = self.most.map_or(pace, |most| pace.min(most));
-        self.learned = Some(pace.max(SLOWEST));
+        self.before = pace.max(SLOWEST);
+        self.learned = Some(self.before);
         self.lowered = now;
         // Whoever waits in the pause is held back.
         (self.held_back, self.held_until, self.grown) = (pause, now + pause, pause);

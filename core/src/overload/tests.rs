@@ -195,6 +195,20 @@ fn workers_that_share_a_quota_use_it_and_none_starves() {
 }
 
 #[test]
+fn workers_that_share_a_quota_use_it_in_every_minute() {
+    for dice in 0..20 {
+        let api = Api { dice: dice * 7919 + 13, ..Api::new(MS(100)).quota(30.0, 30.0) };
+        let mut world = World::new(api, &[(2, 64), (2, 64)]);
+        world.until(S(30));
+        for minute in 1..=4 {
+            let (served, refused) = sum(&world.until(S(30 + 60 * minute)));
+            let part = served / 60.0 / 30.0;
+            assert!(part >= 0.95 && refused < 0.02, "{dice}, minute {minute}: {part}, {refused} refused");
+        }
+    }
+}
+
+#[test]
 fn a_worker_that_comes_later_gets_its_share() {
     let mut world = World::new(Api::new(MS(100)).quota(20.0, 20.0), &[(4, 64), (4, 64)]);
     world.wakes.remove(&(Duration::ZERO, 1));
