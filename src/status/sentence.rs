@@ -102,7 +102,7 @@ fn held_up(facts: &Facts, waiting: &str) -> Option<Sentence> {
         return said(
             Level::Warning,
             "one job is run with nothing beside it, because it was delivered several times without an end",
-            "look for a worker that died (`kubectl logs --previous`); see AntispoofdJobRunAlone in docs/alerts.md",
+            "look for a worker that died (`kubectl logs --previous`); see AntispoofdJobRunAlone in docs/alerts-jobs.md",
         );
     }
     if facts.held > 0 {

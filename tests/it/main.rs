@@ -67,6 +67,7 @@ mod recovery;
 mod rights;
 mod rollout;
 mod rotation;
+mod seen;
 mod soak;
 mod status;
 mod stores;

@@ -9,7 +9,7 @@ use antispoof_core::job::Admission;
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, SelectAll};
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Acker, Channel, Consumer, Event};
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub struct Pass {
     admission: Admission,
     control: Channel,
     channels: Vec<Channel>,
+    /// Their tags, in the same order.
+    consumers: Vec<String>,
     deliveries: SelectAll<Consumer>,
     events: BoxStream<'static, Event>,
     expected: u32,
@@ -71,6 +73,7 @@ impl Pass {
             admission,
             control,
             channels: Vec::new(),
+            consumers: Vec::new(),
             deliveries: SelectAll::new(),
             events,
             expected,
@@ -136,9 +139,13 @@ impl Pass {
         }
     }
 
-    /// Puts back what was not acked. Acks may be lost all the same: a channel of RabbitMQ passes those of a quorum queue on when the queue
-    /// keeps up, and an orderly close does not wait for that. Only another pass tells.
+    /// Puts back what was not acked. A channel of RabbitMQ holds back acks of a quorum queue while more than some thirty are not written,
+    /// and drops them when it is closed; cancelling the consumer flushes them. Only another pass tells for certain.
     pub async fn end(self) -> Result<(), ToolError> {
+        for (channel, tag) in self.channels.iter().zip(&self.consumers) {
+            let cancelled = channel.basic_cancel(tag.as_str().into(), BasicCancelOptions::default()).await;
+            cancelled.map_err(refused("cancel a consumer".to_owned()))?;
+        }
         for channel in self.channels.iter().chain([&self.control]) {
             channel.close(200, "done".into()).await.map_err(refused("close a channel".to_owned()))?;
         }
@@ -159,6 +166,7 @@ impl Pass {
             None => self.lost(&error.to_string()),
         })?;
         self.channels.push(channel);
+        self.consumers.push(consumer.tag().as_str().to_owned());
         self.deliveries.push(consumer);
         Ok(())
     }

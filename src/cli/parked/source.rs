@@ -59,6 +59,6 @@ impl Source {
 pub(super) fn problem(error: ToolError) -> Problem {
     let lost = matches!(error, ToolError::Lost(_));
     Problem::from(error).maybe_hint(lost.then_some(
-        "run it again; if it ends at the same message, the broker cannot deliver that one (docs/alerts.md, AntispoofdUndeliverable)",
+        "run it again; if it ends at the same message, the broker cannot deliver that one (docs/alerts-jobs.md, AntispoofdUndeliverable)",
     ))
 }
