@@ -2,8 +2,8 @@
 //! moment comes as a [`Duration`] since a moment of the caller's choice.
 //!
 //! Two limits, because APIs limit two things. An account has a quota of calls a second: a few calls at a time can already be more,
-//! where answers are quick, so a limit of concurrency cannot keep to it. That is the [`pace`], learned from refusals (429). And a
-//! server can do so many things at once: that is the [`concurrency`], learned from errors of overload, and from latency as a second
+//! where answers are quick, so a limit of concurrency cannot keep to it. That is the `pace`, learned from refusals (429). And a
+//! server can do so many things at once: that is the `concurrency`, learned from errors of overload, and from latency as a second
 //! signal. [`Hands`] says how many jobs have to be in hand to make use of both.
 
 mod bounds;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// A page that is looked at wants to be fresher than a watchdog.
-const OFTEN: Duration = Duration::from_secs(10);
+const OFTEN: Duration = Duration::from_secs(5);
 
 /// What the broker last said of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -97,9 +97,11 @@ impl Reason {
             // The edges put the cause and the remedy into the message.
             Self::Failure(_) => "",
             Self::Outage(Stage::Fetch) => {
-                "the store is probed every second or two; `antispoofd check --connect` asks it, too"
+                "is the store up? It is probed every second or two; `antispoofd check --connect` asks it, too, and names its address"
             }
-            Self::Outage(_) => "the API is probed every second or two, and more rarely while calls may be paid for",
+            Self::Outage(_) => {
+                "look at the vendor's status page and the network; the API is probed every second or two, and more rarely while calls may be paid for"
+            }
             Self::Hold => "nothing has to be done; lower api.rate_limit or the number of workers if it happens often",
             Self::Rejections => {
                 "look at the parked jobs: has the vendor changed what it takes? Where the images are really bad, raise api.rejection_streak, or set it to 0, and restart"

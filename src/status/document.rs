@@ -54,6 +54,7 @@ pub(super) fn document(sources: &Sources, facts: &Facts, now: SystemTime, histor
             "store_seconds": { "p50": lately.store[0].map(rounded), "p99": lately.store[1].map(rounded) },
             "in_flight": facts.in_flight,
             "concurrency": facts.limit,
+            "calls_per_second_limit": (facts.pace > 0.0).then_some(rounded(facts.pace)),
             "waiting": facts.waiting,
         },
         "since_start": metrics.summary(),

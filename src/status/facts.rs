@@ -3,6 +3,7 @@
 use super::recorder::Lately;
 use super::sources::Sources;
 use crate::amqp::Depth;
+use crate::gate::Reason;
 use crate::telemetry::{Failures, Trouble};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -31,6 +32,10 @@ pub(super) struct Facts {
     pub(super) waiting: Option<u32>,
     pub(super) depths: Vec<Depth>,
     pub(super) held: i64,
+    /// Calls a second, at most; 0 where there is no limit.
+    pub(super) pace: f64,
+    /// Calls counted today, and how many may be; 0 where there is no limit.
+    pub(super) today: (u64, u64),
     pub(super) lately: Lately,
     /// Codes with failures in the last hour, the most frequent first.
     pub(super) failures: Vec<(u32, Failures)>,
@@ -44,6 +49,10 @@ pub(super) struct ClosedGate {
     pub(super) message: String,
     pub(super) remedy: &'static str,
     pub(super) since: SystemTime,
+    /// It passes by itself.
+    pub(super) may_pass: bool,
+    /// No call is made before this.
+    pub(super) until: Option<SystemTime>,
 }
 
 impl Facts {
@@ -55,6 +64,8 @@ impl Facts {
                 message: closed.message.clone(),
                 remedy: closed.reason.remedy(),
                 since: ago(now, Instant::now().saturating_duration_since(closed.since)),
+                may_pass: matches!(closed.reason, Reason::Hold | Reason::DailyLimit),
+                until: Some(closed.held_for(Instant::now())).filter(|held| !held.is_zero()).map(|held| now + held),
             })
         });
         Self {
@@ -72,6 +83,8 @@ impl Facts {
             waiting: sources.broker.waiting(),
             depths: sources.broker.depths(),
             held: metrics.copies_in_hand(),
+            pace: metrics.pace(),
+            today: metrics.today(),
             lately: sources.recorder.lately(),
             failures: metrics.recent.failures(now),
         }

@@ -75,8 +75,11 @@ fn closed(facts: &Facts, waiting: &str) -> Option<Sentence> {
         ("ledger", Some(trouble)) => &trouble.what,
         _ => &gate.message,
     };
-    let text = format!("nothing is consumed{}: {message} ({}){waiting}", clock(Some(gate.since)), gate.reason);
-    Some(Sentence { level: Level::Trouble, text, remedy: gate.remedy.to_owned(), since: Some(gate.since) })
+    let until =
+        gate.until.map(|until| clock(Some(until)).replacen(" since ", "; no call before ", 1)).unwrap_or_default();
+    let text = format!("nothing is consumed{}: {message} ({}){until}{waiting}", clock(Some(gate.since)), gate.reason);
+    let level = if gate.may_pass { Level::Warning } else { Level::Trouble };
+    Some(Sentence { level, text, remedy: gate.remedy.to_owned(), since: Some(gate.since) })
 }
 
 /// What keeps jobs from being called for, while they are consumed.
@@ -152,8 +155,22 @@ fn working(facts: &Facts, prefix: &str, waiting: &str) -> Sentence {
     }];
     parts.extend(facts.lately.api[1].map(|p99| format!("vendor p99 {:.0} ms", p99 * 1e3)));
     parts.extend(waiting.strip_prefix("; ").map(str::to_owned));
+    let queued = facts.waiting.is_some_and(|waiting| waiting > 0);
+    if queued && facts.pace > 0.0 {
+        parts.push(format!("at most {:.0} calls/s, by api.rate_limit or as learned from refusals", facts.pace));
+    }
+    let (today, most) = facts.today;
+    let near = most > 0 && today.saturating_mul(10) >= most.saturating_mul(8);
+    if near {
+        parts.push(format!("{today} of {most} calls of the day are made"));
+    }
     let mut said = (Level::Well, "");
-    if facts.in_flight >= facts.limit && facts.waiting.is_some_and(|waiting| waiting > 0) {
+    if near {
+        said = (
+            Level::Warning,
+            "at api.daily_call_limit nothing is consumed until midnight UTC: raise it and restart, or wait",
+        );
+    } else if facts.in_flight >= facts.limit && queued {
         said.1 = "every slot is in use: where jobs wait for too long, raise worker.concurrency or add workers, as far as the vendor's quota goes";
     }
     if let Some(trouble) = &facts.ledger {
@@ -237,6 +254,15 @@ mod tests {
             "{}",
             said(&full).2
         );
+        let slowed = Facts { pace: 30.2, ..well() };
+        assert!(
+            said(&slowed)
+                .1
+                .ends_with("; 312 jobs wait; at most 30 calls/s, by api.rate_limit or as learned from refusals")
+        );
+        let near = Facts { today: (80, 100), ..well() };
+        assert!(said(&near).0 == Level::Warning && said(&near).1.ends_with("; 80 of 100 calls of the day are made"));
+        assert_eq!(said(&Facts { today: (79, 100), ..well() }).0, Level::Well);
         let mut parked = well();
         parked.depths[1].ready = Some(5);
         assert!(said(&parked).1.ends_with("; 5 parked") && said(&parked).2.contains("parked list"));
@@ -249,6 +275,8 @@ mod tests {
             message: "the API refuses the token (401)".to_owned(),
             remedy: "is the token right?",
             since: trouble("").since,
+            may_pass: false,
+            until: None,
         });
         let closed = Facts { gate, blocked: true, alone: true, ..well() };
         assert_eq!(
@@ -270,6 +298,11 @@ mod tests {
         assert!(said(&gone).2.contains("check --connect"));
         let stopping = Facts { stopping: true, ..gone };
         assert_eq!(said(&stopping).1, "stopping: 9 jobs in hand are being finished");
+        let mut held = closed.clone();
+        let gate = held.gate.as_mut().expect("closed");
+        (gate.may_pass, gate.until) = (true, Some(trouble("").since + std::time::Duration::from_mins(134)));
+        let (level, text, _) = said(&held);
+        assert!(level == Level::Warning && text.contains("; no call before 02:14 UTC; 312 jobs wait"), "{text}");
         let mut ledger = closed;
         ledger.gate.as_mut().expect("closed").reason = "ledger";
         ledger.ledger = Some(trouble("Redis: OOM"));

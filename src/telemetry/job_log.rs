@@ -12,7 +12,7 @@ use antispoof_core::verdict::Outcome;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
-use tracing::{Span, error_span, info, warn};
+use tracing::{Span, debug, error_span, info, warn};
 
 /// How object keys appear in log lines: a path like `users/jane@example.com/selfie.jpg` is personal data itself.
 #[derive(Clone)]
@@ -146,6 +146,12 @@ impl JobRecord {
     /// The object was asked for; `opened` is its length.
     pub fn fetched(&self, took: Duration, opened: Result<u64, &Failure>) {
         self.looked_at(took, opened);
+        debug!(
+            took_ms = millis(took),
+            bytes = opened.ok(),
+            failed = opened.err().map(|failure| failure.code().name()),
+            "the object was asked for"
+        );
         let metrics = &self.log.metrics;
         metrics.fetch_duration.observe(took.as_secs_f64());
         metrics.recent.store.record(took);
@@ -175,6 +181,8 @@ impl JobRecord {
         let failed = answer.err();
         let metrics = &self.log.metrics;
         self.api = Some(took);
+        let status = answer.map_or_else(Failure::http_status, |answer| Some(answer.http_status));
+        debug!(took_ms = millis(took), status, failed = failed.map(|failure| failure.code().name()), "a call ended");
         metrics.api_duration.observe(took.as_secs_f64());
         metrics.recent.api.record(took);
         if failed.is_none_or(Failure::request_sent) {
@@ -215,6 +223,7 @@ impl JobRecord {
 
     /// A quick repetition is due.
     pub fn retrying(&self, failure: &Failure) {
+        debug!(code = failure.code().name(), "tried again at once: {}", failure.message());
         self.log.metrics.api_retries.get_or_create(&[("reason", failure.code().name())]).inc();
     }
 
@@ -255,6 +264,7 @@ impl JobRecord {
         if let Some(spans) = &mut self.spans {
             spans.published(status);
         }
+        debug!(status, "a publish of the event ended");
         self.log.metrics.results.get_or_create(&[("status", status)]).inc();
     }
 

@@ -34,7 +34,7 @@ pub(super) async fn run(args: &PurgeArgs, source: &Source) -> Result<Exit, Probl
     }
     if !args.yes {
         say(chosen.groups.table().trim_end());
-        if !confirm(&format!("{what} are removed for good. Go on?"))? {
+        if !confirm(&format!("{what} would be removed for good"), "removed")? {
             say("nothing was removed");
             return Ok(Exit::Failed);
         }

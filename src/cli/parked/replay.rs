@@ -15,7 +15,7 @@ use anyhow::anyhow;
 use clap::Args;
 use std::fmt::Write as _;
 
-/// More than this is not replayed by a slip of the keyboard.
+/// More than this is not replayed by a slip of the keyboard; nor is any job whose call may have been paid for.
 const ASK_ABOVE: u64 = 100;
 
 /// Publish parked jobs to the job queue again, each as a new try
@@ -54,9 +54,9 @@ pub(super) async fn run(args: &ReplayArgs, source: &Source) -> Result<Exit, Prob
         print(&format!("{what} would be replayed; {}", cost(&chosen)))?;
         return Ok(Exit::Ok);
     }
-    if chosen.count > ASK_ABOVE && !args.yes {
+    if (chosen.count > ASK_ABOVE || chosen.in_doubt > 0) && !args.yes {
         say(chosen.groups.table().trim_end());
-        if !confirm(&format!("{what} are replayed; {}. Go on?", cost(&chosen)))? {
+        if !confirm(&format!("{what} would be replayed; {}", cost(&chosen)), "replayed")? {
             say("nothing was replayed");
             return Ok(Exit::Failed);
         }

@@ -6,7 +6,8 @@ use serde_json::Value;
 use std::fmt;
 
 const MESSAGE_WIDTH: usize = 70;
-const JOB_WIDTH: usize = 24;
+/// A job's id is what one asks `parked show` for: a UUID is not cut.
+const JOB_WIDTH: usize = 40;
 
 /// How a worker is, from its `/status`.
 pub(super) struct View<'a>(&'a Value);
@@ -74,7 +75,7 @@ impl fmt::Display for View<'_> {
         }
         let failures: Vec<_> = self.0["failures"].as_array().into_iter().flatten().map(failure).collect();
         if !failures.is_empty() {
-            let titles = ["FAILED IN THE LAST HOUR", "JOBS", "AT", "LAST JOB", "LAST MESSAGE"];
+            let titles = ["FAILED IN THE LAST HOUR", "TRIES", "AT", "LAST JOB", "LAST MESSAGE"];
             for line in aligned(titles, [false, true, false, false, false], &failures).lines() {
                 writeln!(f, "  {line}")?;
             }
@@ -162,8 +163,8 @@ w-1: judging 41 jobs/s\u{fffd}[2J
   41.0 jobs/s, 9 of 16 in flight; call 200 ms (p99 412 ms), store - (p99 -)
   since start (2026-11-29T02:00:00Z): 903 jobs, 905 calls, 1 in doubt, cost 9.05; 905 of 1000 calls today
   queues: antispoof.jobs 312, antispoof.parked ?
-  FAILED IN THE LAST HOUR  JOBS  AT     LAST JOB  LAST MESSAGE
-  object_not_found            3  02:14  kyc-1     gone
+  FAILED IN THE LAST HOUR  TRIES  AT     LAST JOB  LAST MESSAGE
+  object_not_found             3  02:14  kyc-1     gone
 ";
         assert_eq!(View::of(&status("ok")).to_string(), expected);
     }

@@ -20,6 +20,16 @@ impl Metrics {
         self.concurrency_limit.get()
     }
 
+    /// How many calls a second are made at most, as configured or learned; 0 without a limit.
+    pub fn pace(&self) -> f64 {
+        self.api_pace.get()
+    }
+
+    /// Calls counted today, and how many may be; 0 without a limit.
+    pub fn today(&self) -> (u64, u64) {
+        (self.daily_calls.get(), self.daily_call_limit.get())
+    }
+
     /// Jobs that are held because a queue takes no copy of them.
     pub fn copies_in_hand(&self) -> i64 {
         Copied::ALL.iter().map(|queue| self.copies_held.get_or_create(&[("queue", queue.label())]).get()).sum()
