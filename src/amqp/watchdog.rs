@@ -8,10 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 /// A passive declare is one round trip; longer than this is no answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// A busy quorum queue is said to be empty and without consumers (RabbitMQ 3.10.8, after 250 ms). That says nothing.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// How often in a row messages may wait in the queue while more could be in flight and none arrives, before that is no coincidence.
 const PATIENCE: u8 = 2;
@@ -136,6 +139,7 @@ pub(super) async fn watch(
         if !other.status().connected() {
             return alarm("a connection is gone".to_owned());
         }
+        let asked = Instant::now();
         let (ready, consumers) = match timeout(ANSWER_LIMIT, ask(probe, queue)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return alarm(format!("watchdog: {error}")),
@@ -144,6 +148,9 @@ pub(super) async fn watch(
                 return Alarm { reason, silent: true };
             }
         };
+        if (ready, consumers) == (0, 0) && asked.elapsed() > BUSY {
+            continue;
+        }
         depth.set(ready);
         if liveness.prefetch() == 0 {
             idle = 0;

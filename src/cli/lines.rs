@@ -6,8 +6,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
 /// Above the largest job. Without a bound, a file that is no list would be read whole.
 const LONGEST_LINE: usize = 80 * 1024;
 
-/// Above the largest job in base64, with as many headers as fit into a frame.
-const LONGEST_EXPORT: usize = 1024 * 1024;
+/// Above the largest message that brokers take by default (16 MiB; 128 MiB before 3.12), as JSON makes it longer.
+const LONGEST_EXPORT: usize = 256 << 20;
 
 pub(super) struct Lines<R> {
     reader: R,
@@ -21,7 +21,7 @@ pub(super) struct Lines<R> {
 pub(super) enum LineError {
     #[error("read it: {0}")]
     Io(io::Error),
-    #[error("line {0} is longer than {1} bytes; is this a list of jobs?")]
+    #[error("line {0} is longer than {1} bytes; is this the right file?")]
     TooLong(u64, usize),
     #[error("line {0} is not UTF-8 text")]
     NotText(u64),

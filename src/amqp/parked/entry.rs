@@ -95,6 +95,13 @@ impl ParkedMessage {
         *hasher.finalize().as_bytes()
     }
 
+    /// The properties, within a frame of `frame_max` bytes.
+    pub(super) fn within(&self, frame_max: usize) -> BasicProperties {
+        let original = &self.properties;
+        let bare = original.clone().with_headers(FieldTable::default());
+        with_headers(original, bare, std::iter::empty(), frame_max, |_| true)
+    }
+
     /// The properties of the same job, tried anew.
     pub(super) fn replayed(&self, frame_max: usize) -> BasicProperties {
         let original = &self.properties;

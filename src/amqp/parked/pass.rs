@@ -13,7 +13,7 @@ use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, B
 use lapin::types::FieldTable;
 use lapin::{Acker, Channel, Consumer, Event};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// The most that AMQP can name, and the reason that it is named at all: without a prefetch a quorum queue delivers 2,000 messages
 /// and then waits for acks.
@@ -22,6 +22,13 @@ const PREFETCH: u16 = u16::MAX;
 /// A broker that has messages for a consumer delivers one within this time; a busy one within a few of these.
 const SILENCE: Duration = Duration::from_secs(5);
 const MOST_SILENCES: u32 = 12;
+
+/// A busy quorum queue is said to be empty and without consumers (RabbitMQ 3.10.8, after 250 ms): what took so long is asked again.
+const BUSY: Duration = Duration::from_millis(100);
+const MOST_LOOKS: u32 = 40;
+
+/// A request is one round trip.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// A channel that has just ended is still a consumer for a moment, and what it held comes back with its end.
 const AFTERGLOW: Duration = Duration::from_secs(3);
@@ -50,6 +57,8 @@ pub struct Pass {
 pub struct Held {
     /// The message.
     pub message: ParkedMessage,
+    /// It was delivered before: to a look of this command, if not to another.
+    pub redelivered: bool,
     acker: Acker,
 }
 
@@ -57,7 +66,7 @@ impl Pass {
     /// Begins to take the messages. `admission` says how a job is read that names no bucket.
     pub async fn begin(link: &Link, names: &Names, admission: Admission) -> Result<Self, ToolError> {
         let events = link.events_listener().boxed();
-        let control = link.create_channel().await.map_err(refused("open a channel".to_owned()))?;
+        let control = in_time("open a channel", link.create_channel()).await?;
         let until = Instant::now() + AFTERGLOW;
         let (expected, others) = loop {
             let (ready, consumers) = depth(&control, &names.parked).await?;
@@ -129,13 +138,14 @@ impl Pass {
 
     /// Asks the broker to remove a message from the queue.
     pub async fn ack(&mut self, acker: Held) -> Result<(), ToolError> {
-        match acker.acker.ack(BasicAckOptions::default()).await {
-            Ok(true) => {
+        match timeout(ANSWER_LIMIT, acker.acker.ack(BasicAckOptions::default())).await {
+            Ok(Ok(true)) => {
                 self.unacked = self.unacked.saturating_sub(1);
                 Ok(())
             }
-            Ok(false) => Err(self.lost("the channel has ended")),
-            Err(error) => Err(self.lost(&error.to_string())),
+            Ok(Ok(false)) => Err(self.lost("the channel has ended")),
+            Ok(Err(error)) => Err(self.lost(&error.to_string())),
+            Err(_) => Err(self.lost("an ack could not be written")),
         }
     }
 
@@ -143,11 +153,11 @@ impl Pass {
     /// and drops them when it is closed; cancelling the consumer flushes them. Only another pass tells for certain.
     pub async fn end(self) -> Result<(), ToolError> {
         for (channel, tag) in self.channels.iter().zip(&self.consumers) {
-            let cancelled = channel.basic_cancel(tag.as_str().into(), BasicCancelOptions::default()).await;
-            cancelled.map_err(refused("cancel a consumer".to_owned()))?;
+            in_time("cancel a consumer", channel.basic_cancel(tag.as_str().into(), BasicCancelOptions::default()))
+                .await?;
         }
         for channel in self.channels.iter().chain([&self.control]) {
-            channel.close(200, "done".into()).await.map_err(refused("close a channel".to_owned()))?;
+            in_time("close a channel", channel.close(200, "done".into())).await?;
         }
         Ok(())
     }
@@ -155,16 +165,20 @@ impl Pass {
     fn take(&mut self, delivery: Delivery) -> Held {
         self.seen += 1;
         self.unacked += 1;
-        let acker = delivery.acker.clone();
-        Held { message: ParkedMessage::of(delivery, &self.dead_queue, &self.admission), acker }
+        let (acker, redelivered) = (delivery.acker.clone(), delivery.redelivered);
+        Held { redelivered, message: ParkedMessage::of(delivery, &self.dead_queue, &self.admission), acker }
     }
 
     async fn consume(&mut self) -> Result<(), ToolError> {
-        let (channel, consumer) = self.consumer().await.map_err(|error| match reply_code(&error) {
-            Some(_) => refused(format!("read {}", self.queue))(error),
+        let (channel, consumer) = match timeout(ANSWER_LIMIT, self.consumer()).await {
+            Ok(Ok(made)) => made,
+            Ok(Err(error)) if reply_code(&error).is_some() => {
+                return Err(ToolError::Refused { what: format!("read {}", self.queue), source: error });
+            }
             // A message may end the connection before the broker's answer to this is read.
-            None => self.lost(&error.to_string()),
-        })?;
+            Ok(Err(error)) => return Err(self.lost(&error.to_string())),
+            Err(_) => return Err(self.lost("the broker does not answer")),
+        };
         self.channels.push(channel);
         self.consumers.push(consumer.tag().as_str().to_owned());
         self.deliveries.push(consumer);
@@ -187,13 +201,23 @@ impl Pass {
 /// How many messages are ready, and how many consumers there are.
 async fn depth(channel: &Channel, queue: &str) -> Result<(u32, u32), ToolError> {
     let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
-    let declared = channel
-        .queue_declare(queue.into(), options, FieldTable::default())
-        .await
-        .map_err(refused(format!("find queue {queue}")))?;
-    Ok((declared.message_count(), declared.consumer_count()))
+    for _ in 0..MOST_LOOKS {
+        let began = Instant::now();
+        let asked = channel.queue_declare(queue.into(), options, FieldTable::default());
+        let declared = in_time(&format!("find queue {queue}"), asked).await?;
+        let answer = (declared.message_count(), declared.consumer_count());
+        if answer != (0, 0) || began.elapsed() < BUSY {
+            return Ok(answer);
+        }
+        sleep(BUSY).await;
+    }
+    Err(ToolError::Lost(format!("queue {queue} is too busy to say what is in it")))
 }
 
-fn refused(what: String) -> impl FnOnce(lapin::Error) -> ToolError {
-    |source| ToolError::Refused { what, source }
+/// lapin may leave a request unanswered for ever whose connection ends at that moment.
+async fn in_time<T>(what: &str, request: impl Future<Output = lapin::Result<T>>) -> Result<T, ToolError> {
+    match timeout(ANSWER_LIMIT, request).await {
+        Ok(answer) => answer.map_err(|source| ToolError::Refused { what: what.to_owned(), source }),
+        Err(_) => Err(ToolError::Lost(format!("{what}: no answer within {ANSWER_LIMIT:?}"))),
+    }
 }

@@ -8,7 +8,7 @@ use antispoof_core::ports::PublishError;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation};
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Where messages go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +57,14 @@ impl Publisher {
         limit: Duration,
     ) -> Result<Self, PublishError> {
         let unavailable = |error: lapin::Error| PublishError::Unavailable(error.to_string());
-        let channel = link.create_channel().await.map_err(unavailable)?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(unavailable)?;
+        let opening = async {
+            let channel = link.create_channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await.map(|()| channel)
+        };
+        let channel = match timeout(limit, opening).await {
+            Ok(opened) => opened.map_err(unavailable)?,
+            Err(_) => return Err(PublishError::Unavailable(format!("no channel within {limit:?}"))),
+        };
         let (exchange, routing_key) = match destination {
             Destination::Jobs => (&names.jobs, &names.jobs),
             Destination::Parked => (&names.internal, &names.parked),
@@ -82,10 +88,14 @@ impl Publisher {
         let why = match timeout_at(until, self.publish_all(messages, &mut confirmed)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error,
-            Err(_) => Failure::of(PublishError::Unavailable(format!(
-                "no confirm from the broker within {:?} for {} on {}: does an alarm block publishing?",
-                self.limit, self.routing_key, self.exchange
-            ))),
+            // Not again at once: each time the broker may take the messages without saying so.
+            Err(_) => Failure {
+                error: PublishError::Unavailable(format!(
+                    "no confirm from the broker within {:?} for {} on {}: does an alarm block publishing?",
+                    self.limit, self.routing_key, self.exchange
+                )),
+                may_pass: false,
+            },
         };
         let Failure { error, may_pass } = why;
         // With several publishes on a channel, lapin may give a returned message to another one of them: none counts then.
@@ -104,7 +114,7 @@ impl Publisher {
         for message in messages {
             let properties = match self.destination {
                 Destination::Jobs => message.replayed(self.frame_max),
-                Destination::Parked => message.properties.clone(),
+                Destination::Parked => message.within(self.frame_max),
             };
             let (exchange, key) = (self.exchange.as_str().into(), self.routing_key.as_str().into());
             confirms.push(

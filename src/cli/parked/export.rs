@@ -69,12 +69,12 @@ impl Target {
             return Err(Problem::usage(format!("{} is there already", path.display())).hint("name another file"));
         }
         let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
+        // Of this process alone: another export may be writing, and a file that is there may be anybody's.
+        partial.push(format!(".partial-{}-{:08x}", std::process::id(), fastrand::u32(..)));
         let partial = PathBuf::from(partial);
         let file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&partial)
             .with_context(|| format!("create {}", partial.display()))?;

@@ -5,7 +5,7 @@ use super::super::lines::Lines;
 use super::super::problem::{NO_TOPOLOGY, Problem};
 use super::super::progress::Progress;
 use super::super::stop::Stop;
-use super::super::terminal::say;
+use super::super::terminal::{plain, say};
 use super::chosen::jobs;
 use super::source::Source;
 use crate::amqp::{Destination, NotPublished, ParkedMessage, Publisher, close, imported};
@@ -39,7 +39,7 @@ pub(super) async fn run(args: &ImportArgs, source: &Source) -> Result<Exit, Prob
     let progress = Progress::counting(messages.len() as u64, "imported");
     let mut done = 0;
     let failed = loop {
-        let batch: Vec<_> = messages[done..].iter().take(BATCH).collect();
+        let batch: Vec<_> = messages[done..].iter().take(BATCH).map(|(_, message)| message).collect();
         if batch.is_empty() {
             break None;
         }
@@ -67,13 +67,16 @@ pub(super) async fn run(args: &ImportArgs, source: &Source) -> Result<Exit, Prob
             Ok(Exit::Ok)
         }
         Some(problem) => {
-            let rest = format!("the rest: tail -n +{} FILE | antispoofd parked import -", done + 1);
+            let next = messages.get(done).map_or(0, |(line, _)| *line);
+            let rest = format!(
+                "some of the {BATCH} lines from line {next} on may be in; for the rest: tail -n +{next} FILE | antispoofd parked import -"
+            );
             Err(if problem.has_hint() { problem } else { problem.hint(rest) }.context(what))
         }
     }
 }
 
-async fn read(file: &Path, source: &Source) -> Result<Vec<ParkedMessage>, Problem> {
+async fn read(file: &Path, source: &Source) -> Result<Vec<(u64, ParkedMessage)>, Problem> {
     if file == Path::new("-") {
         return parse(BufReader::new(tokio::io::stdin()), source).await;
     }
@@ -81,16 +84,18 @@ async fn read(file: &Path, source: &Source) -> Result<Vec<ParkedMessage>, Proble
     parse(BufReader::new(file), source).await
 }
 
-async fn parse(reader: impl AsyncBufRead + Unpin, source: &Source) -> Result<Vec<ParkedMessage>, Problem> {
+/// Each message with the number of its line.
+async fn parse(reader: impl AsyncBufRead + Unpin, source: &Source) -> Result<Vec<(u64, ParkedMessage)>, Problem> {
     let mut lines = Lines::of_export(reader);
     let mut messages = Vec::new();
     while let Some((number, line)) = lines.next().await.map_err(Problem::failed)? {
-        let at = |what: &str| Problem::failed(anyhow!("line {number}: {what}")).hint("nothing was imported");
+        let at = |what: &str| Problem::failed(anyhow!("line {number}: {}", plain(what))).hint("nothing was imported");
         let mut line: Value = serde_json::from_str(line).map_err(|error| at(&error.to_string()))?;
         let message = line.get_mut("amqp").map(Value::take);
         let message =
             message.ok_or_else(|| at("there is no \"amqp\": `parked export` writes it, `list --json` does not"))?;
-        messages.push(imported(message, &source.admission).map_err(|error| at(&format!("amqp: {error}")))?);
+        let message = imported(message, &source.admission).map_err(|error| at(&format!("amqp: {error}")))?;
+        messages.push((number, message));
     }
     Ok(messages)
 }

@@ -206,7 +206,10 @@ impl<'a> Removal<'a> {
             let at_the_end = next.is_none();
             if let Some(held) = next {
                 let fingerprint = held.message.fingerprint();
-                if take(&mut self.remaining, &fingerprint) {
+                if !held.redelivered {
+                    // It has come since the look. From now on it cannot be told from an equal one whose ack was lost, and is not to be lost.
+                    self.handed_on.remove(&fingerprint);
+                } else if take(&mut self.remaining, &fingerprint) {
                     batch.push((fingerprint, held));
                 } else if self.handed_on.contains(&fingerprint) {
                     self.acks += 1;

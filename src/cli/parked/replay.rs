@@ -69,9 +69,12 @@ pub(super) async fn run(args: &ReplayArgs, source: &Source) -> Result<Exit, Prob
     let progress = format!("{} replayed", removal.progress());
     match ended {
         Ok(Ended::Done) => {
-            let rest = if removal.is_whole() { "" } else { "; the others were not in the queue any more" };
-            say(&format!("{progress}{rest}"));
-            Ok(Exit::Ok)
+            if removal.is_whole() {
+                say(&progress);
+                return Ok(Exit::Ok);
+            }
+            say(&format!("{progress}; the others were not in the queue any more (another command, or a policy?)"));
+            Ok(Exit::Failed)
         }
         Ok(Ended::Interrupted) => {
             Err(Problem::failed(anyhow!("interrupted: {progress}")).hint("the same command replays the rest"))

@@ -114,7 +114,8 @@ impl Exporter {
             self.refused(&why);
             let wait = waits.as_ref().map_or(WAITS.1, |waits| waits.wait(tries, fastrand::f64()));
             let wait = after.unwrap_or_default().max(wait);
-            if Instant::now() + wait >= until {
+            // A collector may ask for any pause; no sum is made of it.
+            if wait >= until.saturating_duration_since(Instant::now()) {
                 break;
             }
             sleep(wait).await;

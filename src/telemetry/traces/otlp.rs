@@ -167,6 +167,11 @@ mod tests {
             retry_after(&headers)
         };
         assert_eq!(after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(
+            after("18446744073709551615"),
+            Some(Duration::from_secs(u64::MAX)),
+            "the exporter adds nothing to it"
+        );
         assert_eq!((after("soon"), after("-1"), retry_after(&HeaderMap::new())), (None, None, None));
     }
 }

@@ -197,3 +197,33 @@ async fn jobs_are_replayed_while_the_gate_is_closed_and_judged_when_it_opens() {
     daemon.term();
     assert!(daemon.wait_exit(STARTED).await.success());
 }
+
+#[tokio::test]
+async fn a_replay_that_is_cut_again_and_again_comes_to_its_end() {
+    let world = World::new("replay_cuts").await;
+    let daemon = world.daemon().start_ready().await;
+    daemon.term();
+    assert!(daemon.wait_exit(STARTED).await.success());
+    park_five_kinds(&world, 400).await;
+    let replay = world.daemon().command(&["parked", "replay", "--yes", "--rate", "1000"]);
+    let mut out = 0;
+    for cut in 0..8 {
+        out = eventually("more to be out", EVENTUALLY, async || {
+            match world.broker.depth(JOBS).await.unwrap_or_default() {
+                now if now > out + 60 || replay.status().is_some() => Ok(now),
+                now => Err(format!("{now} after {out} and {cut} cuts: {:?}", replay.stderr())),
+            }
+        })
+        .await;
+        world.amqp_link.cut().await;
+        world.amqp_link.restore().await;
+    }
+    // After many losses in a row it gives up; it does not hang.
+    replay.wait_output(EVENTUALLY).await;
+    command(&world, &["replay", "--yes"], 0).await;
+    eventually_equals("none left", SOON, Some(0), async || world.broker.depth(PARKED).await).await;
+    let jobs = world.broker.browse(JOBS).await;
+    let ids: HashSet<_> = jobs.iter().map(|message| message.json["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids.len(), 2000, "none is lost");
+    assert!(jobs.len() <= 2000 + 9 * 64, "{}", jobs.len());
+}
