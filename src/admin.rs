@@ -134,7 +134,7 @@ fn answer(request: &Request<Incoming>, pages: &Pages) -> Response<Full<Bytes>> {
     }
 }
 
-/// Why nothing is consumed, where that is on purpose: it makes nobody unready. The reason's name and no more, since anyone may ask.
+/// Why nothing is consumed, where that is on purpose: it does not make the worker unready. The reason's name and no more, since every client may ask.
 fn paused(pages: &Pages) -> Option<String> {
     let closed = |closed: &Closed| {
         format!(

@@ -86,6 +86,6 @@ async fn a_running_worker_logs_more_when_it_is_told_and_then_less() {
     world.event_for(&job).await;
     assert_eq!(details(), before);
 
-    let nobody = world.daemon().command(&["log-level", "debug", "--pid", &std::process::id().to_string()]);
-    assert_eq!(nobody.wait_output(STARTED).await.code(), Some(1), "this process would end");
+    let refused = world.daemon().command(&["log-level", "debug", "--pid", &std::process::id().to_string()]);
+    assert_eq!(refused.wait_output(STARTED).await.code(), Some(1), "this process would end");
 }

@@ -72,8 +72,8 @@ async fn what_workers_park_is_counted_shown_exported_and_put_back_as_it_was() {
     for part in ["kyc-notes\n", "failed with  not_an_image (inspect)", "in doubt     none", "\"applicant\": \"42\""] {
         assert!(show.contains(part), "{part}: {show}");
     }
-    let missing = command(&world, &["show", &notes, "kyc-nobody"], 1).await;
-    assert!(missing.said("not in antispoof.parked: kyc-nobody"), "{:?}", missing.stderr());
+    let missing = command(&world, &["show", &notes, "kyc-unknown"], 1).await;
+    assert!(missing.said("not in antispoof.parked: kyc-unknown"), "{:?}", missing.stderr());
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("parked.jsonl");

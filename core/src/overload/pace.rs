@@ -152,7 +152,7 @@ impl Pace {
         self.before = pace.max(SLOWEST);
         self.learned = Some(self.before);
         self.lowered = now;
-        // Whoever waits in the pause is held back.
+        // A call that waits in the pause is held back.
         (self.held_back, self.held_until, self.grown) = (pause, now + pause, pause);
     }
 

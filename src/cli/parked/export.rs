@@ -69,7 +69,7 @@ impl Target {
             return Err(Problem::usage(format!("{} is there already", path.display())).hint("name another file"));
         }
         let mut partial = path.as_os_str().to_owned();
-        // Of this process alone: another export may be writing, and a file that is there may be anybody's.
+        // Of this process alone: another export may be writing, and a file that is there may be another user's.
         partial.push(format!(".partial-{}-{:08x}", std::process::id(), fastrand::u32(..)));
         let partial = PathBuf::from(partial);
         let file = OpenOptions::new()

@@ -1,5 +1,5 @@
 -- KEYS: job, the count of calls. ARGV: token of the claim, its life in ms, life of the record in ms, how many calls a day may have (0: not counted).
--- Answers {1, day, counted}; {0} when the job is somebody else's or has ended, or cannot be read any more; {2, day, counted, ms until the next day}
+-- Answers {1, day, counted}; {0} when the job is another worker's or has ended, or cannot be read any more; {2, day, counted, ms until the next day}
 -- when the day has had its calls, and then nothing is written.
 local prior = 0
 if record then
