@@ -12,23 +12,6 @@ command_browser() {
   for name in chromium-headless-shell chromium chromium-browser google-chrome; do
     command -v "$name" && return
   done
-  command -v apt-get >/dev/null ||
-    fail "no browser, and this is no Debian or Ubuntu" "install chromium, or set ANTISPOOF_TEST_BROWSER to the program"
-  local log=$services_dir/build/browser.log since
-  mkdir -p "$services_dir/build"
-  lock_installs
-  if ! command -v chromium-headless-shell >/dev/null; then
-    since=$(now_ms)
-    say "browser: installing chromium-headless-shell (log: .services/build/browser.log)"
-    if ((EUID != 0)); then as_root=(sudo -n); fi
-    browser_install </dev/null >"$log" 2>&1 || { tail_log "$log"; fail "no browser can be had" "apt-get install chromium-headless-shell"; }
-    say "browser: installed in $(took "$since")"
-  fi
-  unlock_installs
+  install_packages chromium-headless-shell
   command -v chromium-headless-shell
-}
-
-browser_install() {
-  local install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium-headless-shell)
-  "${install[@]}" || { "${as_root[@]}" apt-get update && "${install[@]}"; }
 }

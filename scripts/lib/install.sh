@@ -10,7 +10,7 @@ as_root=()
 # install_packages NAME...: with apt, and without letting any of them start as a service of the machine.
 install_packages() {
   command -v apt-get >/dev/null ||
-    fail "$* missing, and this is no Debian or Ubuntu" "install RabbitMQ and Redis with your package manager, or use Docker"
+    fail "$* missing, and this is no Debian or Ubuntu" "install what is missing with your package manager, or use Docker"
   if ((EUID != 0)); then
     sudo -n true 2>/dev/null || fail "$* missing, and neither root nor sudo is to be had" "sudo apt-get install $*"
     as_root=(sudo -n)

@@ -83,9 +83,9 @@ impl Amqp {
         }
     }
 
-    /// How many messages wait in the job queue, at most `amqp.watchdog_interval` ago; `None` while that is not known.
+    /// How many messages wait in the job queue, a few seconds ago; `None` while that is not known.
     pub fn waiting(&self) -> Option<u32> {
-        self.shared.depths.ready(&self.shared.names.jobs).or_else(|| self.shared.depth.known())
+        self.shared.depths.ready(&self.shared.names.jobs)
     }
 
     /// How many messages wait in each queue, as the broker last said; empty without a session.

@@ -11,7 +11,7 @@ use super::reply::{NOT_FOUND, is_forced, reply_code};
 use super::session_failure::SessionFailure;
 use super::shared::Shared;
 use super::subscription::Subscription;
-use super::watchdog::{Alarm, Liveness, QueueDepth, watch};
+use super::watchdog::{Alarm, Liveness, watch};
 use crate::settings::TopologyMode;
 use antispoof_core::ports::Lease as _;
 use antispoof_core::retry::Backoff;
@@ -180,10 +180,10 @@ async fn pass_on(
 ) -> String {
     let names = &shared.names;
     let failure = SessionFailure::default();
-    let (liveness, depth) = (Liveness::default(), QueueDepth::default());
+    let liveness = Liveness::default();
     liveness.set_prefetch(PREFETCH);
     let interval = shared.settings.watchdog_interval;
-    let mut alarm = pin!(watch(&reader.probe, reader.link, &names.dead, interval, &liveness, &depth));
+    let mut alarm = pin!(watch(&reader.probe, reader.link, &names.dead, interval, &liveness));
     let mut events = reader.link.events_listener();
     let lease_of = |delivery| {
         let lease = JobLease::new(delivery, failure.clone(), liveness.delivered(), shared.tasks.clone());

@@ -9,17 +9,21 @@ use lapin::types::FieldTable;
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// A page that is looked at wants to be fresher than a watchdog.
 const OFTEN: Duration = Duration::from_secs(5);
+
+/// A busy quorum queue is said to be empty and without consumers (RabbitMQ 3.10.8, after 250 ms). An answer that took so long and
+/// says that says nothing.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// What the broker last said of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Depth {
     /// Its name.
     pub queue: String,
-    /// Messages that are ready to be delivered; `None` where it does not exist or may not be asked for.
+    /// Messages that are ready to be delivered; `None` where it does not exist, may not be asked for, or is too busy to tell.
     pub ready: Option<u32>,
     /// Its consumers.
     pub consumers: u32,
@@ -71,17 +75,26 @@ pub(super) async fn count(link: &Link, names: &Names, every: Duration, depths: &
     }
 }
 
+/// Messages that are ready and consumers, without management rights. `None`: the broker is too busy to tell. A queue that does not
+/// exist or may not be asked for is an error, with which the broker closes the channel.
+pub(super) async fn look(channel: &Channel, queue: &str) -> lapin::Result<Option<(u32, u32)>> {
+    let asked = Instant::now();
+    let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
+    let answer = channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
+    let counts = (answer.message_count(), answer.consumer_count());
+    Ok((counts != (0, 0) || asked.elapsed() <= BUSY).then_some(counts))
+}
+
 async fn ask(link: &Link, channel: &mut Option<Channel>, queue: &str, refused: &mut bool) -> Option<(u32, u32)> {
     let open = match channel.take() {
         Some(open) => open,
         None => link.create_channel().await.ok()?,
     };
-    let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
-    match open.queue_declare(queue.into(), options, FieldTable::default()).await {
-        Ok(answer) => {
+    match look(&open, queue).await {
+        Ok(counts) => {
             // A broker closes the channel with a refusal.
             *channel = Some(open);
-            Some((answer.message_count(), answer.consumer_count()))
+            counts
         }
         Err(error) => {
             *refused = reply_code(&error) == Some(ACCESS_REFUSED);

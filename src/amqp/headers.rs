@@ -5,4 +5,6 @@ mod priority;
 mod read;
 
 pub(super) use priority::HeaderPriority;
-pub(super) use read::{dropped, now_ms, number, read, text};
+#[cfg(test)]
+pub(super) use read::MOST_BELIEVED;
+pub(super) use read::{count, dropped, now_ms, number, read, text};

@@ -15,10 +15,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-/// The most that a count in a header is taken for. No worker counts that far, so a producer that forges more gains nothing and no
-/// sum overflows.
-const MOST_BELIEVED: u32 = 1_000_000;
-
 /// Where leases arrive. Those of a lost session are dropped here: the broker delivers their messages again.
 #[derive(Debug)]
 pub struct Inbox {
@@ -172,8 +168,7 @@ impl JobLease {
     }
 
     fn count(&self, name: &str) -> u32 {
-        let number = headers::number(&self.raw, name).unwrap_or_default().max(0);
-        u32::try_from(number).map_or(MOST_BELIEVED, |number| number.min(MOST_BELIEVED))
+        headers::count(&self.raw, name)
     }
 }
 
@@ -249,6 +244,7 @@ impl Drop for JobLease {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::amqp::headers::MOST_BELIEVED;
     use lapin::types::{AMQPValue, FieldTable};
 
     #[test]

@@ -113,7 +113,7 @@ impl<'a> SessionLoop<'a> {
         let Parts { probe, publish, .. } = self.parts;
         let interval = shared.settings.watchdog_interval;
         let mut counting = pin!(count(publish, &shared.names, interval, &shared.depths));
-        let mut alarm = pin!(watch(probe, publish, &shared.names.jobs, interval, &liveness, &shared.depth));
+        let mut alarm = pin!(watch(probe, publish, &shared.names.jobs, interval, &liveness));
         let limit = shared.settings.connect_timeout;
         let mut first_publish = pin!(timeout(limit, session.outbox.prove(&shared.names.internal)));
         // Nothing is consumed before the broker has taken a message: a job would be paid for, and its event not published.

@@ -4,7 +4,6 @@ use super::consume_mode::{ConsumeMode, ConsumeState};
 use super::depths::Depths;
 use super::session::Session;
 use super::topology::Names;
-use super::watchdog::QueueDepth;
 use crate::settings;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -21,7 +20,6 @@ pub(super) struct Shared {
     pub(super) mode: watch::Sender<ConsumeMode>,
     /// and how far that is in effect.
     pub(super) consuming: watch::Sender<ConsumeState>,
-    pub(super) depth: QueueDepth,
     pub(super) depths: Depths,
     /// Cancelled when nothing more is to be read from the dead queue.
     pub(super) read_no_more: CancellationToken,
@@ -38,7 +36,6 @@ impl Shared {
             session: watch::Sender::new(None),
             mode: watch::Sender::new(ConsumeMode::Paused),
             consuming: watch::Sender::new(ConsumeState::NoSession),
-            depth: QueueDepth::default(),
             depths: Depths::default(),
             read_no_more: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -79,7 +79,6 @@ pub(super) async fn run(
                 let reason = session.run(&mut start).await;
                 shared.session.send_replace(None);
                 shared.consuming.send_replace(ConsumeState::NoSession);
-                shared.depth.forget();
                 shared.depths.forget();
                 observer.consuming(false);
                 observer.connected(false);

@@ -1,6 +1,7 @@
 //! What commands of the command line do with the broker, off the worker's path.
 
 use super::connect::Link;
+use super::depths::look;
 use super::outbox::Outbox;
 use super::reply::{ACCESS_REFUSED, NOT_FOUND, reply_code};
 use super::topology::Names;
@@ -177,8 +178,7 @@ pub async fn missing(link: &Link, names: &Names, awaited: bool) -> Result<Option
             return Ok(Some(missing));
         }
     }
-    let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
-    let answer = channel.queue_declare(names.jobs.as_str().into(), options, FieldTable::default()).await;
+    let answer = look(&channel, &names.jobs).await;
     if let Some(missing) = found(format!("queue {}", names.jobs), answer.map(drop))? {
         return Ok(Some(missing));
     }

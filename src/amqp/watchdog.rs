@@ -1,20 +1,16 @@
 //! Finds a connection that is up while its consumer is not: nothing else reports that state.
 
 use super::connect::Link;
+use super::depths::look;
 use lapin::Channel;
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// A passive declare is one round trip; longer than this is no answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-
-/// A busy quorum queue is said to be empty and without consumers (RabbitMQ 3.10.8, after 250 ms). That says nothing.
-const BUSY: Duration = Duration::from_millis(100);
 
 /// How often in a row messages may wait in the queue while more could be in flight and none arrives, before that is no coincidence.
 const PATIENCE: u8 = 2;
@@ -85,32 +81,6 @@ impl Liveness {
     }
 }
 
-/// How many messages wait in a queue, as the broker last said.
-#[derive(Debug)]
-pub(super) struct QueueDepth(AtomicU64);
-
-impl Default for QueueDepth {
-    fn default() -> Self {
-        Self(AtomicU64::new(Self::UNKNOWN))
-    }
-}
-
-impl QueueDepth {
-    const UNKNOWN: u64 = u64::MAX;
-
-    pub(super) fn known(&self) -> Option<u32> {
-        u32::try_from(self.0.load(Ordering::Relaxed)).ok()
-    }
-
-    pub(super) fn forget(&self) {
-        self.0.store(Self::UNKNOWN, Ordering::Relaxed);
-    }
-
-    fn set(&self, ready: u32) {
-        self.0.store(ready.into(), Ordering::Relaxed);
-    }
-}
-
 /// Why a session has to end.
 pub(super) struct Alarm {
     pub(super) reason: String,
@@ -120,14 +90,7 @@ pub(super) struct Alarm {
 
 /// Ends with an alarm when the session has to end. `other` is a connection whose end may go unnoticed: the publishing one, where
 /// there is one.
-pub(super) async fn watch(
-    probe: &Channel,
-    other: &Link,
-    queue: &str,
-    every: Duration,
-    liveness: &Liveness,
-    depth: &QueueDepth,
-) -> Alarm {
+pub(super) async fn watch(probe: &Channel, other: &Link, queue: &str, every: Duration, liveness: &Liveness) -> Alarm {
     let alarm = |reason: String| Alarm { reason, silent: false };
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -139,19 +102,15 @@ pub(super) async fn watch(
         if !other.status().connected() {
             return alarm("a connection is gone".to_owned());
         }
-        let asked = Instant::now();
-        let (ready, consumers) = match timeout(ANSWER_LIMIT, ask(probe, queue)).await {
-            Ok(Ok(answer)) => answer,
+        let (ready, consumers) = match timeout(ANSWER_LIMIT, look(probe, queue)).await {
+            Ok(Ok(Some(counts))) => counts,
+            Ok(Ok(None)) => continue,
             Ok(Err(error)) => return alarm(format!("watchdog: {error}")),
             Err(_) => {
                 let reason = format!("watchdog: the broker did not answer within {ANSWER_LIMIT:?}");
                 return Alarm { reason, silent: true };
             }
         };
-        if (ready, consumers) == (0, 0) && asked.elapsed() > BUSY {
-            continue;
-        }
-        depth.set(ready);
         if liveness.prefetch() == 0 {
             idle = 0;
             continue;
@@ -167,11 +126,4 @@ pub(super) async fn watch(
             return alarm(format!("watchdog: {ready} messages wait in {queue} and none arrives"));
         }
     }
-}
-
-/// Passive declare: depth and consumers without management rights.
-async fn ask(probe: &Channel, queue: &str) -> lapin::Result<(u32, u32)> {
-    let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
-    let answer = probe.queue_declare(queue.into(), options, FieldTable::default()).await?;
-    Ok((answer.message_count(), answer.consumer_count()))
 }

@@ -10,13 +10,6 @@ use crate::harness::wait::{EVENTUALLY, SOON, STARTED, eventually};
 use crate::harness::world::World;
 use crate::images::{jpeg, sample};
 
-/// Makes the topology and leaves nobody who would take the jobs.
-async fn declared_only(world: &World) {
-    let daemon = world.daemon().start_ready().await;
-    daemon.term();
-    assert!(daemon.wait_exit(STARTED).await.success());
-}
-
 #[tokio::test]
 async fn uploads_become_jobs_and_their_ends_a_table() {
     let world = World::new("submit_wait").await;
@@ -70,7 +63,7 @@ async fn a_list_is_published_but_for_the_lines_that_are_no_jobs() {
     const GOOD: usize = 700;
 
     let world = World::new("submit_list").await;
-    declared_only(&world).await;
+    world.declare().await;
     let mut list = String::new();
     for number in 0..GOOD {
         if number % 2 == 0 {
@@ -220,7 +213,7 @@ async fn a_verdict_that_was_known_is_shown_as_reused() {
 #[tokio::test]
 async fn jobs_without_an_event_in_time_are_named() {
     let world = World::new("submit_late").await;
-    declared_only(&world).await;
+    world.declare().await;
     let uri = format!("s3://{BUCKET}/nobody-looks");
     let arguments = ["submit", &uri, "--wait", "--timeout", "1s", "--id-prefix", "late-"];
     let submit = world.daemon().command(&arguments);
@@ -233,7 +226,7 @@ async fn jobs_without_an_event_in_time_are_named() {
 #[tokio::test]
 async fn an_interrupted_wait_prints_what_came() {
     let world = World::new("submit_interrupted").await;
-    declared_only(&world).await;
+    world.declare().await;
     let submit = world.daemon().command(&["submit", &format!("s3://{BUCKET}/k"), "--wait"]);
     eventually("the job to be published", SOON, async || match world.broker.depth(JOBS).await {
         Some(1) => Ok(()),
@@ -248,7 +241,7 @@ async fn an_interrupted_wait_prints_what_came() {
 #[tokio::test]
 async fn a_wait_that_lost_its_queue_says_so() {
     let world = World::new("submit_lost").await;
-    declared_only(&world).await;
+    world.declare().await;
     let submit = world.daemon().command(&["submit", &format!("s3://{BUCKET}/k"), "--wait"]);
     eventually("the job to be published", SOON, async || match world.broker.depth(JOBS).await {
         Some(1) => Ok(()),

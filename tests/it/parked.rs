@@ -132,9 +132,7 @@ async fn a_message_that_the_broker_parked_is_listed_and_replayed_under_its_name(
 #[tokio::test]
 async fn a_message_that_ends_each_connection_ends_a_look_with_words() {
     let world = World::new("parked_poison").await;
-    let daemon = world.daemon().start_ready().await;
-    daemon.term();
-    assert!(daemon.wait_exit(STARTED).await.success());
+    world.declare().await;
     park(&world, (0..5).map(|number| Parked::new(number, "object_not_found", "k"))).await;
     world.amqp_link.poison(Some(b"parked-3"));
     let list = command(&world, &["list"], 69).await;
@@ -158,9 +156,7 @@ async fn ten_thousand_are_counted_in_seconds() {
     const PER_CODE: u32 = 2_000;
 
     let world = World::new("parked_many").await;
-    let daemon = world.daemon().start_ready().await;
-    daemon.term();
-    assert!(daemon.wait_exit(STARTED).await.success());
+    world.declare().await;
     let codes = ["object_not_found", "api_in_doubt", "not_an_image", "store_timeout", "job_expired"];
     let jobs = (0..PER_CODE * 5).map(|number| Parked::new(number, codes[number as usize % 5], "k"));
     park(&world, jobs).await;

@@ -7,6 +7,10 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The most that a count in a header is taken for. No worker counts that far, so a producer that forges more gains nothing and no
+/// sum overflows.
+pub(in crate::amqp) const MOST_BELIEVED: u32 = 1_000_000;
+
 /// The properties that have a meaning for the job.
 pub(in crate::amqp) fn read(properties: &BasicProperties) -> Properties {
     let short = |value: &Option<ShortString>| value.as_ref().map(|value| value.as_str().to_owned());
@@ -35,6 +39,12 @@ pub(in crate::amqp) fn number(properties: &BasicProperties, name: &str) -> Optio
         AMQPValue::LongLongInt(value) => Some(value),
         _ => None,
     }
+}
+
+/// A header of ours that counts something; 0 where it is missing or no count.
+pub(in crate::amqp) fn count(properties: &BasicProperties, name: &str) -> u32 {
+    let number = number(properties, name).unwrap_or_default().max(0);
+    u32::try_from(number).map_or(MOST_BELIEVED, |number| number.min(MOST_BELIEVED))
 }
 
 /// Why the broker took a message off this queue: as its newest entry about that queue says, else as an earlier copy of it said.

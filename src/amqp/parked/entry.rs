@@ -4,7 +4,7 @@ use crate::amqp::headers::names::{
     ATTEMPT, CODE, DELIVERIES, DROP_REASON, ERROR, FIRST_SEEN, HTTP_STATUS, IN_DOUBT, PARKED_AT, REDELIVERED, REPLAY,
     STAGE, WORKER,
 };
-use crate::amqp::headers::{dropped, number, read, text};
+use crate::amqp::headers::{count, dropped, number, read, text};
 use crate::amqp::messages::{is_carried, long_correlation, properties_of_copy, with_headers};
 use antispoof_core::image::ImageRef;
 use antispoof_core::job::{Admission, Intake, Properties};
@@ -123,7 +123,6 @@ impl Entry {
     fn of(raw: &BasicProperties, read: &Properties, body: &[u8], dead_queue: &str, admission: &Admission) -> Self {
         let header = |name: &str| raw.headers().as_ref().and_then(|headers| headers.inner().get(name));
         let words = |name: &str| header(name).and_then(text).map(str::to_owned);
-        let count = |name: &str| number(raw, name).and_then(|count| u32::try_from(count).ok()).unwrap_or_default();
         let (job_id, image) = job(body, read, admission);
         let code = words(CODE);
         let message = words(ERROR).or_else(|| {
@@ -137,9 +136,9 @@ impl Entry {
             code,
             stage: words(STAGE),
             message,
-            attempts: count(ATTEMPT),
-            in_doubt: count(IN_DOUBT),
-            replay: count(REPLAY),
+            attempts: count(raw, ATTEMPT),
+            in_doubt: count(raw, IN_DOUBT),
+            replay: count(raw, REPLAY),
             first_seen_ms: number(raw, FIRST_SEEN),
             parked_at_ms: number(raw, PARKED_AT),
             bucket,

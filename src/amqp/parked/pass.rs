@@ -2,6 +2,7 @@
 
 use super::entry::ParkedMessage;
 use crate::amqp::connect::Link;
+use crate::amqp::depths::look;
 use crate::amqp::reply::reply_code;
 use crate::amqp::tool::{ToolError, gone};
 use crate::amqp::topology::Names;
@@ -9,7 +10,7 @@ use antispoof_core::job::Admission;
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, SelectAll};
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Acker, Channel, Consumer, Event};
 use std::time::Duration;
@@ -23,8 +24,8 @@ const PREFETCH: u16 = u16::MAX;
 const SILENCE: Duration = Duration::from_secs(5);
 const MOST_SILENCES: u32 = 12;
 
-/// A busy quorum queue is said to be empty and without consumers (RabbitMQ 3.10.8, after 250 ms): what took so long is asked again.
-const BUSY: Duration = Duration::from_millis(100);
+/// A queue that is too busy to tell is asked again.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 const MOST_LOOKS: u32 = 40;
 
 /// A request is one round trip.
@@ -200,16 +201,11 @@ impl Pass {
 
 /// How many messages are ready, and how many consumers there are.
 async fn depth(channel: &Channel, queue: &str) -> Result<(u32, u32), ToolError> {
-    let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
     for _ in 0..MOST_LOOKS {
-        let began = Instant::now();
-        let asked = channel.queue_declare(queue.into(), options, FieldTable::default());
-        let declared = in_time(&format!("find queue {queue}"), asked).await?;
-        let answer = (declared.message_count(), declared.consumer_count());
-        if answer != (0, 0) || began.elapsed() < BUSY {
-            return Ok(answer);
+        if let Some(counts) = in_time(&format!("find queue {queue}"), look(channel, queue)).await? {
+            return Ok(counts);
         }
-        sleep(BUSY).await;
+        sleep(BETWEEN_LOOKS).await;
     }
     Err(ToolError::Lost(format!("queue {queue} is too busy to say what is in it")))
 }

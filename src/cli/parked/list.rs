@@ -3,6 +3,7 @@
 use super::super::exit::Exit;
 use super::super::problem::Problem;
 use super::super::stdout::print;
+use super::chosen::jobs;
 use super::filter::Filter;
 use super::group::{By, Groups};
 use super::json;
@@ -52,11 +53,11 @@ pub(super) async fn run(args: &ListArgs, source: &Source) -> Result<Exit, Proble
         print(groups.table().trim_end())?;
     }
     let parked = &source.names.parked;
-    let jobs = if all == 1 { "job" } else { "jobs" };
+    let jobs = jobs(all.into());
     print(&if args.filter.is_empty() {
-        format!("{all} {jobs} in {parked}")
+        format!("{jobs} in {parked}")
     } else {
-        format!("{matching} of {all} {jobs} in {parked} match")
+        format!("{matching} of {jobs} in {parked} match")
     })?;
     Ok(Exit::Ok)
 }

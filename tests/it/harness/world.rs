@@ -13,7 +13,7 @@ use super::services::Services;
 use super::simulator::Simulator;
 use super::store::{BUCKET, REGION, Store, Stored, VERSIONED_BUCKET};
 use super::tls::TlsFront;
-use super::wait::{EVENTUALLY, eventually};
+use super::wait::{EVENTUALLY, STARTED, eventually};
 
 /// What the daemon signs its tokens with, and the simulator accepts. No real ones.
 const API_KEY: &str = "it-api-key";
@@ -77,6 +77,13 @@ impl World {
             name,
             jobs: AtomicU64::new(0),
         }
+    }
+
+    /// Makes the topology, and leaves no worker that would take the jobs.
+    pub(crate) async fn declare(&self) {
+        let daemon = self.daemon().start_ready().await;
+        daemon.term();
+        assert!(daemon.wait_exit(STARTED).await.success());
     }
 
     /// A daemon that reaches this world through its links. Retries are quick (delay queues of one and two seconds), object keys plain in

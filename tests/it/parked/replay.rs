@@ -81,9 +81,7 @@ async fn a_replay_that_is_killed_twice_has_each_chosen_job_judged_once_and_touch
 #[tokio::test]
 async fn a_replayed_job_keeps_what_is_its_own_and_begins_anew() {
     let world = World::new("replay_headers").await;
-    let daemon = world.daemon().start_ready().await;
-    daemon.term();
-    assert!(daemon.wait_exit(STARTED).await.success());
+    world.declare().await;
     let chosen = park_five_kinds(&world, 3).await;
     // More than are replayed without asking would need --yes; a dry run does nothing.
     let dry = command(&world, &["replay", "--dry-run"], 0).await;
@@ -119,9 +117,7 @@ async fn a_replayed_job_keeps_what_is_its_own_and_begins_anew() {
 #[tokio::test]
 async fn a_replay_asks_goes_on_after_a_cut_and_stops_at_a_signal() {
     let world = World::new("replay_cut").await;
-    let daemon = world.daemon().start_ready().await;
-    daemon.term();
-    assert!(daemon.wait_exit(STARTED).await.success());
+    world.declare().await;
     park_five_kinds(&world, 200).await;
     let refused = command(&world, &["replay"], 64).await;
     assert!(refused.said("1000 of 1000 jobs in antispoof.parked would be replayed"), "{:?}", refused.stderr());
@@ -162,9 +158,7 @@ async fn a_replay_asks_goes_on_after_a_cut_and_stops_at_a_signal() {
 #[tokio::test]
 async fn a_full_job_queue_ends_a_replay_and_the_rest_stays_parked() {
     let world = World::new("replay_full").await;
-    let daemon = world.daemon().start_ready().await;
-    daemon.term();
-    assert!(daemon.wait_exit(STARTED).await.success());
+    world.declare().await;
     park_five_kinds(&world, 60).await;
     world.broker.put_policy_in_effect("^antispoof\\.jobs$", json!({ "max-length": 50 })).await;
     let replay = command(&world, &["replay", "--yes"], 69).await;
@@ -201,9 +195,7 @@ async fn jobs_are_replayed_while_the_gate_is_closed_and_judged_when_it_opens() {
 #[tokio::test]
 async fn a_replay_that_is_cut_again_and_again_comes_to_its_end() {
     let world = World::new("replay_cuts").await;
-    let daemon = world.daemon().start_ready().await;
-    daemon.term();
-    assert!(daemon.wait_exit(STARTED).await.success());
+    world.declare().await;
     park_five_kinds(&world, 400).await;
     let replay = world.daemon().command(&["parked", "replay", "--yes", "--rate", "1000"]);
     let mut out = 0;
