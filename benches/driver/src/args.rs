@@ -46,6 +46,12 @@ pub(crate) struct Args {
     /// ledger.backend of antispoofd in --cpu and --paced, separated by commas; each is measured
     #[arg(long, value_delimiter = ',', default_value = "memory")]
     pub(crate) ledger: Vec<Ledger>,
+    /// The object store. A real one takes several times the CPU of a worker from the machine that they share
+    #[arg(long, default_value = "memory")]
+    pub(crate) store: StoreKind,
+    /// The folder of the programs that are measured, instead of the one that this program is in
+    #[arg(long, value_name = "DIR")]
+    pub(crate) programs: Option<PathBuf>,
     /// Which workers
     #[arg(long, default_value = "both")]
     pub(crate) worker: Which,
@@ -67,6 +73,14 @@ pub(crate) enum Ledger {
     Memory,
     File,
     Redis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoreKind {
+    /// The one of `scripts/services`
+    Minio,
+    /// A stand-in in this process that gives images from its memory
+    Memory,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -99,6 +113,18 @@ impl Ledger {
             Self::Memory => "memory",
             Self::File => "file",
             Self::Redis => "redis",
+        }
+    }
+}
+
+// === impl StoreKind ===
+
+impl StoreKind {
+    /// As the report has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Minio => "MinIO",
+            Self::Memory => "a stand-in in memory",
         }
     }
 }

@@ -1,25 +1,25 @@
 //! `make bench`: the daemon against the floor, on this machine, in turns, with a real broker and a real object store.
 //!
 //! ```text
-//!   load ──jobs──> RabbitMQ ──> worker (floor | antispoofd) ──GET──> object store
-//!    ▲                │ verdicts        └──POST──> sink (throughput) | antispoofd simulate (memory)
+//!   load ──jobs──> RabbitMQ ──> worker (floor | antispoofd) ──GET──> object store (a stand-in, or MinIO)
+//!    ▲                │ verdicts        └──POST──> vendor (a stand-in)
 //!    └────────────────┘
 //! ```
 //!
 //! What is compared is the worker's own CPU per job, read from the kernel for all of its threads: worker, broker, store, vendor and load
-//! share the machine, so jobs per second say as much about the others. The stand-in for the vendor in the throughput runs is a sink in
-//! this process that reads a body to its end and gives a fixed answer, because `antispoofd simulate` decodes and hashes every image, which
-//! costs several times the worker's share and would take the machine from it. The memory run uses the simulator.
+//! share the machine, so jobs per second say as much about the others. So store and vendor are stand-ins on threads of this process: MinIO,
+//! and `antispoofd simulate`, which decodes and hashes every image, take several times the worker's share.
 
 mod args;
 mod broker;
 mod images;
 mod load;
+mod minio;
 mod process;
 mod report;
 mod scenario;
 mod services;
-mod sink;
+mod stand_ins;
 mod store;
 mod usage;
 mod worker;

@@ -3,6 +3,7 @@
 
 use super::args::Args;
 use super::load::Run;
+use super::usage::Used;
 use anyhow::{Context as _, Result};
 use bytesize::ByteSize;
 use serde::Serialize;
@@ -10,9 +11,12 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, thread};
 
+/// So much CPU time is a few hundred ticks: a percent or two in the shares of user and system time.
+const ENOUGH_FOR_TICKS: Duration = Duration::from_secs(2);
+
 /// One life of a worker in `--cpu`.
 pub(crate) struct Sample {
-    pub(crate) cpu_per_job: Duration,
+    pub(crate) used: Used,
     pub(crate) jobs_per_second: f64,
     pub(crate) peak_rss: u64,
     pub(crate) p50: Duration,
@@ -27,6 +31,7 @@ pub(crate) struct Report {
     concurrency: u16,
     latency_ms: f64,
     reps: usize,
+    store: &'static str,
     pub(crate) costs: Vec<Cost>,
     pub(crate) paced: Vec<Paced>,
     pub(crate) memory: Vec<Memory>,
@@ -42,6 +47,12 @@ pub(crate) struct Cost {
     cpu_ms_min: f64,
     cpu_ms_median: f64,
     cpu_ms_max: f64,
+    /// User and system time, of all repetitions together; absent where they took too little to tell by the tick.
+    user_ms: Option<f64>,
+    system_ms: Option<f64>,
+    /// Context switches per job: the worker waited, or another program took the processor.
+    waits: f64,
+    preemptions: f64,
     jobs_per_second: f64,
     peak_rss_mib: f64,
     p50_ms: f64,
@@ -79,7 +90,14 @@ pub(crate) struct Start {
 
 impl Cost {
     pub(crate) fn new(image_bytes: u64, worker: String, jobs: u32, samples: &[Sample]) -> Self {
-        let cpu = sorted(samples.iter().map(|sample| ms(sample.cpu_per_job)));
+        let per_job = |figure: f64| figure / f64::from(jobs);
+        let cpu = sorted(samples.iter().map(|sample| per_job(ms(sample.used.cpu))));
+        let all: u32 = samples.iter().map(|_| jobs).sum();
+        let long_enough = samples.iter().map(|sample| sample.used.cpu).sum::<Duration>() >= ENOUGH_FOR_TICKS;
+        let mode = |time: fn(&Used) -> Duration| {
+            let time: Duration = samples.iter().map(|sample| time(&sample.used)).sum();
+            long_enough.then(|| ms(time) / f64::from(all))
+        };
         let of = |figure: fn(&Sample) -> f64| median(&sorted(samples.iter().map(figure)));
         Self {
             image_bytes,
@@ -88,6 +106,10 @@ impl Cost {
             cpu_ms_min: cpu.first().copied().unwrap_or_default(),
             cpu_ms_median: median(&cpu),
             cpu_ms_max: cpu.last().copied().unwrap_or_default(),
+            user_ms: mode(|used| used.user),
+            system_ms: mode(|used| used.system),
+            waits: per_job(of(|sample| count(sample.used.waits))),
+            preemptions: per_job(of(|sample| count(sample.used.preemptions))),
             jobs_per_second: of(|sample| sample.jobs_per_second),
             peak_rss_mib: samples.iter().map(|sample| mib(sample.peak_rss)).fold(0.0, f64::max),
             p50_ms: of(|sample| ms(sample.p50)),
@@ -143,6 +165,7 @@ impl Report {
             concurrency: args.concurrency,
             latency_ms: ms(args.latency),
             reps: args.reps,
+            store: args.store.name(),
             costs: Vec::new(),
             paced: Vec::new(),
             memory: Vec::new(),
@@ -151,7 +174,7 @@ impl Report {
     }
 
     pub(crate) fn print(&self) {
-        println!("{} · {} cpus · Linux {}", self.cpu_model, self.cpus, self.kernel);
+        println!("{} · {} cpus · Linux {} · store: {}", self.cpu_model, self.cpus, self.kernel, self.store);
         if !self.costs.is_empty() {
             self.print_costs();
         }
@@ -167,10 +190,10 @@ impl Report {
         }
         if !self.memory.is_empty() {
             println!("\nMemory with 64 images of 10 MB in flight (the vendor takes 2 s)\n");
-            println!("{:<24} {:>6} {:>12} {:>10} {:>8}", "worker", "jobs", "at rest MiB", "peak MiB", "took s");
+            println!("{:<38} {:>6} {:>12} {:>10} {:>8}", "worker", "jobs", "at rest MiB", "peak MiB", "took s");
             for row in &self.memory {
                 let Memory { worker, jobs, at_rest_mib, peak_mib, took_s } = row;
-                println!("{worker:<24} {jobs:>6} {at_rest_mib:>12.1} {peak_mib:>10.1} {took_s:>8.1}");
+                println!("{worker:<38} {jobs:>6} {at_rest_mib:>12.1} {peak_mib:>10.1} {took_s:>8.1}");
             }
         }
         if !self.starts.is_empty() {
@@ -194,19 +217,32 @@ impl Report {
 
     fn print_costs(&self) {
         println!(
-            "\nAs fast as it goes: {} in flight, the vendor takes {} ms, median of {} (CPU: min to max)\n",
+            "\nAs fast as it goes: {} in flight, the vendor takes {} ms, median of {} (CPU: min to max; switches: it waited + was preempted)\n",
             self.concurrency, self.latency_ms, self.reps
         );
         println!(
-            "{:>8} {:<24} {:>11} {:>17} {:>8} {:>8} {:>9} {:>8} {:>8}",
-            "image", "worker", "CPU ms/job", "", "× floor", "jobs/s", "peak MiB", "p50 ms", "p99 ms"
+            "{:>8} {:<24} {:>11} {:>17} {:>8} {:>15} {:>12} {:>8} {:>9} {:>8} {:>8}",
+            "image",
+            "worker",
+            "CPU ms/job",
+            "",
+            "× floor",
+            "user + system",
+            "switches/job",
+            "jobs/s",
+            "peak MiB",
+            "p50 ms",
+            "p99 ms"
         );
         for row in &self.costs {
             let size = ByteSize::b(row.image_bytes).display().si().to_string();
             let spread = format!("{:.3} to {:.3}", row.cpu_ms_min, row.cpu_ms_max);
             let ratio = self.ratio(row).map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
+            let modes = row.user_ms.zip(row.system_ms).map(|(user, system)| format!("{user:.3} + {system:.3}"));
+            let modes = modes.unwrap_or_default();
+            let switches = format!("{:.2} + {:.2}", row.waits, row.preemptions);
             println!(
-                "{size:>8} {:<24} {:>11.3} {spread:>17} {ratio:>8} {:>8.0} {:>9.1} {:>8.1} {:>8.1}",
+                "{size:>8} {:<24} {:>11.3} {spread:>17} {ratio:>8} {modes:>15} {switches:>12} {:>8.0} {:>9.1} {:>8.1} {:>8.1}",
                 row.worker, row.cpu_ms_median, row.jobs_per_second, row.peak_rss_mib, row.p50_ms, row.p99_ms
             );
         }
@@ -226,6 +262,11 @@ fn ms(duration: Duration) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "memory of a process, printed with one decimal")]
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / 1_048_576.0
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count that is divided by the jobs next")]
+fn count(number: u64) -> f64 {
+    number as f64
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {

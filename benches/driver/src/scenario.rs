@@ -8,13 +8,15 @@ use super::load::{Jobs, Load, Pace};
 use super::process::Process;
 use super::report::{Cost, Memory, Paced, Report, Sample, Start};
 use super::services::Services;
-use super::sink::Sink;
+use super::stand_ins::{Vendor, Wait};
 use super::store::Store;
 use super::usage::{Cpu, peak_rss};
-use super::worker::{self, Kind, Setup};
+use super::worker::{Kind, Setup};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use bytesize::ByteSize;
 use std::cell::Cell;
+use std::env;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -35,7 +37,7 @@ const PACED_SIZE: ByteSize = ByteSize::kb(200);
 
 const RSS_CONCURRENCY: u16 = 64;
 const RSS_JOBS: u32 = 192;
-const RSS_LATENCY: &str = "2s";
+const RSS_LATENCY: Duration = Duration::from_secs(2);
 const RSS_SIZE: ByteSize = ByteSize::mb(10);
 
 const STARTS: usize = 10;
@@ -45,7 +47,8 @@ struct Bench<'a> {
     services: Services,
     load: Load,
     store: Store,
-    sink: Sink,
+    vendor: Vendor,
+    programs: PathBuf,
     /// For the files of ledgers, each life its own.
     folder: TempDir,
     lives: Cell<u32>,
@@ -56,11 +59,17 @@ struct Bench<'a> {
 pub(crate) async fn run(args: &Args) -> Result<()> {
     let services = Services::from_env()?;
     let name = format!("antispoof-bench-{}", std::process::id());
-    let store = Store::create(&services, &name).await?;
+    let store = Store::create(args.store, &name).await?;
     let load = Load::new(Broker::create(&services, &name).await?).await?;
-    let sink = Sink::start().await?;
+    let vendor = Vendor::start().await?;
     let folder = TempDir::new().context("make a folder for the files of ledgers")?;
-    let mut bench = Bench { args, services, load, store, sink, folder, lives: Cell::new(0), report: Report::new(args) };
+    let programs = match &args.programs {
+        Some(folder) => folder.clone(),
+        None => env::current_exe().context("find out where this program is")?.with_file_name(""),
+    };
+    let lives = Cell::new(0);
+    let report = Report::new(args);
+    let mut bench = Bench { args, services, load, store, vendor, programs, folder, lives, report };
     let measured = tokio::select! {
         measured = bench.measure() => measured,
         _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
@@ -111,19 +120,19 @@ impl Bench<'_> {
 
     /// One life of a worker: it warms up, then its CPU is read before and after the jobs.
     async fn sample(&mut self, kind: Kind, bodies: &[String], count: u32) -> Result<Sample> {
-        self.sink.answer_after(self.args.latency);
+        self.vendor.set(Wait::BeforeAnswer(self.args.latency));
         let concurrency = self.args.concurrency;
-        let mut process = self.start_consuming(kind, &self.sink.url(), concurrency).await?;
+        let mut process = self.start_consuming(kind, &self.vendor.url(), concurrency).await?;
         let jobs = |count| Jobs { queue: kind.queue(), bodies, count };
         // Twice the jobs in flight, so that the worker never waits for the load.
         let pace = Pace::Window(u32::from(concurrency) * 2);
         guarded(&mut process, self.load.run(&jobs(u32::from(concurrency) * 4), pace)).await?;
-        let (before, bytes) = (Cpu::of(process.pid())?, self.sink.bytes());
+        let (before, bytes) = (Cpu::of(process.pid())?, self.vendor.bytes());
         let run = guarded(&mut process, self.load.run(&jobs(count), pace)).await?;
         let used = Cpu::of(process.pid())?.since(&before);
-        ensure!(self.sink.bytes() > bytes, "verdicts without calls: the worker answers from memory");
+        ensure!(self.vendor.bytes() > bytes, "verdicts without calls: the worker answers from memory");
         let sample = Sample {
-            cpu_per_job: used / count,
+            used,
             jobs_per_second: f64::from(count) / run.took.as_secs_f64(),
             peak_rss: peak_rss(process.pid())?,
             p50: run.percentile(50),
@@ -135,16 +144,16 @@ impl Bench<'_> {
 
     async fn paced(&mut self) -> Result<()> {
         let bodies = self.bodies(PACED_SIZE).await?;
-        self.sink.answer_after(PACED_LATENCY);
+        self.vendor.set(Wait::BeforeAnswer(PACED_LATENCY));
         for kind in self.kinds() {
             eprintln!("paced: {}", kind.name());
-            let mut process = self.start_consuming(kind, &self.sink.url(), self.args.concurrency).await?;
+            let mut process = self.start_consuming(kind, &self.vendor.url(), self.args.concurrency).await?;
             let jobs = |count| Jobs { queue: kind.queue(), bodies: &bodies, count };
             guarded(&mut process, self.load.run(&jobs(50), Pace::Every(PACED_EVERY))).await?;
             let before = Cpu::of(process.pid())?;
             let run = guarded(&mut process, self.load.run(&jobs(PACED_JOBS), Pace::Every(PACED_EVERY))).await?;
             let used = Cpu::of(process.pid())?.since(&before);
-            self.report.paced.push(Paced::new(kind.name(), &run, used / PACED_JOBS));
+            self.report.paced.push(Paced::new(kind.name(), &run, used.cpu / PACED_JOBS));
             self.stop(process, kind).await?;
         }
         Ok(())
@@ -152,19 +161,22 @@ impl Bench<'_> {
 
     async fn rss(&mut self) -> Result<()> {
         let bodies = self.bodies(RSS_SIZE).await?;
-        let (simulator, url) = worker::simulator(RSS_LATENCY).await?;
         for kind in self.kinds() {
-            eprintln!("memory: {}, {RSS_JOBS} jobs, {RSS_CONCURRENCY} in flight", kind.name());
-            let mut process = self.start_consuming(kind, &url, RSS_CONCURRENCY).await?;
-            let at_rest = peak_rss(process.pid())?;
-            let jobs = Jobs { queue: kind.queue(), bodies: &bodies, count: RSS_JOBS };
-            let all = Pace::Window(RSS_JOBS);
-            let run = guarded(&mut process, self.load.run(&jobs, all)).await?;
-            let peak = peak_rss(process.pid())?;
-            self.report.memory.push(Memory::new(kind.name(), at_rest, peak, run.took, RSS_JOBS));
-            self.stop(process, kind).await?;
+            for wait in [Wait::BeforeAnswer(RSS_LATENCY), Wait::BeforeBody(RSS_LATENCY)] {
+                eprintln!("memory: {}, {RSS_JOBS} jobs, {RSS_CONCURRENCY} in flight, {wait:?}", kind.name());
+                self.vendor.set(wait);
+                let mut process = self.start_consuming(kind, &self.vendor.url(), RSS_CONCURRENCY).await?;
+                let at_rest = peak_rss(process.pid())?;
+                let jobs = Jobs { queue: kind.queue(), bodies: &bodies, count: RSS_JOBS };
+                let all = Pace::Window(RSS_JOBS);
+                let run = guarded(&mut process, self.load.run(&jobs, all)).await?;
+                let peak = peak_rss(process.pid())?;
+                let name = format!("{}, {}", kind.name(), wait.name());
+                self.report.memory.push(Memory::new(name, at_rest, peak, run.took, RSS_JOBS));
+                self.stop(process, kind).await?;
+            }
         }
-        simulator.stop(LIFE_LIMIT).await
+        Ok(())
     }
 
     /// In a virtual host of its own: the first start makes all queues, the others find them.
@@ -183,7 +195,7 @@ impl Bench<'_> {
             eprintln!("start: {}", kind.name());
             let mut times = Vec::new();
             for _ in 0..=STARTS {
-                let url = self.sink.url();
+                let url = self.vendor.url();
                 let setup = self.setup(&broker.vhost, &url, self.args.concurrency);
                 let exec = Instant::now();
                 let mut process = kind.start(&setup)?;
@@ -214,12 +226,13 @@ impl Bench<'_> {
         let life = self.lives.get();
         self.lives.set(life + 1);
         let file = self.folder.path().join(format!("{life}.redb"));
-        Setup { services: &self.services, vhost, bucket: &self.store.bucket, api_url, concurrency, file }
+        let (services, store, programs) = (&self.services, &self.store, self.programs.as_path());
+        Setup { services, vhost, store, api_url, concurrency, programs, file }
     }
 
     async fn bodies(&mut self, size: ByteSize) -> Result<Vec<String>> {
         let image = jpeg(usize::try_from(size.as_u64())?)?;
-        let keys = self.store.put(&image).await?;
+        let keys = self.store.put(image).await?;
         let bucket = &self.store.bucket;
         Ok(keys.iter().map(|key| serde_json::json!({ "bucket": bucket, "key": key }).to_string()).collect())
     }

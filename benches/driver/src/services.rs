@@ -1,4 +1,4 @@
-//! Where broker and store are: the variables of `scripts/services env`.
+//! Where broker, Redis and a real store are: the variables of `scripts/services env`.
 
 use anyhow::{Context as _, Result, anyhow};
 use lapin::uri::AMQPUri;
@@ -9,10 +9,24 @@ pub(crate) struct Services {
     amqp: AMQPUri,
     /// Base URL of the management API, without user and trailing slash.
     pub(crate) management: String,
-    pub(crate) s3_endpoint: String,
-    pub(crate) s3_access_key: String,
-    pub(crate) s3_secret_key: String,
     pub(crate) redis_url: Option<String>,
+}
+
+/// Where an S3 store is, and who asks it.
+pub(crate) struct S3 {
+    pub(crate) endpoint: String,
+    pub(crate) access_key: String,
+    pub(crate) secret_key: String,
+}
+
+impl S3 {
+    pub(crate) fn from_env() -> Result<Self> {
+        Ok(Self {
+            endpoint: var("ANTISPOOF_TEST_S3_ENDPOINT")?.trim_end_matches('/').to_owned(),
+            access_key: var("ANTISPOOF_TEST_S3_ACCESS_KEY")?,
+            secret_key: var("ANTISPOOF_TEST_S3_SECRET_KEY")?,
+        })
+    }
 }
 
 impl Services {
@@ -21,9 +35,6 @@ impl Services {
         Ok(Self {
             amqp: amqp.parse().map_err(|problem| anyhow!("read ANTISPOOF_TEST_AMQP_URL: {problem}"))?,
             management: without_user(var("ANTISPOOF_TEST_MGMT_URL")?.trim_end_matches('/')),
-            s3_endpoint: var("ANTISPOOF_TEST_S3_ENDPOINT")?.trim_end_matches('/').to_owned(),
-            s3_access_key: var("ANTISPOOF_TEST_S3_ACCESS_KEY")?,
-            s3_secret_key: var("ANTISPOOF_TEST_S3_SECRET_KEY")?,
             redis_url: env::var("ANTISPOOF_TEST_REDIS_URL").ok(),
         })
     }

@@ -1,53 +1,68 @@
-//! The images in the store, in a bucket that is deleted at the end.
+//! Where the images are: a real store, or the stand-in.
 
-use super::services::Services;
-use anyhow::{Context as _, Result};
-use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region};
+use super::args::StoreKind;
+use super::minio::Minio;
+use super::services::S3;
+use super::stand_ins::Objects;
+use anyhow::Result;
 
 /// As many objects of a size as a store may keep apart; more would only take longer to upload.
 const OBJECTS: u32 = 8;
 
 pub(crate) struct Store {
-    client: Client,
     pub(crate) bucket: String,
+    pub(crate) s3: S3,
+    place: Place,
     keys: Vec<String>,
 }
 
+enum Place {
+    Minio(Minio),
+    Memory(Objects),
+}
+
 impl Store {
-    pub(crate) async fn create(services: &Services, bucket: &str) -> Result<Self> {
-        let credentials = Credentials::new(&services.s3_access_key, &services.s3_secret_key, None, None, "bench");
-        let config = Builder::new()
-            .behavior_version(BehaviorVersion::latest())
-            .endpoint_url(&services.s3_endpoint)
-            .region(Region::new("us-east-1"))
-            .force_path_style(true)
-            .credentials_provider(credentials)
-            .build();
-        let client = Client::from_conf(config);
-        client.create_bucket().bucket(bucket).send().await.context("make the bucket")?;
-        Ok(Self { client, bucket: bucket.to_owned(), keys: Vec::new() })
+    /// An empty bucket.
+    pub(crate) async fn create(kind: StoreKind, bucket: &str) -> Result<Self> {
+        let (s3, place) = match kind {
+            StoreKind::Minio => {
+                let s3 = S3::from_env()?;
+                let minio = Minio::create(&s3, bucket).await?;
+                (s3, Place::Minio(minio))
+            }
+            StoreKind::Memory => {
+                let objects = Objects::start().await?;
+                let word = || "bench".to_owned();
+                let s3 = S3 { endpoint: objects.endpoint(), access_key: word(), secret_key: word() };
+                (s3, Place::Memory(objects))
+            }
+        };
+        Ok(Self { bucket: bucket.to_owned(), s3, place, keys: Vec::new() })
     }
 
     /// Stores the image under several keys, and returns them.
-    pub(crate) async fn put(&mut self, image: &[u8]) -> Result<Vec<String>> {
+    pub(crate) async fn put(&mut self, image: Vec<u8>) -> Result<Vec<String>> {
         let keys: Vec<String> = (0..OBJECTS).map(|number| format!("{}/{number}.jpg", image.len())).collect();
-        for key in &keys {
-            if self.keys.contains(key) {
-                continue;
-            }
-            let put = self.client.put_object().bucket(&self.bucket).key(key).body(image.to_vec().into());
-            put.send().await.with_context(|| format!("upload {key}"))?;
-            self.keys.push(key.clone());
+        if keys.iter().all(|key| self.keys.contains(key)) {
+            return Ok(keys);
         }
+        match &self.place {
+            Place::Minio(minio) => minio.put(&keys, &image).await?,
+            Place::Memory(objects) => {
+                let image = image.into();
+                for key in &keys {
+                    objects.put(format!("/{}/{key}", self.bucket), std::sync::Arc::clone(&image));
+                }
+            }
+        }
+        self.keys.extend(keys.iter().cloned());
         Ok(keys)
     }
 
     pub(crate) async fn delete(self) -> Result<()> {
-        for key in &self.keys {
-            self.client.delete_object().bucket(&self.bucket).key(key).send().await.context("delete an image")?;
+        match self.place {
+            Place::Minio(minio) => minio.delete(&self.keys).await,
+            Place::Memory(_) => Ok(()),
         }
-        self.client.delete_bucket().bucket(&self.bucket).send().await.context("delete the bucket")?;
-        Ok(())
     }
 }

@@ -3,11 +3,11 @@
 use super::args::{Digest, Ledger};
 use super::process::Process;
 use super::services::Services;
+use super::store::Store;
 use anyhow::{Context as _, Result};
 use std::env;
-use std::path::PathBuf;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{ChildStdout, Command};
+use std::path::{Path, PathBuf};
+use tokio::process::Command;
 
 /// Where the daemon takes its jobs from, and where both put their verdicts.
 pub(crate) const DAEMON_JOBS: &str = "antispoof.jobs";
@@ -25,9 +25,11 @@ pub(crate) enum Kind {
 pub(crate) struct Setup<'a> {
     pub(crate) services: &'a Services,
     pub(crate) vhost: &'a str,
-    pub(crate) bucket: &'a str,
+    pub(crate) store: &'a Store,
     pub(crate) api_url: &'a str,
     pub(crate) concurrency: u16,
+    /// The folder of the programs.
+    pub(crate) programs: &'a Path,
     /// Of the ledger, should it be one: a new one for each life.
     pub(crate) file: PathBuf,
 }
@@ -58,25 +60,25 @@ impl Kind {
         let concurrency = setup.concurrency.to_string();
         let mut command = match self {
             Self::Floor => {
-                let mut command = program("antispoof-floor")?;
+                let mut command = program(setup.programs, "antispoof-floor");
                 command
                     .env("FLOOR_AMQP_URL", amqp_url)
                     .env("FLOOR_QUEUE", FLOOR_JOBS)
                     .env("FLOOR_EXCHANGE", RESULTS)
                     .env("FLOOR_CONCURRENCY", concurrency)
-                    .env("FLOOR_S3_ENDPOINT", &setup.services.s3_endpoint)
+                    .env("FLOOR_S3_ENDPOINT", &setup.store.s3.endpoint)
                     .env("FLOOR_API_URL", setup.api_url);
                 command
             }
             Self::Antispoofd(digest, ledger) => {
-                let mut command = program("antispoofd")?;
+                let mut command = program(setup.programs, "antispoofd");
                 command
                     .arg("run")
                     .env("ANTISPOOFD__AMQP__URL", amqp_url)
                     .env("ANTISPOOFD__WORKER__CONCURRENCY", concurrency)
-                    .env("ANTISPOOFD__S3__ENDPOINT_URL", &setup.services.s3_endpoint)
+                    .env("ANTISPOOFD__S3__ENDPOINT_URL", &setup.store.s3.endpoint)
                     .env("ANTISPOOFD__S3__PATH_STYLE", "true")
-                    .env("ANTISPOOFD__S3__BUCKETS", setup.bucket)
+                    .env("ANTISPOOFD__S3__BUCKETS", &setup.store.bucket)
                     .env("ANTISPOOFD__IMAGE__DIGEST", digest.setting())
                     .env("ANTISPOOFD__LEDGER__BACKEND", ledger.setting())
                     .env("ANTISPOOFD__API__URL", setup.api_url)
@@ -97,8 +99,8 @@ impl Kind {
             }
         };
         command
-            .env("AWS_ACCESS_KEY_ID", &setup.services.s3_access_key)
-            .env("AWS_SECRET_ACCESS_KEY", &setup.services.s3_secret_key)
+            .env("AWS_ACCESS_KEY_ID", &setup.store.s3.access_key)
+            .env("AWS_SECRET_ACCESS_KEY", &setup.store.s3.secret_key)
             .env("AWS_EC2_METADATA_DISABLED", "true");
         // Nothing is expected there; a pipe that nobody reads says so at once.
         let (process, _stdout) = Process::start(&self.name(), command)?;
@@ -106,26 +108,10 @@ impl Kind {
     }
 }
 
-/// The simulator of the vendor as a process, and the URL of its endpoint.
-pub(crate) async fn simulator(latency: &str) -> Result<(Process, String)> {
-    let mut command = program("antispoofd")?;
-    command.args(["simulate", "--listen", "127.0.0.1:0", "--no-auth", "--latency", latency]);
-    let (mut process, stdout) = Process::start("antispoofd simulate", command)?;
-    let base = announced(stdout).await?;
-    process.check()?;
-    Ok((process, format!("{base}/ai/v1/face-verification/detect-spoof")))
-}
-
-async fn announced(stdout: ChildStdout) -> Result<String> {
-    let line = BufReader::new(stdout).lines().next_line().await?.context("the simulator ended at once")?;
-    Ok(line.strip_prefix("listening on ").context("the simulator says where it listens")?.to_owned())
-}
-
-/// A program beside this one, with next to nothing of our environment.
-fn program(name: &str) -> Result<Command> {
-    let beside: PathBuf = env::current_exe().context("find out where this program is")?.with_file_name(name);
-    let mut command = Command::new(beside);
+/// A program with next to nothing of our environment.
+fn program(folder: &Path, name: &str) -> Command {
+    let mut command = Command::new(folder.join(name));
     command.env_clear();
     command.envs(["PATH", "HOME"].into_iter().filter_map(|name| Some((name, env::var_os(name)?))));
-    Ok(command)
+    command
 }

@@ -1,0 +1,8 @@
+//! What stands in for the services around a worker, on threads of this process that do next to nothing but move bytes.
+
+mod http;
+mod memory;
+mod vendor;
+
+pub(crate) use memory::Objects;
+pub(crate) use vendor::{Vendor, Wait};
