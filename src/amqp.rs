@@ -13,6 +13,7 @@
 //! There are two connections, because an alarm of the broker blocks everything on a connection that publishes, acks included. The
 //! third is there because a message that ends each connection that it is delivered to must not end those of the jobs.
 
+mod acks;
 mod client;
 mod connect;
 mod consume_mode;

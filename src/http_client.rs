@@ -24,20 +24,24 @@ pub use request::RequestBody;
 
 use connect::{Connector, Peer, Target};
 use error::Unsent;
-use http::header::{CONNECTION, HOST, HeaderValue, PROXY_AUTHORIZATION};
+use http::header::{CONNECTION, HOST, PROXY_AUTHORIZATION};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Uri, Version};
 use pool::{Lease, Pool};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tls::Tls;
 
 pub use tls::certificate_authorities;
 use tokio::time::{Instant, timeout_at};
 
+/// So many servers are remembered. With `s3.allow_any_bucket` a producer chooses their names.
+const MOST_TARGETS: usize = 16;
+
 /// An HTTP client whose requests have bodies of type `B`. Cheap to clone.
 pub struct Client<B: RequestBody> {
     connector: Arc<Connector>,
     pool: Arc<Pool<B>>,
+    targets: Arc<Mutex<Vec<Arc<Target>>>>,
 }
 
 impl<B: RequestBody> Client<B> {
@@ -47,7 +51,11 @@ impl<B: RequestBody> Client<B> {
     }
 
     fn over(options: Options, tls: Tls) -> Self {
-        Self { connector: Arc::new(Connector::new(options, tls)), pool: Arc::new(Pool::new(options.idle_timeout)) }
+        Self {
+            connector: Arc::new(Connector::new(options, tls)),
+            pool: Arc::new(Pool::new(options.idle_timeout)),
+            targets: Arc::default(),
+        }
     }
 
     /// Sends a request with an absolute URI and waits for the head of the answer until `deadline`, connecting included.
@@ -55,7 +63,7 @@ impl<B: RequestBody> Client<B> {
     /// The answer's body may be read for as long as the caller likes. A body that is dropped before its end, an error and a status that says that
     /// the server does not serve (5xx, 429) close the connection behind it, or take it out of use where other requests are on it.
     pub async fn send(&self, request: Request<B>, deadline: Instant) -> Result<Response<Body<B>>, SendError> {
-        let target = Target::of(request.uri())?;
+        let target = self.target(request.uri())?;
         let uri = request.uri().clone();
         let mut unsent = match self.send_once(&target, &uri, request, deadline, Freshness::Any).await {
             Err(Unsent::TakenBack(request)) => *request,
@@ -84,6 +92,20 @@ impl<B: RequestBody> Client<B> {
         self.connector.certificate(uri).await
     }
 
+    /// Made once for each server: a worker has one or two.
+    fn target(&self, uri: &Uri) -> Result<Arc<Target>, SendError> {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = targets.iter().find(|known| known.is_of(uri)) {
+            return Ok(known.clone());
+        }
+        let target = Arc::new(Target::of(uri)?);
+        if targets.len() >= MOST_TARGETS {
+            targets.remove(0);
+        }
+        targets.push(target.clone());
+        Ok(target)
+    }
+
     async fn send_once(
         &self,
         target: &Target,
@@ -92,8 +114,15 @@ impl<B: RequestBody> Client<B> {
         deadline: Instant,
         freshness: Freshness,
     ) -> Result<Response<Body<B>>, Unsent<B>> {
-        let leased = timeout_at(deadline, self.lease(target, freshness)).await;
-        let mut lease = leased.map_err(|_| SendError::connect(ConnectError::TimedOut))?.map_err(SendError::connect)?;
+        let idle = if freshness == Freshness::Any { self.pool.take(&target.origin) } else { None };
+        let mut lease = match idle {
+            Some(lease) => lease,
+            // Boxed: few requests need a connection of their own, and the future of making one is long.
+            None => timeout_at(deadline, Box::pin(self.connect(target, freshness)))
+                .await
+                .map_err(|_| SendError::connect(ConnectError::TimedOut))?
+                .map_err(SendError::connect)?,
+        };
         address(&mut request, uri, &lease, target);
         let answered = timeout_at(deadline, lease.send(request)).await;
         // Asked before anything else: it is about the request as it stood when the answer, or its absence, was noticed.
@@ -115,12 +144,7 @@ impl<B: RequestBody> Client<B> {
         Ok(response.map(|incoming| Body::new(incoming, lease, incomplete)))
     }
 
-    async fn lease(&self, target: &Target, freshness: Freshness) -> Result<Lease<B>, ConnectError> {
-        if freshness == Freshness::Any
-            && let Some(lease) = self.pool.take(&target.origin)
-        {
-            return Ok(lease);
-        }
+    async fn connect(&self, target: &Target, freshness: Freshness) -> Result<Lease<B>, ConnectError> {
         // While it is not known whether the server speaks HTTP/2, connections are made one after the other: the first may serve all.
         let turn = self.pool.turn(&target.origin, self.connector.offers_http2(target)).await;
         if turn.is_some()
@@ -144,7 +168,7 @@ enum Freshness {
 
 impl<B: RequestBody> Clone for Client<B> {
     fn clone(&self) -> Self {
-        Self { connector: self.connector.clone(), pool: self.pool.clone() }
+        Self { connector: self.connector.clone(), pool: self.pool.clone(), targets: self.targets.clone() }
     }
 }
 
@@ -157,10 +181,8 @@ fn address<B: RequestBody>(request: &mut Request<B>, uri: &Uri, lease: &Lease<B>
         *request.uri_mut() = uri.clone();
         return;
     }
-    if !request.headers().contains_key(HOST)
-        && let Ok(host) = HeaderValue::from_str(&target.host_header)
-    {
-        request.headers_mut().insert(HOST, host);
+    if !request.headers().contains_key(HOST) {
+        request.headers_mut().insert(HOST, target.host_header.clone());
     }
     *request.uri_mut() = match lease.peer() {
         Peer::Server => uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")).into(),

@@ -2,6 +2,16 @@
 
 mod tasks;
 
+/// `future` until a token is cancelled. The token's own `run_until_cancelled` takes a future by value and has room for it twice: those of a job's
+/// way are long, and what they take is taken for each job in flight.
+macro_rules! until_cancelled {
+    ($token:expr, $future:expr) => {{
+        let future = std::pin::pin!($future);
+        $token.run_until_cancelled(future).await
+    }};
+}
+pub(crate) use until_cancelled;
+
 pub use tasks::{How, Task, Tasks, UnexpectedEnd};
 
 use std::time::Duration;

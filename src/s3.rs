@@ -110,7 +110,7 @@ impl Store {
         match &answer {
             Answer::Refused(refused) if checksum && refused.knows_no_checksums() => {
                 self.checksums.refused(&refused.said());
-                self.get_once(image, credentials, false).await
+                Box::pin(self.get_once(image, credentials, false)).await
             }
             _ => Ok(answer),
         }
@@ -140,24 +140,17 @@ impl Store {
         let Some((refused, fault)) = answer.fault() else { return Ok(answer) };
         let remedy = match self.credentials.renew(&credentials).await {
             Renewal::Others(others) => {
-                let answer = self.get(image, &others).await?;
+                let answer = Box::pin(self.get(image, &others)).await?;
                 let Some((refused, fault)) = answer.fault() else { return Ok(answer) };
-                return Err(self
-                    .unauthorized(
-                        image,
-                        &others,
-                        refused,
-                        fault,
-                        "those before them were not accepted either: put good ones where the AWS chain finds them",
-                    )
-                    .await);
+                let remedy = "those before them were not accepted either: put good ones where the AWS chain finds them";
+                return Err(Box::pin(self.unauthorized(image, &others, refused, fault, remedy)).await);
             }
             Renewal::Same => {
                 "the AWS chain still gives these credentials: put the right ones where it finds them".to_owned()
             }
             Renewal::None(why) => format!("and the AWS chain gives no others: {why}"),
         };
-        Err(self.unauthorized(image, &credentials, refused, fault, &remedy).await)
+        Err(Box::pin(self.unauthorized(image, &credentials, refused, fault, &remedy)).await)
     }
 
     /// A failure of all jobs, unless the store accepts the same credentials for another object: then something about this one is signed otherwise
@@ -190,7 +183,7 @@ impl Store {
         {
             // What is there without versions is the version "null". Should it have another after all, `named` finds out.
             let plain = ImageRef { version_id: None, ..image.clone() };
-            answer = self.get_with_good_credentials(&plain).await?;
+            answer = Box::pin(self.get_with_good_credentials(&plain)).await?;
         }
         let (headers, stream) = match answer {
             Answer::Object(headers, stream) => (headers, stream),
@@ -238,7 +231,7 @@ impl ImageStore for Store {
             end => return end,
         };
         let Some(other) = image.otherwise() else { return Err(first) };
-        match self.open_key(&other).await {
+        match Box::pin(self.open_key(&other)).await {
             Ok(opened) => Ok(Opened { key: Some(other.key), ..opened }),
             // Under neither key. What may still come to be under one of them is not given up for the other's sake.
             Err(second) if is_elsewhere_perhaps(&second) => {

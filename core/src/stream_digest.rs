@@ -164,7 +164,7 @@ impl End {
 }
 
 /// Lower-case hexadecimal behind a prefix.
-pub(crate) fn hex(prefix: &str, bytes: &[u8]) -> String {
+pub fn hex(prefix: &str, bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(prefix.len() + bytes.len() * 2);
     text.push_str(prefix);

@@ -4,6 +4,7 @@
 //! the broker cannot deliver ends only this connection, until the delivery limit of the dead queue moves it into the parked queue. Such
 //! a message gets no event: its body was never read.
 
+use super::acks::Acks;
 use super::connect::{ConnectError, Link, Role, connect};
 use super::inbox::JobLease;
 use super::observer::{Consumed, Observer};
@@ -182,11 +183,13 @@ async fn pass_on(
     let failure = SessionFailure::default();
     let liveness = Liveness::default();
     liveness.set_prefetch(PREFETCH);
+    let acks = Acks::of(reader.subscription.channel().clone());
+    acks.clone().write_until(failure.clone(), &shared.tasks);
     let interval = shared.settings.watchdog_interval;
     let mut alarm = pin!(watch(&reader.probe, reader.link, &names.dead, interval, &liveness));
     let mut events = reader.link.events_listener();
     let lease_of = |delivery| {
-        let lease = JobLease::new(delivery, failure.clone(), liveness.delivered(), shared.tasks.clone());
+        let lease = JobLease::new(delivery, &acks, failure.clone(), liveness.delivered(), shared.tasks.clone());
         let lease = lease.dead_letter_of(&names.jobs);
         if let Some(dropped) = lease.dropped() {
             observer.dead_letter(dropped);

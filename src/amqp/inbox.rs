@@ -1,5 +1,6 @@
 //! Deliveries that are not settled yet. The only place that acks.
 
+use super::acks::{Acks, Unacked};
 use super::headers::{self, names};
 use super::outbox::Receipt;
 use super::session_failure::SessionFailure;
@@ -9,8 +10,9 @@ use antispoof_core::job::{NothingAsked, Properties};
 use antispoof_core::ports::{Lease, LeaseLost};
 use antispoof_core::retry::Attempt;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
+use lapin::options::{BasicNackOptions, BasicRejectOptions};
 use lapin::{Acker, BasicProperties};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -43,14 +45,19 @@ impl Inbox {
 }
 
 /// A delivery that is not settled. When it is dropped unsettled, after a panic, it is rejected and the broker delivers it again.
+///
+/// Boxed: it passes through many hands, and the future of each would have room for it twice.
 #[derive(Debug)]
-pub struct JobLease {
+pub struct JobLease(Box<Message>);
+
+#[derive(Debug)]
+struct Message {
     body: Vec<u8>,
     raw: BasicProperties,
     properties: Properties,
     /// The trace context that copies carry, where the message brought none.
     traceparent: Option<String>,
-    acker: Option<Acker>,
+    unsettled: Option<Unsettled>,
     failure: SessionFailure,
     redelivered: bool,
     /// Why the broker took it off the job queue, where it did.
@@ -61,66 +68,83 @@ pub struct JobLease {
     tasks: TaskTracker,
 }
 
+/// What settles a delivery, once.
+#[derive(Debug)]
+struct Unsettled {
+    tag: u64,
+    acks: Arc<Acks>,
+    /// Rejects, and knows whether the channel is gone.
+    acker: Acker,
+}
+
 impl JobLease {
-    pub(super) fn new(delivery: Delivery, failure: SessionFailure, in_flight: InFlight, tasks: TaskTracker) -> Self {
-        Self {
+    /// `acks` are those of the channel that it came on.
+    pub(super) fn new(
+        delivery: Delivery,
+        acks: &Arc<Acks>,
+        failure: SessionFailure,
+        in_flight: InFlight,
+        tasks: TaskTracker,
+    ) -> Self {
+        acks.delivered(delivery.delivery_tag);
+        Self(Box::new(Message {
             dropped: None,
             traceparent: None,
             properties: headers::read(&delivery.properties),
             body: delivery.data,
             raw: delivery.properties,
-            acker: Some(delivery.acker),
+            unsettled: Some(Unsettled { tag: delivery.delivery_tag, acker: delivery.acker, acks: acks.clone() }),
             failure,
             redelivered: delivery.redelivered,
             arrived_ms: headers::now_ms(),
             in_flight,
             tasks,
-        }
+        }))
     }
 
     #[cfg(test)]
     pub(super) fn for_test(raw: BasicProperties) -> Self {
-        Self {
+        Self(Box::new(Message {
             body: Vec::new(),
             properties: headers::read(&raw),
             traceparent: None,
             raw,
-            acker: None,
+            unsettled: None,
             failure: SessionFailure::default(),
             redelivered: false,
             dropped: None,
             arrived_ms: 0,
             in_flight: super::watchdog::Liveness::default().delivered(),
             tasks: TaskTracker::new(),
-        }
+        }))
     }
 
     /// The lease of a message that the broker took off the queue `jobs` by itself.
     pub(super) fn dead_letter_of(mut self, jobs: &str) -> Self {
-        self.dropped = Some(headers::dropped(&self.raw, jobs));
+        self.0.dropped = Some(headers::dropped(&self.0.raw, jobs));
         self
     }
 
     pub(super) fn traceparent(&self) -> Option<&str> {
-        self.traceparent.as_deref()
+        self.0.traceparent.as_deref()
     }
 
     pub(super) fn raw(&self) -> &BasicProperties {
-        &self.raw
+        &self.0.raw
     }
 
     /// True when a worker had the message before the time of that was first written on it: the time is not known.
     pub(super) fn redelivered(&self) -> bool {
-        if headers::number(&self.raw, names::REDELIVERED).is_some() {
+        if headers::number(&self.0.raw, names::REDELIVERED).is_some() {
             return true;
         }
-        let unwritten = headers::number(&self.raw, names::FIRST_SEEN).is_none();
-        unwritten && (self.redelivered || self.dropped == Some(Dropped::DeliveryLimit))
+        let unwritten = headers::number(&self.0.raw, names::FIRST_SEEN).is_none();
+        unwritten && (self.0.redelivered || self.0.dropped == Some(Dropped::DeliveryLimit))
     }
 
     /// When a worker first had the message: as an earlier worker wrote on it, else when it arrived here.
     pub(super) fn first_seen_ms(&self) -> i64 {
-        headers::number(&self.raw, names::FIRST_SEEN).unwrap_or(self.arrived_ms)
+        headers::number(&self.0.raw, names::FIRST_SEEN).unwrap_or(self.0.arrived_ms)
     }
 
     /// As [`Self::first_seen_ms`], for a message that this one is fanned out into. A redelivered one may have been fanned out before, at a
@@ -141,48 +165,52 @@ impl JobLease {
     }
 
     async fn write_ack(mut self, limit: Duration) -> Result<(), LeaseLost> {
-        let Some(acker) = self.acker.take() else {
+        let Some(Unsettled { tag, acks, acker }) = self.0.unsettled.take() else {
             return Err(LeaseLost);
         };
-        // `Ok(false)` means that the channel is gone or the acker was used: the message is not acked.
-        match tokio::time::timeout(limit, acker.ack(BasicAckOptions::default())).await {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(LeaseLost),
-            Ok(Err(error)) => {
-                self.failure.report(format!("ack refused: {error}"));
+        if acker.poisoned() {
+            return Err(LeaseLost);
+        }
+        match tokio::time::timeout(limit, acks.ack(tag)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Unacked::Ended)) => Err(LeaseLost),
+            Ok(Err(Unacked::Refused(error))) => {
+                self.0.failure.report(format!("ack refused: {error}"));
                 Err(LeaseLost)
             }
             Err(_) => {
-                self.failure.report(format!("ack not written within {limit:?}"));
+                self.0.failure.report(format!("ack not written within {limit:?}"));
                 Err(LeaseLost)
             }
         }
     }
 
     pub(super) async fn requeue(mut self, limit: Duration) {
-        let Some(acker) = self.acker.take() else { return };
+        let Some(Unsettled { tag, acks, acker }) = self.0.unsettled.take() else { return };
         let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-        if !matches!(tokio::time::timeout(limit, acker.nack(options)).await, Ok(Ok(true))) {
+        if matches!(tokio::time::timeout(limit, acker.nack(options)).await, Ok(Ok(true))) {
+            acks.settled_otherwise(tag);
+        } else {
             tracing::debug!("a message could not be requeued; the broker requeues it when the channel closes");
         }
     }
 
     fn count(&self, name: &str) -> u32 {
-        headers::count(&self.raw, name)
+        headers::count(&self.0.raw, name)
     }
 }
 
 impl Lease for JobLease {
     fn trace_as(&mut self, traceparent: String) {
-        self.traceparent = Some(traceparent);
+        self.0.traceparent = Some(traceparent);
     }
 
     fn body(&self) -> &[u8] {
-        &self.body
+        &self.0.body
     }
 
     fn properties(&self) -> &Properties {
-        &self.properties
+        &self.0.properties
     }
 
     fn attempt(&self) -> Attempt {
@@ -199,8 +227,8 @@ impl Lease for JobLease {
 
     fn deliveries(&self) -> u32 {
         // On a message that was not delivered before the broker writes no count: one that is there is the producer's.
-        let counted = if self.redelivered { self.count(names::DELIVERY_COUNT) } else { 0 };
-        if self.dropped.is_some() {
+        let counted = if self.0.redelivered { self.count(names::DELIVERY_COUNT) } else { 0 };
+        if self.0.dropped.is_some() {
             return counted;
         }
         self.count(names::DELIVERIES).saturating_add(counted)
@@ -208,35 +236,37 @@ impl Lease for JobLease {
 
     fn seen_before(&self, at_ms: i64) -> bool {
         self.redelivered()
-            || headers::number(&self.raw, names::FIRST_SEEN).is_some_and(|first_seen| first_seen <= at_ms)
+            || headers::number(&self.0.raw, names::FIRST_SEEN).is_some_and(|first_seen| first_seen <= at_ms)
     }
 
     fn dropped(&self) -> Option<&Dropped> {
-        self.dropped.as_ref()
+        self.0.dropped.as_ref()
     }
 
     fn held(&self) {
-        self.in_flight.counts_as_ended();
+        self.0.in_flight.counts_as_ended();
     }
 
     fn usable(&self) -> bool {
-        !self.failure.reported() && self.acker.as_ref().is_some_and(Acker::usable)
+        !self.0.failure.reported() && self.0.unsettled.as_ref().is_some_and(|unsettled| unsettled.acker.usable())
     }
 }
 
 impl Drop for JobLease {
     fn drop(&mut self) {
-        let Some(acker) = self.acker.take() else { return };
+        let Some(Unsettled { tag, acks, acker }) = self.0.unsettled.take() else { return };
         if acker.usable()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let rejecting = async move {
                 // RabbitMQ from 4.3 on does not count a nack as a delivery: a job whose handling panics would be delivered for ever.
-                if acker.reject(BasicRejectOptions { requeue: true }).await.is_err() {
+                if matches!(acker.reject(BasicRejectOptions { requeue: true }).await, Ok(true)) {
+                    acks.settled_otherwise(tag);
+                } else {
                     tracing::debug!("a dropped message could not be rejected; its channel is closing");
                 }
             };
-            self.tasks.spawn_on(rejecting, &runtime);
+            self.0.tasks.spawn_on(rejecting, &runtime);
         }
     }
 }
@@ -268,7 +298,7 @@ mod tests {
                 (believed, believed, believed),
                 "{forged}"
             );
-            lease.redelivered = true;
+            lease.0.redelivered = true;
             assert_eq!(lease.deliveries(), 2 * believed, "{forged}");
         }
     }

@@ -1,5 +1,6 @@
 //! One session from its first publish to its end: it consumes as the worker wants, passes on leases, and finds out what ends it.
 
+use super::acks::Acks;
 use super::connect::Link;
 use super::consume_mode::ConsumeState;
 use super::depths::count;
@@ -42,6 +43,7 @@ pub(super) struct SessionLoop<'a> {
     failure: SessionFailure,
     liveness: Liveness,
     subscription: Subscription<'a>,
+    acks: Arc<Acks>,
     /// The prefetch that is consumed with; 0 before the first time.
     prefetch: u16,
     /// That this session consumes has been logged.
@@ -77,6 +79,7 @@ impl<'a> SessionLoop<'a> {
             failure: SessionFailure::default(),
             liveness: Liveness::default(),
             subscription: Subscription::new(&parts.channel, &shared.names.jobs),
+            acks: Acks::of(parts.channel.clone()),
             prefetch: 0,
             logged: false,
             active: Instant::now(),
@@ -97,6 +100,7 @@ impl<'a> SessionLoop<'a> {
         let session = Arc::new(Session { outbox, failure: self.failure.clone() });
         shared.session.send_replace(Some(session.clone()));
         observer.connected(true);
+        self.acks.clone().write_until(self.failure.clone(), &shared.tasks);
 
         let reason = self.until_failure(start, &session).await;
         self.failure.report(reason.clone());
@@ -233,7 +237,8 @@ impl<'a> SessionLoop<'a> {
     async fn pass_on(&mut self, delivery: Delivery) {
         self.active = Instant::now();
         self.observer.delivered(delivery.redelivered);
-        let lease = JobLease::new(delivery, self.failure.clone(), self.liveness.delivered(), self.shared.tasks.clone());
+        let (failure, in_flight) = (self.failure.clone(), self.liveness.delivered());
+        let lease = JobLease::new(delivery, &self.acks, failure, in_flight, self.shared.tasks.clone());
         tokio::select! {
             biased;
             sent = self.leases.send(lease) => if sent.is_err() { self.failure.report("the worker is gone".to_owned()) },

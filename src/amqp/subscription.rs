@@ -19,6 +19,11 @@ impl<'a> Subscription<'a> {
         Self { channel, queue, consumer: None }
     }
 
+    /// The channel that it consumes on.
+    pub(super) fn channel(&self) -> &'a Channel {
+        self.channel
+    }
+
     /// Consumes with this prefetch; 0 consumes nothing. Returns what the broker had already sent to the cancelled consumer: it has to
     /// be settled here.
     pub(super) async fn set_prefetch(&mut self, prefetch: u16) -> lapin::Result<Vec<Delivery>> {

@@ -52,7 +52,7 @@ pub(super) struct Target {
     /// Scheme, host and port.
     pub(super) origin: Arc<str>,
     /// Host, and the port where it is not the scheme's own.
-    pub(super) host_header: String,
+    pub(super) host_header: HeaderValue,
     uri: Uri,
     host: String,
     port: u16,
@@ -71,14 +71,19 @@ impl Target {
         let usual = if tls { 443 } else { 80 };
         let port = uri.port_u16().unwrap_or(usual);
         let scheme = if tls { "https" } else { "http" };
+        let host_header = if port == usual { host.to_owned() } else { format!("{host}:{port}") };
         Ok(Self {
             origin: format!("{scheme}://{host}:{port}").into(),
-            host_header: if port == usual { host.to_owned() } else { format!("{host}:{port}") },
+            host_header: host_header.try_into().map_err(|_| wrong("no server has such a name"))?,
             uri: uri.clone(),
             host: host.trim_matches(['[', ']']).to_owned(),
             port,
             tls,
         })
+    }
+
+    pub(super) fn is_of(&self, uri: &Uri) -> bool {
+        self.uri.scheme() == uri.scheme() && self.uri.authority() == uri.authority()
     }
 
     fn authority(&self) -> String {

@@ -38,6 +38,8 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 pub(super) struct Pool<B: RequestBody> {
     state: Mutex<State<B>>,
     idle_timeout: Duration,
+    /// A connection has ended since the idle ones were looked at.
+    one_ended: Arc<AtomicBool>,
 }
 
 struct State<B: RequestBody> {
@@ -121,23 +123,29 @@ pub(super) struct Lease<B: RequestBody> {
 
 impl<B: RequestBody> Pool<B> {
     pub(super) fn new(idle_timeout: Duration) -> Self {
-        Self { state: Mutex::new(State { origins: HashMap::new(), swept: false }), idle_timeout }
+        let state = Mutex::new(State { origins: HashMap::new(), swept: false });
+        Self { state, idle_timeout, one_ended: Arc::default() }
     }
 
     /// A connection that is open and may be used. The youngest first, so that the others grow old enough to be closed.
     pub(super) fn take(self: &Arc<Self>, origin: &Arc<str>) -> Option<Lease<B>> {
         let now = Instant::now();
         let mut state = self.state();
+        // There is one for each job in flight, as a rule all open: they are gone over only where one has ended.
+        if self.one_ended.swap(false, Ordering::AcqRel) {
+            state.origins.values_mut().for_each(|known| known.tidy(now, self.idle_timeout));
+        }
         let known = state.origins.get_mut(origin)?;
-        known.tidy(now, self.idle_timeout);
+        known.shared.retain(|shared| shared.is_of_use_at(now, self.idle_timeout));
         if let Some(shared) = known.shared.iter().find(|shared| shared.load().streams < MOST_STREAMS) {
             shared.load().streams += 1;
             let shared = shared.clone();
             drop(state);
             return Some(self.lease(origin, Held::Shared(shared), None));
         }
+        let learned = known.learned(now);
         while let Some(idle) = known.idle.pop() {
-            if idle.connection.sender.is_ready() {
+            if idle.is_usable(now, learned) && idle.connection.sender.is_ready() {
                 drop(state);
                 return Some(self.lease(origin, Held::Exclusive(idle.connection), Some(now - idle.since)));
             }
@@ -173,11 +181,11 @@ impl<B: RequestBody> Pool<B> {
         let ended = Arc::new(OnceLock::new());
         match made {
             Made::Http1 { sender, running, written, peer } => {
-                let running = Running { task: drive(running, ended.clone()), ended };
+                let running = Running { task: drive(running, ended.clone(), self.one_ended.clone()), ended };
                 self.lease(origin, Held::Exclusive(Exclusive { sender, running, written, peer }), None)
             }
             Made::Http2 { sender, running } => {
-                drive(running, ended.clone());
+                drive(running, ended.clone(), self.one_ended.clone());
                 let shared = Arc::new(Shared {
                     sender,
                     ended,
@@ -204,7 +212,6 @@ impl<B: RequestBody> Pool<B> {
         let limit = limit.unwrap_or(self.idle_timeout).min(self.idle_timeout);
         let mut state = self.state();
         let known = state.origin(origin);
-        known.tidy(now, self.idle_timeout);
         known.idle.push(Idle { connection, since: now, limit });
         drop(state);
         self.watch();
@@ -262,13 +269,20 @@ impl<B: RequestBody> Origin<B> {
                 learn(&mut self.learned, ended.saturating_duration_since(idle.since), now);
             }
         }
-        let learned = self.learned.filter(|learned| now - learned.at < REMEMBERED).map(|learned| learned.limit);
-        self.idle.retain(|idle| {
-            let limit = learned.map_or(idle.limit, |learned| learned.min(idle.limit));
-            !idle.connection.sender.is_closed() && now - idle.since < limit
-        });
-        self.shared
-            .retain(|shared| shared.is_of_use() && shared.idle_since().is_none_or(|since| now - since < idle_timeout));
+        let learned = self.learned(now);
+        self.idle.retain(|idle| idle.is_usable(now, learned));
+        self.shared.retain(|shared| shared.is_of_use_at(now, idle_timeout));
+    }
+
+    fn learned(&self, now: Instant) -> Option<Duration> {
+        self.learned.filter(|learned| now - learned.at < REMEMBERED).map(|learned| learned.limit)
+    }
+}
+
+impl<B: RequestBody> Idle<B> {
+    fn is_usable(&self, now: Instant, learned: Option<Duration>) -> bool {
+        let limit = learned.map_or(self.limit, |learned| learned.min(self.limit));
+        !self.connection.sender.is_closed() && now - self.since < limit
     }
 }
 
@@ -280,7 +294,7 @@ fn learn(learned: &mut Option<Learned>, age: Duration, now: Instant) {
     }
 }
 
-fn drive<F>(connection: F, ended: Arc<OnceLock<Instant>>) -> AbortHandle
+fn drive<F>(connection: F, ended: Arc<OnceLock<Instant>>, one_ended: Arc<AtomicBool>) -> AbortHandle
 where
     F: Future<Output = hyper::Result<()>> + Send + 'static,
 {
@@ -290,6 +304,7 @@ where
             tracing::trace!(%error, "a connection ended");
         }
         ended.get_or_init(Instant::now);
+        one_ended.store(true, Ordering::Release);
     })
     .abort_handle()
 }
@@ -311,8 +326,11 @@ impl<B: RequestBody> Shared<B> {
         (load.streams == 0).then_some(load.since)
     }
 
-    fn is_of_use(&self) -> bool {
-        self.ended.get().is_none() && !self.sender.is_closed() && !self.retired.load(Ordering::Relaxed)
+    fn is_of_use_at(&self, now: Instant, idle_timeout: Duration) -> bool {
+        self.ended.get().is_none()
+            && !self.sender.is_closed()
+            && !self.retired.load(Ordering::Relaxed)
+            && self.idle_since().is_none_or(|since| now - since < idle_timeout)
     }
 }
 

@@ -5,6 +5,7 @@ use super::job_run::{Interrupt, JobRun};
 use super::keys::{call_identity, object_key};
 use super::prior_result::is_pinned;
 use crate::gate::Proof;
+use crate::lifecycle::until_cancelled;
 use crate::limiter::Permit;
 use antispoof_core::event::{JobResult, VerdictResult};
 use antispoof_core::failure::{Code, Failure, Stage};
@@ -14,6 +15,7 @@ use antispoof_core::policy::Reuse;
 use antispoof_core::ports::{
     Answer, Broker as _, DailyCalls, ImageStore, Inspected, Intent, Lease as _, Ports, SpoofDetector as _,
 };
+use std::pin::pin;
 use tokio::time::{Instant, sleep, timeout};
 
 /// So often a job is refused for being asked too often and waits for its next turn. Refusals are rare once the pace is known, so this many are no chance.
@@ -67,12 +69,12 @@ impl<P: Ports> JobRun<'_, P> {
     async fn attempt(&mut self, image: &mut ImageRef) -> Result<Option<JobResult>, Interrupt> {
         let pipeline = self.delivery.pipeline;
         let soft = pipeline.stop.soft();
-        let _permit = soft.run_until_cancelled(self.clearance()).await.ok_or(Interrupt::Stopped)?;
+        let _permit = until_cancelled!(soft, self.clearance()).ok_or(Interrupt::Stopped)?;
         self.guard()?;
         if !self.pass.enter() {
             return Err(Interrupt::GateClosed);
         }
-        let inspected = soft.run_until_cancelled(self.fetch(image)).await.ok_or(Interrupt::Stopped)??;
+        let inspected = until_cancelled!(soft, self.fetch(image)).ok_or(Interrupt::Stopped)??;
         self.pass.proof(Stage::Fetch);
         // Fetching took a while. From here on the job is paid for, so once more:
         self.guard()?;
@@ -88,7 +90,7 @@ impl<P: Ports> JobRun<'_, P> {
         {
             return Ok(Some(self.reused_from_other_job(known)));
         }
-        let converted = soft.run_until_cancelled(self.converted(image, inspected)).await;
+        let converted = until_cancelled!(soft, self.converted(image, inspected));
         let (inspected, took_a_while) = converted.ok_or(Interrupt::Stopped)??;
         if took_a_while {
             self.guard()?;
@@ -138,7 +140,10 @@ impl<P: Ports> JobRun<'_, P> {
         let pipeline = self.delivery.pipeline;
         let started = Instant::now();
         let limit = pipeline.rules.fetch_limit;
-        let opened = timeout(limit, pipeline.store.open(image)).await.unwrap_or_else(|_| Err(slow_store(limit)));
+        let opened = {
+            let opening = pin!(pipeline.store.open(image));
+            timeout(limit, opening).await.unwrap_or_else(|_| Err(slow_store(limit)))
+        };
         self.delivery.record.fetched(started.elapsed(), opened.as_ref().map(|opened| opened.bytes));
         let opened = opened?;
         (self.image.digest, self.image.sent) = (None, None);

@@ -17,7 +17,7 @@ impl<P: Ports> JobRun<'_, P> {
         let mut claim = self.key.clone();
         let mut known = pipeline.ledger.begin(&claim).await;
         if let Ok(ClaimOutcome::Concluded(prior)) = known {
-            match self.prior_result(&prior).await? {
+            match Box::pin(self.prior_result(&prior)).await? {
                 Prior::Reuse => return Ok(Some(self.reused(*prior))),
                 Prior::Superseded { generation } => {
                     // Claimed under a name that follows from what is superseded, so that two of a kind do not both call.

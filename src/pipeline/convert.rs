@@ -2,7 +2,7 @@
 
 use super::inspect::other_length;
 use super::job_run::{Interrupt, JobRun};
-use crate::conversion::NotMade;
+use crate::conversion::{NotMade, Work};
 use antispoof_core::event::SentImage;
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::image::{Facts, ImageRef};
@@ -23,13 +23,24 @@ impl<P: Ports> JobRun<'_, P> {
     pub(super) async fn converted(
         &mut self,
         image: &mut ImageRef,
-        mut inspected: Image<P>,
+        inspected: Image<P>,
     ) -> Result<(Image<P>, bool), Interrupt> {
         let converter = &self.delivery.pipeline.converter;
-        let Some(work) = converter.work(&inspected.facts, inspected.bytes)? else {
-            return Ok((inspected, false));
-        };
-        let (asked, mut work) = (work, work);
+        match converter.work(&inspected.facts, inspected.bytes)? {
+            None => Ok((inspected, false)),
+            // Boxed: few images need it, and its future would be part of every job's.
+            Some(work) => Ok((Box::pin(self.convert(image, inspected, work)).await?, true)),
+        }
+    }
+
+    async fn convert(
+        &mut self,
+        image: &mut ImageRef,
+        mut inspected: Image<P>,
+        asked: Work,
+    ) -> Result<Image<P>, Interrupt> {
+        let converter = &self.delivery.pipeline.converter;
+        let mut work = asked;
         let mut share = converter.try_share(&work);
         let made = loop {
             let held = if let Some(share) = share.take() {
@@ -66,8 +77,7 @@ impl<P: Ports> JobRun<'_, P> {
             self.image.sent = Some(SentImage { bytes, width, height, digest: None });
             self.image.transformed = made.steps;
         }
-        let made = Inspected { head: vec![made.bytes], rest: None, bytes, checksum: None, facts: made.facts };
-        Ok((made, true))
+        Ok(Inspected { head: vec![made.bytes], rest: None, bytes, checksum: None, facts: made.facts })
     }
 }
 

@@ -74,7 +74,7 @@ impl<P: Ports> Delivery<'_, P> {
         let event = self.record.event(origin, |origin| Event::verdict(source, origin, &result));
         match self.publish(event).await {
             Ok(receipt) => self.ack_result(receipt, key, Settlement::Verdict(result.outcome)).await,
-            Err(Unpublished::Held) => self.requeue_uncounted(untried, None).await,
+            Err(Unpublished::Held) => Box::pin(self.requeue_uncounted(untried, None)).await,
             Err(Unpublished::LeaseLost) => Settlement::Lost,
         }
     }
@@ -95,7 +95,7 @@ impl<P: Ports> Delivery<'_, P> {
         let event = self.record.event(origin, |origin| Event::failure(source, origin, &result));
         match self.publish(event).await {
             Ok(_receipt) => {}
-            Err(Unpublished::Held) => return self.requeue_uncounted(untried, Some(&failure)).await,
+            Err(Unpublished::Held) => return Box::pin(self.requeue_uncounted(untried, Some(&failure))).await,
             Err(Unpublished::LeaseLost) => return Settlement::Lost,
         }
         let spent = Spent { attempts: Attempt::spent(result.report.check.attempts), in_doubt, deliveries: 0 };
@@ -103,7 +103,7 @@ impl<P: Ports> Delivery<'_, P> {
         match self.persist(Copied::Parked, |_| broker.park(&self.lease, spent, &failure)).await {
             Ok(receipt) => self.ack_result(receipt, key, Settlement::Parked(result.code)).await,
             // Its result is on record: published again, and parked, when it comes back.
-            Err(Unpublished::Held) => self.requeue_uncounted(untried, Some(&failure)).await,
+            Err(Unpublished::Held) => Box::pin(self.requeue_uncounted(untried, Some(&failure))).await,
             Err(Unpublished::LeaseLost) => Settlement::Lost,
         }
     }

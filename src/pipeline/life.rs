@@ -4,12 +4,14 @@ use super::delivery::Delivery;
 use super::job_run::{Interrupt, JobRun};
 use super::parts::{DELIVERY_LIMIT, FRESH_COPY, Lease, Pipeline};
 use crate::gate::Proof;
+use crate::lifecycle::until_cancelled;
 use crate::telemetry::{JobRecord, Settlement};
 use antispoof_core::event::{FailureResult, JobResult};
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::job::{Intake, Origin, Refused};
 use antispoof_core::plan::{Plan, plan};
 use antispoof_core::ports::{self, Lease as _, Ports, Spent};
+use std::pin::pin;
 use tracing::Instrument as _;
 
 impl<P: Ports> Pipeline<P> {
@@ -18,12 +20,12 @@ impl<P: Ports> Pipeline<P> {
         let intake = Intake::read(lease.body(), lease.properties(), &self.rules.admission);
         let mut record = self.begin(&mut lease, &intake);
         let span = record.span();
-        let handling = async move {
+        let handling = pin!(async move {
             let delivery = Delivery { pipeline: self, lease, record: &mut record };
-            if let Some(settlement) = self.stop.hard().run_until_cancelled(settle(delivery, intake)).await {
+            if let Some(settlement) = until_cancelled!(self.stop.hard(), settle(delivery, intake)) {
                 record.settled(settlement);
             }
-        };
+        });
         handling.instrument(span).await;
     }
 
@@ -34,13 +36,12 @@ impl<P: Ports> Pipeline<P> {
         let span = record.span();
         // With all its deliveries: postponed each time, the poison message would never come to its own end.
         let spent = Spent { attempts: lease.attempt(), in_doubt: lease.in_doubt(), deliveries: lease.deliveries() };
-        let postponing = async move {
+        let postponing = pin!(async move {
             let delivery = Delivery { pipeline: self, lease, record: &mut record };
-            let requeued = delivery.requeue_uncounted(spent, None);
-            if let Some(settlement) = self.stop.hard().run_until_cancelled(requeued).await {
+            if let Some(settlement) = until_cancelled!(self.stop.hard(), delivery.requeue_uncounted(spent, None)) {
                 record.settled(settlement);
             }
-        };
+        });
         postponing.instrument(span).await;
     }
 
@@ -61,9 +62,10 @@ impl<P: Ports> Pipeline<P> {
     }
 }
 
+/// What few deliveries need is boxed, here and below: a future has room for the longest of its ways, for each job in flight.
 async fn settle<P: Ports>(mut delivery: Delivery<'_, P>, intake: Result<Intake, Box<Refused>>) -> Settlement {
     if is_worn(&delivery.lease) {
-        match delivery.renew().await {
+        match Box::pin(delivery.renew()).await {
             Ok(settlement) => return settlement,
             // Where the queue takes no copy, the quickest way to the event is the best.
             Err(same) => delivery = same,
@@ -71,9 +73,9 @@ async fn settle<P: Ports>(mut delivery: Delivery<'_, P>, intake: Result<Intake, 
     }
     match intake {
         Ok(Intake::Job(job)) => JobRun::new(delivery, *job).run().await,
-        Ok(Intake::Several(bodies)) => delivery.fan_out(&bodies).await,
-        Ok(Intake::Nothing(nothing)) => delivery.discard(nothing).await,
-        Err(refused) => delivery.refuse(*refused).await,
+        Ok(Intake::Several(bodies)) => Box::pin(delivery.fan_out(&bodies)).await,
+        Ok(Intake::Nothing(nothing)) => Box::pin(delivery.discard(nothing)).await,
+        Err(refused) => Box::pin(delivery.refuse(*refused)).await,
     }
 }
 
@@ -98,7 +100,7 @@ impl<P: Ports> JobRun<'_, P> {
         loop {
             let outcome = match self.delivery.lease.dropped().cloned() {
                 None => self.result().await,
-                Some(dropped) => self.result_of_dead_letter(&dropped).await,
+                Some(dropped) => Box::pin(self.result_of_dead_letter(&dropped)).await,
             };
             self.pass.leave();
             // A ledger that takes some steps and refuses others is not back: only a job that came through all of them proves that it is.
@@ -115,8 +117,8 @@ impl<P: Ports> JobRun<'_, P> {
             let spent = self.spent();
             let mut met = None;
             match interrupt {
-                Interrupt::Busy => return self.delivery.requeue_uncounted(spent, None).await,
-                Interrupt::Stopped => return self.delivery.requeue().await,
+                Interrupt::Busy => return Box::pin(self.delivery.requeue_uncounted(spent, None)).await,
+                Interrupt::Stopped => return Box::pin(self.delivery.requeue()).await,
                 Interrupt::LeaseLost => return Settlement::Lost,
                 Interrupt::GateClosed => self.delivery.record.waits(&self.delivery.pipeline.gate.why_closed()),
                 Interrupt::LedgerAway => self.pass.ledger_is_away(),
@@ -129,12 +131,12 @@ impl<P: Ports> JobRun<'_, P> {
                             if exhausted {
                                 self.delivery.record.exhausted(attempts);
                             }
-                            return self.fail(&failure).await;
+                            return Box::pin(self.fail(&failure)).await;
                         }
                         Plan::Delay { tier, attempts } => {
                             self.release_claim(failure.may_be_paid()).await;
                             let spent = Spent { attempts, deliveries: 0, ..spent };
-                            return self.delivery.defer(tier, spent, &failure).await;
+                            return Box::pin(self.delivery.defer(tier, spent, &failure)).await;
                         }
                         Plan::Requeue => self.release_claim(false).await,
                     }
@@ -144,9 +146,9 @@ impl<P: Ports> JobRun<'_, P> {
             // The job that finds out whether a fault is over keeps its lease: to cycle it through the queue would bring nothing but load.
             let stop = self.delivery.pipeline.stop.soft();
             match stop.run_until_cancelled(self.pass.again()).await {
-                None => return self.delivery.requeue().await,
+                None => return Box::pin(self.delivery.requeue()).await,
                 // The probe is dropped with the pass, after the job has found its place: the next job takes over.
-                Some(false) => return self.delivery.requeue_uncounted(spent, met.as_ref()).await,
+                Some(false) => return Box::pin(self.delivery.requeue_uncounted(spent, met.as_ref())).await,
                 Some(true) if !self.delivery.lease.usable() => return Settlement::Lost,
                 Some(true) => self = self.start_over(),
             }
@@ -179,7 +181,9 @@ impl<P: Ports> JobRun<'_, P> {
         let key = self.recorded.then_some(self.key.as_str());
         match result {
             JobResult::Verdict(verdict) => self.delivery.publish_verdict(self.job.origin(), key, verdict).await,
-            JobResult::Failure(failure) => self.delivery.publish_failure(self.job.origin(), key, failure).await,
+            JobResult::Failure(failure) => {
+                Box::pin(self.delivery.publish_failure(self.job.origin(), key, failure)).await
+            }
         }
     }
 }

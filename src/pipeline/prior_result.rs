@@ -44,7 +44,7 @@ impl<P: Ports> JobRun<'_, P> {
         }
         // The job names an object and not its content: is the result about what is there now? Only its header is requested.
         let (limit, started) = (pipeline.rules.fetch_limit, Instant::now());
-        let opening = tokio::time::timeout(limit, pipeline.store.open(self.job.image()));
+        let opening = tokio::time::timeout(limit, Box::pin(pipeline.store.open(self.job.image())));
         let opened = pipeline.stop.soft().run_until_cancelled(opening).await.ok_or(Interrupt::Stopped)?;
         let opened = opened.unwrap_or_else(|_| Err(slow_store(limit)));
         self.delivery.record.looked_at(started.elapsed(), opened.as_ref().map(|opened| opened.bytes));

@@ -38,16 +38,10 @@ impl Addresses {
         let known = self.bases.read().unwrap_or_else(PoisonError::into_inner).get(&image.bucket).cloned();
         let base = match known {
             Some(base) => base,
-            None => self.resolve(&image.bucket).await?,
+            // Boxed: it is the SDK's long way, taken once a bucket.
+            None => Box::pin(self.resolve(&image.bucket)).await?,
         };
-        let mut url = String::with_capacity(base.len() + image.key.len() + 64);
-        url.push_str(&base);
-        escape(&image.key, true, &mut url);
-        if let Some(version) = &image.version_id {
-            url.push_str("?versionId=");
-            escape(version, false, &mut url);
-        }
-        Ok(url)
+        Ok(url_of(&base, &image.key, image.version_id.as_deref()))
     }
 
     async fn resolve(&self, bucket: &str) -> Result<Arc<str>, Failure> {
@@ -74,6 +68,18 @@ impl Addresses {
         bases.insert(bucket.to_owned(), base.clone());
         Ok(base)
     }
+}
+
+/// The URL of an object of a bucket at `base`, with its version where there is one.
+pub(super) fn url_of(base: &str, key: &str, version: Option<&str>) -> String {
+    let mut url = String::with_capacity(base.len() + key.len() + 64);
+    url.push_str(base);
+    escape(key, true, &mut url);
+    if let Some(version) = version {
+        url.push_str("?versionId=");
+        escape(version, false, &mut url);
+    }
+    url
 }
 
 /// The name of an object that is not there: random, so that no producer has made it.

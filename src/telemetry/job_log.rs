@@ -387,6 +387,8 @@ fn millis(duration: Duration) -> u64 {
 impl Drop for JobRecord {
     fn drop(&mut self) {
         if !self.ended {
+            // Its task may be dropped outside of it.
+            let _job = self.span.clone().entered();
             self.log.metrics.settlements.get_or_create(&[("kind", "cancelled")]).inc();
             self.observe();
             warn!(outcome = "cancelled", "job {}: broken off", self.job);

@@ -322,12 +322,12 @@ fn defines(code: u8) -> Option<Kind> {
     }
 }
 
-/// Whether an FF among the first [`BLOCK`] bytes is not one of the data, which a zero follows. Without a branch, so that the compiler makes vector
-/// instructions of it: entropy-coded data has an FF every few hundred bytes, and a search that stops at each takes three times as long.
+/// Whether an FF among the first [`BLOCK`] bytes is not one of the data, which a zero follows. Without a branch for a byte, so that the compiler makes
+/// vector instructions of it: entropy-coded data has an FF every few hundred bytes, and a search that stops at each takes three times as long. Most blocks
+/// have none, and are done with a third of the work.
 fn has_marker(block: &[u8; BLOCK + 1]) -> bool {
-    let mut found = 0;
-    for at in 0..BLOCK {
-        found |= u8::from(block[at] == FF) & u8::from(block[at + 1] != 0);
-    }
-    found != 0
+    let data = &block[..BLOCK];
+    let mask = |byte: u8| if byte == FF { FF } else { 0 };
+    let has_ff = data.iter().fold(0, |found, byte| found | mask(*byte)) != 0;
+    has_ff && data.iter().zip(&block[1..]).fold(0, |found, (byte, next)| found | mask(*byte) & next) != 0
 }

@@ -125,7 +125,8 @@ impl Link {
     }
 
     async fn within_patience<T>(&self, asking: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        if let Ok(answer) = timeout(self.patience, asking).await {
+        // Boxed: the client's futures are long, and a job waits for something else most of the time.
+        if let Ok(answer) = timeout(self.patience, Box::pin(asking)).await {
             return answer;
         }
         // Nothing says that it is still alive.

@@ -3,9 +3,8 @@
 
 use prometheus_client::metrics::counter::Counter;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::mem;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -13,68 +12,81 @@ use tokio_util::sync::CancellationToken;
 /// Most bytes that wait to be written: some thousand lines, a second of a busy worker at `info`.
 pub(super) const MOST_BYTES: usize = 1 << 20;
 
-/// What a line costs beside its bytes.
-const LINE_COST: usize = 64;
-
-/// As much is written at a time as a pipe takes whole.
+/// As much is written at a time as a pipe takes whole. More room than this is given back when what it held is written.
 const BATCH: usize = 64 * 1024;
 
-/// The way to the thread. Never blocks.
+/// For so long lines gather before they are written. To wake the thread for each line costs a busy worker as much as the line itself.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// The way to the thread. Waits for nothing but another line that is being handed over.
 pub(super) struct Writer {
-    out: Sender<Message>,
-    waiting: Arc<AtomicUsize>,
+    lines: Arc<Lines>,
     dropped: Counter,
     ended: CancellationToken,
 }
 
-enum Message {
-    Line(Vec<u8>),
-    /// Answered when everything before it has been written.
-    Flush(Sender<()>),
+/// What the two sides share.
+#[derive(Default)]
+struct Lines {
+    waiting: Mutex<Waiting>,
+    /// There is something to write.
+    more: Condvar,
+    /// Something has been written.
+    written: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// Lines, each with its end.
+    text: Vec<u8>,
+    /// So many bytes have been taken out of `text` and are being written.
+    in_hand: usize,
+    /// So many callers want to know when all is written.
+    flushing: u32,
 }
 
 /// The thread's side.
 struct Drain<W> {
-    lines: Receiver<Message>,
+    lines: Arc<Lines>,
     sink: W,
-    waiting: Arc<AtomicUsize>,
     dropped: Counter,
     /// Of the dropped ones, those that a line has reported.
     reported: u64,
+    /// What is being written; its room is used again.
     batch: Vec<u8>,
 }
 
 impl Writer {
     /// Starts the thread, which ends with the process.
     pub(super) fn start(sink: impl io::Write + Send + 'static, dropped: Counter) -> io::Result<Self> {
-        let (out, lines) = channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let mut drain = Drain {
-            lines,
-            sink,
-            waiting: waiting.clone(),
-            dropped: dropped.clone(),
-            reported: 0,
-            batch: Vec::with_capacity(BATCH),
-        };
+        let lines = Arc::new(Lines::default());
+        let mut drain = Drain { lines: lines.clone(), sink, dropped: dropped.clone(), reported: 0, batch: Vec::new() };
         let ended = CancellationToken::new();
         let at_the_end = ended.clone().drop_guard();
         thread::Builder::new().name("log".to_owned()).spawn(move || {
             // Dropped in a panic, too.
             let _ended = at_the_end;
-            while drain.round() {}
+            loop {
+                drain.round();
+            }
         })?;
-        Ok(Self { out, waiting, dropped, ended })
+        Ok(Self { lines, dropped, ended })
     }
 
     /// Hands over a line with its end. Dropped and counted where there is no room for it.
     pub(super) fn line(&self, line: &[u8]) {
-        let cost = line.len() + LINE_COST;
-        let before = self.waiting.fetch_add(cost, Ordering::Relaxed);
-        // The thread is gone only when it has panicked.
-        if before + cost > MOST_BYTES || self.out.send(Message::Line(line.to_vec())).is_err() {
-            self.waiting.fetch_sub(cost, Ordering::Relaxed);
+        let mut waiting = self.lines.waiting();
+        if waiting.text.len() + waiting.in_hand + line.len() > MOST_BYTES {
+            drop(waiting);
             self.dropped.inc();
+            return;
+        }
+        let first = waiting.text.is_empty();
+        waiting.text.extend_from_slice(line);
+        drop(waiting);
+        // Behind the first the thread is awake, or about to wake up.
+        if first {
+            self.lines.more.notify_one();
         }
     }
 
@@ -85,8 +97,20 @@ impl Writer {
 
     /// Waits until what has been handed over is written, for at most so long. False when it was not.
     pub(super) fn flush(&self, limit: Duration) -> bool {
-        let (done, written) = channel();
-        self.out.send(Message::Flush(done)).is_ok() && written.recv_timeout(limit).is_ok()
+        let mut waiting = self.lines.waiting();
+        waiting.flushing += 1;
+        self.lines.more.notify_one();
+        let unwritten = |waiting: &mut Waiting| waiting.in_hand > 0 || !waiting.text.is_empty();
+        let waited = self.lines.written.wait_timeout_while(waiting, limit, unwritten);
+        let (mut waiting, out) = waited.unwrap_or_else(PoisonError::into_inner);
+        waiting.flushing -= 1;
+        !out.timed_out()
+    }
+}
+
+impl Lines {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,46 +127,38 @@ impl io::Write for &Writer {
 }
 
 impl<W: io::Write> Drain<W> {
-    /// Writes what is there, as much as fits at a time. False at the end.
-    fn round(&mut self) -> bool {
-        let Ok(first) = self.lines.recv() else { return false };
-        let (mut cost, mut lines, mut flushed) = (0, 0, None);
-        let mut next = Some(first);
-        while let Some(message) = next.take() {
-            match message {
-                Message::Line(line) => {
-                    cost += line.len() + LINE_COST;
-                    lines += 1;
-                    self.batch.extend_from_slice(&line);
-                    if self.batch.len() < BATCH {
-                        next = self.lines.try_recv().ok();
-                    }
-                }
-                Message::Flush(done) => flushed = Some(done),
+    /// Waits for lines, lets some gather, and writes them.
+    fn round(&mut self) {
+        let waiting = self.lines.more.wait_while(self.lines.waiting(), |waiting| waiting.text.is_empty());
+        let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        let gathered = self.lines.more.wait_timeout_while(waiting, GATHER, |waiting| waiting.flushing == 0);
+        let (mut waiting, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+        mem::swap(&mut waiting.text, &mut self.batch);
+        waiting.in_hand = self.batch.len();
+        drop(waiting);
+        let mut read = false;
+        for piece in self.batch.chunks(BATCH) {
+            // The reader of the log may be gone. There is no other place to report it, and later lines may be read again.
+            let written = self.sink.write_all(piece).and_then(|()| self.sink.flush());
+            if written.is_err() {
+                self.dropped.inc_by(piece.split(|byte| *byte == b'\n').skip(1).count() as u64);
             }
-        }
-        // The reader of the log may be gone. There is no other place to report it, and later lines may be read again.
-        let written = self.sink.write_all(&self.batch).and_then(|()| self.sink.flush());
-        if written.is_err() {
-            self.dropped.inc_by(lines);
+            read = written.is_ok();
+            self.lines.waiting().in_hand -= piece.len();
         }
         self.batch.clear();
-        self.waiting.fetch_sub(cost, Ordering::Relaxed);
-        if let Some(done) = flushed {
-            // The caller may have given up.
-            done.send(()).ok();
-        }
+        self.batch.shrink_to(BATCH);
+        self.lines.written.notify_all();
         // Not where nothing is read: the line about it would be dropped, which would be worth a line.
-        if written.is_ok() {
+        if read {
             self.report_dropped();
         }
-        true
     }
 
     /// Says how many are missing, once there is room to say it.
     fn report_dropped(&mut self) {
         let dropped = self.dropped.get();
-        if dropped > self.reported && self.waiting.load(Ordering::Relaxed) < MOST_BYTES / 2 {
+        if dropped > self.reported && self.lines.waiting().text.len() < MOST_BYTES / 2 {
             self.reported = dropped;
             tracing::warn!(dropped, "log lines were dropped, {dropped} so far: they are not read as fast as they come");
         }
@@ -161,12 +177,10 @@ mod tests {
     fn nobody_is_told_of_lines_that_nobody_reads() {
         let (reader, sink) = io::pipe().expect("a pipe");
         drop(reader);
-        let (out, lines) = channel();
-        let (waiting, dropped) = (Arc::default(), Counter::default());
-        let mut drain = Drain { lines, sink, waiting, dropped: dropped.clone(), reported: 0, batch: Vec::new() };
-        drain.waiting.fetch_add(1 + LINE_COST, Ordering::Relaxed);
-        out.send(Message::Line(vec![b'x'])).expect("it is there");
-        assert!(drain.round());
+        let (lines, dropped) = (Arc::new(Lines::default()), Counter::default());
+        let mut drain = Drain { lines, sink, dropped: dropped.clone(), reported: 0, batch: Vec::new() };
+        drain.lines.waiting().text.extend_from_slice(b"x\n");
+        drain.round();
         assert_eq!((dropped.get(), drain.reported), (1, 0));
     }
 
@@ -181,8 +195,8 @@ mod tests {
             written += 1;
         }
         assert!(!writer.flush(AT_ONCE), "nothing has been read");
-        let held = written * 106 + (written - 100) * LINE_COST as u64;
-        assert!(held > MOST_BYTES as u64, "dropped only when there is no room: {held}");
+        let held = (written - 100) * 106;
+        assert!(held > MOST_BYTES as u64 - 106, "dropped only when there is no room: {held}");
 
         // Awake again, it gets all that was kept, in order, and what comes from now on.
         let reading = thread::spawn(move || BufReader::new(reader).lines().map_while(Result::ok).collect::<Vec<_>>());
