@@ -2,9 +2,9 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build fmt generate check test test-compose soak chaos demo bench fuzz services-up services-down clean-services chart chart-update contract sbom workflows
+.PHONY: help build fmt generate check test test-compose soak chaos demo bench instructions fuzz services-up services-down clean-services chart chart-update contract sbom workflows
 
-# Arguments for `make test`, `make demo` and `make bench`: make test ARGS='--lib -- retry'
+# Arguments for `make test`, `make demo`, `make bench`, `make instructions`: make test ARGS='--lib -- retry'
 ARGS ?=
 
 bash_scripts = $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* .ci/* 2>/dev/null)
@@ -23,7 +23,7 @@ generate: ## write docs/configuration.md and config/antispoofd.schema.json anew
 	$${CARGO_TARGET_DIR:-target}/debug/antispoofd config reference > docs/configuration.md
 	$${CARGO_TARGET_DIR:-target}/debug/antispoofd config schema > config/antispoofd.schema.json
 
-check: ## formatting, lints, documentation, scripts, module and crate dependencies, generated files; warnings are errors
+check: ## formatting, lints, documentation, scripts, module and crate dependencies, generated files, instruction counts; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --workspace --locked
@@ -34,6 +34,7 @@ check: ## formatting, lints, documentation, scripts, module and crate dependenci
 	cargo test --quiet --locked --test generated
 	cargo test --quiet --locked --test documents
 	cargo test --quiet --locked --test it -- contract::documents contract::examples
+	@scripts/instructions
 	@if cargo deny --version >/dev/null 2>&1; then \
 	    for manifest in Cargo.toml fuzz/Cargo.toml; do \
 	      cargo deny --locked --manifest-path $$manifest --config deny.toml check --hide-inclusion-graph bans licenses sources || exit 1; \
@@ -57,6 +58,9 @@ demo: ## everything from a bare checkout to printed verdicts
 
 bench: ## the benchmarks
 	@scripts/bench $(ARGS)
+
+instructions: ## instructions and allocations of the parts of a job against the baseline (ARGS: --update, --release)
+	@scripts/instructions $(ARGS)
 
 # Seconds for each target of `make fuzz`, and which targets.
 TIME ?= 60
