@@ -8,7 +8,7 @@ use lapin::options::{
     QueuePurgeOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer, ExchangeKind};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer, ExchangeKind, Queue};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
@@ -65,12 +65,21 @@ impl Broker {
 
     /// How many consumers a queue has at this moment; none while it is not there.
     pub(crate) async fn consumers(&mut self, queue: &str) -> Result<u32> {
+        Ok(self.look(queue).await?.map_or(0, |found| found.consumer_count()))
+    }
+
+    /// How many messages wait in a queue at this moment; none while it is not there.
+    pub(crate) async fn waiting(&mut self, queue: &str) -> Result<u32> {
+        Ok(self.look(queue).await?.map_or(0, |found| found.message_count()))
+    }
+
+    async fn look(&mut self, queue: &str) -> Result<Option<Queue>> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         if let Ok(found) = self.channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
-            return Ok(found.consumer_count());
+            return Ok(Some(found));
         }
         self.channel = self.connection.create_channel().await?;
-        Ok(0)
+        Ok(None)
     }
 
     /// Throws away what waits in a queue.

@@ -1,4 +1,4 @@
-//! `make bench`: the daemon against the floor, on this machine, in turns, with a real broker and a real object store.
+//! `make bench`: the daemon against the floor, on this machine, in turns, with a real broker.
 //!
 //! ```text
 //!   load ──jobs──> RabbitMQ ──> worker (floor | antispoofd) ──GET──> object store (a stand-in, or MinIO)
@@ -13,6 +13,7 @@
 mod args;
 mod broker;
 mod images;
+mod limits;
 mod load;
 mod minio;
 mod process;
@@ -20,22 +21,46 @@ mod report;
 mod scenario;
 mod services;
 mod stand_ins;
+mod stats;
 mod store;
 mod usage;
 mod worker;
 
+use anyhow::Result;
 use args::Args;
 use clap::Parser as _;
+use report::Report;
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::print_stderr, reason = "says why nothing was measured")]
 async fn main() -> ExitCode {
-    match scenario::run(&Args::parse()).await {
+    match run(&Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("failed: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+async fn run(args: &Args) -> Result<()> {
+    let (report, measured) = if let Some(file) = &args.from {
+        (Report::read(file)?, Ok(()))
+    } else {
+        limits::raise()?;
+        scenario::run(args).await?
+    };
+    report.print();
+    if let Some(file) = &args.json {
+        report.write(file)?;
+    }
+    measured?;
+    if let Some(folder) = &args.plots {
+        report.write_plots(folder)?;
+    }
+    if let Some(page) = &args.markdown {
+        report.write_page(page)?;
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! A program that was started for a measurement: its last words are kept, and it ends with the measurement.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::VecDeque;
 use std::process::Stdio;
@@ -48,12 +48,25 @@ impl Process {
 
     /// SIGTERM, and SIGKILL for what has not ended after `limit`.
     pub(crate) async fn stop(mut self, limit: Duration) -> Result<()> {
-        self.check()?;
-        let pid = Pid::from_raw(i32::try_from(self.pid)?).context("the program has a number")?;
-        kill_process(pid, Signal::TERM).with_context(|| format!("end {}", self.name))?;
+        self.terminate()?;
         if tokio::time::timeout(limit, self.child.wait()).await.is_err() {
             self.child.kill().await.with_context(|| format!("kill {}", self.name))?;
         }
+        Ok(())
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&mut self) -> Result<()> {
+        self.check()?;
+        let pid = Pid::from_raw(i32::try_from(self.pid)?).context("the program has a number")?;
+        kill_process(pid, Signal::TERM).with_context(|| format!("end {}", self.name))
+    }
+
+    /// Waits for its end, which has to come within `limit` and be a good one.
+    pub(crate) async fn ended(mut self, limit: Duration) -> Result<()> {
+        let status = tokio::time::timeout(limit, self.child.wait()).await;
+        let status = status.with_context(|| format!("{} does not end", self.name))??;
+        ensure!(status.success(), "{} ended with {status}", self.name);
         Ok(())
     }
 }

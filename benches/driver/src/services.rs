@@ -46,10 +46,19 @@ impl Services {
 
     /// The URL of a virtual host.
     pub(crate) fn amqp_url(&self, vhost: &str) -> String {
+        let (host, port) = self.broker();
+        self.amqp_url_at(&format!("{host}:{port}"), vhost)
+    }
+
+    /// The same by way of another address.
+    pub(crate) fn amqp_url_at(&self, address: &str, vhost: &str) -> String {
         let (user, password) = self.user();
-        let authority = &self.amqp.authority;
         let (user, password, vhost) = (escaped(user), escaped(password), escaped(vhost));
-        format!("amqp://{user}:{password}@{}:{}/{vhost}", authority.host, authority.port)
+        format!("amqp://{user}:{password}@{address}/{vhost}")
+    }
+
+    pub(crate) fn broker(&self) -> (&str, u16) {
+        (&self.amqp.authority.host, self.amqp.authority.port)
     }
 }
 

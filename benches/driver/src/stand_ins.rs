@@ -2,7 +2,9 @@
 
 mod http;
 mod memory;
+mod tap;
 mod vendor;
 
 pub(crate) use memory::Objects;
+pub(crate) use tap::Tap;
 pub(crate) use vendor::{Vendor, Wait};

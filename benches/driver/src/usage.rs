@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::fs;
+use std::iter::Sum;
 use std::time::Duration;
 
 /// A tick of `/proc/PID/stat`; Linux tells programs of no other on any machine that this runs on.
@@ -19,7 +20,7 @@ pub(crate) struct Cpu {
 }
 
 /// What was used between two moments.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Used {
     /// To the nanosecond, or, when a thread has ended (runtimes let idle ones go), to the tick.
     pub(crate) cpu: Duration,
@@ -29,6 +30,18 @@ pub(crate) struct Used {
     /// Without those of threads that have ended.
     pub(crate) waits: u64,
     pub(crate) preemptions: u64,
+}
+
+impl Sum for Used {
+    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
+        parts.fold(Self::default(), |sum, part| Self {
+            cpu: sum.cpu + part.cpu,
+            user: sum.user + part.user,
+            system: sum.system + part.system,
+            waits: sum.waits + part.waits,
+            preemptions: sum.preemptions + part.preemptions,
+        })
+    }
 }
 
 impl Cpu {
@@ -70,7 +83,13 @@ impl Cpu {
 /// Most memory that was resident at any moment, in bytes.
 pub(crate) fn peak_rss(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("read the worker's status")?;
-    high_water(&status).context("the kernel does not say VmHWM")
+    kilobytes(&status, "VmHWM:").context("the kernel does not say VmHWM")
+}
+
+/// Memory that is resident now, in bytes.
+pub(crate) fn rss(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("read the worker's status")?;
+    kilobytes(&status, "VmRSS:").context("the kernel does not say VmRSS")
 }
 
 fn running(schedstat: &str) -> Result<u64> {
@@ -85,8 +104,8 @@ fn ticks(stat: &str) -> Option<[u32; 2]> {
     Some([fields.next()?.parse().ok()?, fields.next()?.parse().ok()?])
 }
 
-fn high_water(status: &str) -> Option<u64> {
-    Some(line(status, "VmHWM:")?.strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+fn kilobytes(status: &str, name: &str) -> Option<u64> {
+    Some(line(status, name)?.strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 fn switched(status: &str) -> Option<[u64; 2]> {
@@ -105,8 +124,10 @@ mod tests {
     #[test]
     fn the_kernel_s_files_are_read() {
         assert_eq!(running("443623 0 1\n").unwrap(), 443_623);
-        assert_eq!(high_water("VmPeak:\t  9 kB\nVmHWM:\t    1532 kB\nVmRSS:\t 1 kB\n"), Some(1532 * 1024));
-        assert_eq!(high_water("VmPeak:\t  9 kB\n"), None);
+        let status = "VmPeak:\t  9 kB\nVmHWM:\t    1532 kB\nVmRSS:\t 1 kB\n";
+        assert_eq!(kilobytes(status, "VmHWM:"), Some(1532 * 1024));
+        assert_eq!(kilobytes(status, "VmRSS:"), Some(1024));
+        assert_eq!(kilobytes(status, "VmSwap:"), None);
         let stat = "7 (a) b) S 1 7 7 0 -1 4194304 900 0 3 0 150 30 4 5 20 0 1 0 100 0 0";
         assert_eq!(ticks(stat), Some([150, 30]));
         let status = "Threads:\t1\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n";
@@ -118,7 +139,7 @@ mod tests {
         let me = std::process::id();
         let before = Cpu::of(me).unwrap();
         assert!(before.threads.values().sum::<u64>() > 0);
-        assert!(peak_rss(me).unwrap() > 100_000);
+        assert!(peak_rss(me).unwrap() >= rss(me).unwrap() && rss(me).unwrap() > 100_000);
     }
 
     #[test]

@@ -24,10 +24,12 @@ pub(crate) enum Kind {
 /// What a worker is to be connected to.
 pub(crate) struct Setup<'a> {
     pub(crate) services: &'a Services,
-    pub(crate) vhost: &'a str,
+    pub(crate) amqp_url: String,
     pub(crate) store: &'a Store,
     pub(crate) api_url: &'a str,
     pub(crate) concurrency: u16,
+    /// Further settings of the daemon, as variables.
+    pub(crate) settings: &'a [(&'static str, String)],
     /// The folder of the programs.
     pub(crate) programs: &'a Path,
     /// Of the ledger, should it be one: a new one for each life.
@@ -56,13 +58,12 @@ impl Kind {
 
     /// Starts the worker; it consumes some time later.
     pub(crate) fn start(self, setup: &Setup<'_>) -> Result<Process> {
-        let amqp_url = setup.services.amqp_url(setup.vhost);
         let concurrency = setup.concurrency.to_string();
         let mut command = match self {
             Self::Floor => {
                 let mut command = program(setup.programs, "antispoof-floor");
                 command
-                    .env("FLOOR_AMQP_URL", amqp_url)
+                    .env("FLOOR_AMQP_URL", &setup.amqp_url)
                     .env("FLOOR_QUEUE", FLOOR_JOBS)
                     .env("FLOOR_EXCHANGE", RESULTS)
                     .env("FLOOR_CONCURRENCY", concurrency)
@@ -74,7 +75,7 @@ impl Kind {
                 let mut command = program(setup.programs, "antispoofd");
                 command
                     .arg("run")
-                    .env("ANTISPOOFD__AMQP__URL", amqp_url)
+                    .env("ANTISPOOFD__AMQP__URL", &setup.amqp_url)
                     .env("ANTISPOOFD__WORKER__CONCURRENCY", concurrency)
                     .env("ANTISPOOFD__S3__ENDPOINT_URL", &setup.store.s3.endpoint)
                     .env("ANTISPOOFD__S3__PATH_STYLE", "true")
@@ -86,6 +87,7 @@ impl Kind {
                     .env("ANTISPOOFD__ADMIN__LISTEN", "127.0.0.1:0")
                     // What a setting costs is found out by setting it for the whole run.
                     .envs(env::vars().filter(|(name, _)| name.starts_with("ANTISPOOFD__")));
+                command.envs(setup.settings.iter().map(|(name, value)| (name, value)));
                 match ledger {
                     Ledger::None | Ledger::Memory => {}
                     Ledger::File => drop(command.env("ANTISPOOFD__LEDGER__PATH", &setup.file)),

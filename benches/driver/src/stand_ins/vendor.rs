@@ -3,9 +3,9 @@
 use super::http;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -46,6 +46,10 @@ struct State {
     before_body: AtomicBool,
     /// Of bodies that were read and answered.
     bytes: AtomicU64,
+    calls: AtomicU64,
+    most_calls: AtomicU64,
+    waiting: AtomicU64,
+    last_answer: Mutex<Option<Instant>>,
 }
 
 impl Vendor {
@@ -71,14 +75,41 @@ impl Vendor {
     pub(crate) fn bytes(&self) -> u64 {
         self.state.bytes.load(Ordering::Relaxed)
     }
+
+    /// The most calls at a time since this was last asked.
+    pub(crate) fn most_calls(&self) -> u64 {
+        self.state.most_calls.swap(0, Ordering::Relaxed)
+    }
+
+    /// Calls that the vendor takes its time over at this moment.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.state.waiting.load(Ordering::Relaxed)
+    }
+
+    /// When the last answer was written.
+    pub(crate) fn last_answer(&self) -> Option<Instant> {
+        *self.state.last_answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl State {
     async fn wait(&self, before_body: bool) {
         let micros = self.micros.load(Ordering::Relaxed);
         if micros > 0 && self.before_body.load(Ordering::Relaxed) == before_body {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_micros(micros)).await;
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    fn called(&self) {
+        let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_calls.fetch_max(calls, Ordering::Relaxed);
+    }
+
+    fn answered(&self, length: usize) {
+        self.bytes.fetch_add(length as u64, Ordering::Relaxed);
+        *self.last_answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
 
@@ -90,11 +121,14 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) -> Result<()> {
         let length = http::content_length(&buffer[..head])?;
         buffer.copy_within(head..filled, 0);
         filled -= head;
+        state.called();
         state.wait(true).await;
         read_body(&mut stream, &mut buffer, filled, length).await?;
         state.wait(false).await;
+        // Before the answer is written: whoever has it may call again at once.
+        state.calls.fetch_sub(1, Ordering::Relaxed);
         stream.write_all(ANSWER).await?;
-        state.bytes.fetch_add(length as u64, Ordering::Relaxed);
+        state.answered(length);
     }
 }
 
@@ -135,7 +169,6 @@ fn keep_end(end: &mut [u8; END.len()], block: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
 
     #[test]
     fn the_answer_is_as_long_as_it_says() {
@@ -146,6 +179,10 @@ mod tests {
     async fn exchange(body: &[u8], wait: Wait) -> Vec<u8> {
         let vendor = Vendor::start().await.unwrap();
         vendor.set(wait);
+        exchange_with(&vendor, body).await
+    }
+
+    async fn exchange_with(vendor: &Vendor, body: &[u8]) -> Vec<u8> {
         let mut stream = TcpStream::connect(vendor.address).await.unwrap();
         stream
             .write_all(format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes())
@@ -169,6 +206,18 @@ mod tests {
         assert_eq!(exchange(&[BEGIN, b"AAAABBBB", END].concat(), at_once).await, ANSWER);
         assert_eq!(exchange(&[BEGIN, b"AAAABBBB"].concat(), at_once).await, b"");
         assert_eq!(exchange(&[b"{\"img\":\"AAAABBBBCCCCDDDDEEEEFFFFGGGGHHHH", END].concat(), at_once).await, b"");
+    }
+
+    #[tokio::test]
+    async fn calls_are_counted_while_they_last() {
+        let vendor = Vendor::start().await.unwrap();
+        vendor.set(Wait::BeforeAnswer(Duration::from_millis(20)));
+        let body = [BEGIN, b"AAAABBBB", END].concat();
+        let started = Instant::now();
+        futures_util::future::join_all((0..3).map(|_| exchange_with(&vendor, &body))).await;
+        assert_eq!((vendor.most_calls(), vendor.most_calls(), vendor.waiting()), (3, 0, 0));
+        assert_eq!(vendor.bytes(), 3 * body.len() as u64);
+        assert!(vendor.last_answer().unwrap() > started);
     }
 
     #[tokio::test]
