@@ -75,10 +75,15 @@ pub enum VendorError {
 }
 
 impl Vendor {
-    /// Puts the parts together and mints the first token; makes no call.
-    pub fn new(settings: settings::Api, digest: DigestKind, verify: Verify) -> Result<Self, VendorError> {
+    /// Puts the parts together, for so many calls at a time, and mints the first token; makes no call.
+    pub fn new(
+        settings: settings::Api,
+        in_flight: u16,
+        digest: DigestKind,
+        verify: Verify,
+    ) -> Result<Self, VendorError> {
         Ok(Self {
-            http: client(&settings).map_err(VendorError::Http)?,
+            http: client(&settings, in_flight).map_err(VendorError::Http)?,
             endpoint: settings.url.parse().map_err(VendorError::Url)?,
             speaks_tls: Mutex::default(),
             tokens: Tokens::new(&settings, SystemTime::now())?,
@@ -210,11 +215,15 @@ impl Vendor {
     }
 }
 
-fn client<B: http_client::RequestBody>(settings: &settings::Api) -> std::io::Result<http_client::Client<B>> {
+fn client<B: http_client::RequestBody>(
+    settings: &settings::Api,
+    in_flight: u16,
+) -> std::io::Result<http_client::Client<B>> {
     http_client::Client::new(http_client::Options {
         connect_timeout: settings.connect_timeout,
         idle_timeout: settings.pool_idle_timeout,
         http2: true,
+        in_flight,
         proxies: true,
     })
 }

@@ -88,8 +88,9 @@ async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks)
     let traces = traces(&settings, &metrics, &stop, &tasks);
     let log = JobLog::new(metrics.clone(), key_names(&settings)).traced(traces);
     let pipeline = Arc::new(Pipeline::<Edges> {
-        store: Store::new(settings.s3.clone()).await.map_err(StartError::from)?,
-        detector: Vendor::new(settings.api.clone(), rules.digest, rules.verify).map_err(StartError::from)?,
+        store: Store::new(settings.s3.clone(), concurrency).await.map_err(StartError::from)?,
+        detector: Vendor::new(settings.api.clone(), concurrency, rules.digest, rules.verify)
+            .map_err(StartError::from)?,
         converter: Converter::new(conversion(&settings, rules.limits)),
         ledger: LedgerClient::new(ledger, settings.ledger.on_error, metrics.clone()),
         broker,

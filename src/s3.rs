@@ -63,13 +63,14 @@ impl StoreError {
 }
 
 impl Store {
-    /// Puts the parts together. Nothing is requested yet: credentials are found when the first object is.
-    pub async fn new(settings: settings::S3) -> Result<Self, StoreError> {
+    /// Puts the parts together, for so many requests at a time. Nothing is requested yet: credentials are found when the first object is.
+    pub async fn new(settings: settings::S3, in_flight: u16) -> Result<Self, StoreError> {
         // Before the SDK, which panics where there are no certificate authorities.
         let http = http_client::Client::new(http_client::Options {
             connect_timeout: settings.connect_timeout,
             idle_timeout: POOL_IDLE,
             http2: false,
+            in_flight,
             proxies: false,
         })
         .map_err(StoreError)?;

@@ -37,7 +37,7 @@ pub async fn reach(settings: &settings::Api) -> Result<Reached, ReachError> {
     let origin = settings.url.find("//").and_then(|at| settings.url[at + 2..].find('/').map(|end| at + 2 + end));
     let origin = settings.url[..origin.unwrap_or(settings.url.len())].to_owned();
     let failed = |why: String, systemic| ReachError { origin: origin.clone(), why, systemic };
-    let client = client::<Empty<Bytes>>(settings).map_err(|error| failed(error.to_string(), true))?;
+    let client = client::<Empty<Bytes>>(settings, 1).map_err(|error| failed(error.to_string(), true))?;
     let request = Request::head(format!("{origin}/")).header(header::USER_AGENT, super::AGENT).body(Empty::new());
     let request = request.map_err(|error| failed(error.to_string(), true))?;
     let root = request.uri().clone();

@@ -26,7 +26,7 @@ fn vendor(listener: &TcpListener) -> Vendor {
         ..Sources::default()
     };
     let loaded = load(sources).unwrap_or_else(|problems| panic!("{problems}"));
-    Vendor::new(loaded.settings.api, DigestKind::Off, Verify::Structure).expect("a client")
+    Vendor::new(loaded.settings.api, 1, DigestKind::Off, Verify::Structure).expect("a client")
 }
 
 async fn detect(vendor: &Vendor) -> Result<Answer, Failure> {

@@ -19,6 +19,7 @@ const OPTIONS: Options = Options {
     connect_timeout: Duration::from_secs(5),
     idle_timeout: Duration::from_mins(1),
     http2: true,
+    in_flight: 1,
     proxies: false,
 };
 

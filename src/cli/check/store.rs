@@ -13,7 +13,7 @@ pub(super) async fn probe(settings: &S3) -> Vec<Line> {
     if buckets.is_empty() {
         return vec![Line::note(BUCKET, "none is named in the settings (s3.allow_any_bucket), so none was asked")];
     }
-    let store = match Store::new(settings.clone()).await {
+    let store = match Store::new(settings.clone(), 1).await {
         Ok(store) => store,
         Err(error) => {
             return vec![Line::wrong(BUCKET, error.to_string(), StoreError::REMEDY)];

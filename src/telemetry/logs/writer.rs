@@ -43,6 +43,8 @@ struct Waiting {
     in_hand: usize,
     /// So many callers want to know when all is written.
     flushing: u32,
+    /// The writer is gone.
+    closed: bool,
 }
 
 /// The thread's side.
@@ -57,7 +59,7 @@ struct Drain<W> {
 }
 
 impl Writer {
-    /// Starts the thread, which ends with the process.
+    /// Starts the thread, which ends when this is dropped and all is written.
     pub(super) fn start(sink: impl io::Write + Send + 'static, dropped: Counter) -> io::Result<Self> {
         let lines = Arc::new(Lines::default());
         let mut drain = Drain { lines: lines.clone(), sink, dropped: dropped.clone(), reported: 0, batch: Vec::new() };
@@ -66,9 +68,7 @@ impl Writer {
         thread::Builder::new().name("log".to_owned()).spawn(move || {
             // Dropped in a panic, too.
             let _ended = at_the_end;
-            loop {
-                drain.round();
-            }
+            while drain.round() {}
         })?;
         Ok(Self { lines, dropped, ended })
     }
@@ -108,6 +108,13 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.lines.waiting().closed = true;
+        self.lines.more.notify_one();
+    }
+}
+
 impl Lines {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -127,10 +134,14 @@ impl io::Write for &Writer {
 }
 
 impl<W: io::Write> Drain<W> {
-    /// Waits for lines, lets some gather, and writes them.
-    fn round(&mut self) {
-        let waiting = self.lines.more.wait_while(self.lines.waiting(), |waiting| waiting.text.is_empty());
+    /// Waits for lines, lets some gather, and writes them. False at the end.
+    fn round(&mut self) -> bool {
+        let none_yet = |waiting: &mut Waiting| waiting.text.is_empty() && !waiting.closed;
+        let waiting = self.lines.more.wait_while(self.lines.waiting(), none_yet);
         let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        if waiting.text.is_empty() {
+            return false;
+        }
         let gathered = self.lines.more.wait_timeout_while(waiting, GATHER, |waiting| waiting.flushing == 0);
         let (mut waiting, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         mem::swap(&mut waiting.text, &mut self.batch);
@@ -153,6 +164,7 @@ impl<W: io::Write> Drain<W> {
         if read {
             self.report_dropped();
         }
+        true
     }
 
     /// Says how many are missing, once there is room to say it.
@@ -180,7 +192,7 @@ mod tests {
         let (lines, dropped) = (Arc::new(Lines::default()), Counter::default());
         let mut drain = Drain { lines, sink, dropped: dropped.clone(), reported: 0, batch: Vec::new() };
         drain.lines.waiting().text.extend_from_slice(b"x\n");
-        drain.round();
+        assert!(drain.round());
         assert_eq!((dropped.get(), drain.reported), (1, 0));
     }
 

@@ -47,7 +47,8 @@ pub(super) enum Refusal {
 
 impl Collector {
     pub(super) fn new(otlp: &settings::Traces, resource: &Resource) -> std::io::Result<Self> {
-        let options = Options { connect_timeout: otlp.timeout, idle_timeout: IDLE, http2: false, proxies: true };
+        let options =
+            Options { connect_timeout: otlp.timeout, idle_timeout: IDLE, http2: false, in_flight: 1, proxies: true };
         let mut headers = HeaderMap::new();
         if let Ok(agent) = HeaderValue::from_str(&format!("antispoofd/{}", crate::VERSION)) {
             headers.insert(USER_AGENT, agent);
