@@ -27,7 +27,7 @@ use tower_service::Service;
 /// parts are cheaper, since more is handed to the kernel at a time (with 16 requests at a time and images of 5 MB, 256 KiB take a fifth less CPU than 128 KiB,
 /// and more brings nothing); a job in flight holds three to four times its part, in both clients and between them.
 const BUFFERS: usize = 8 * 1024 * 1024;
-const LEAST_BUFFER: usize = 16 * 1024;
+const LEAST_BUFFER: usize = 8 * 1024;
 const MOST_BUFFER: usize = 256 * 1024;
 
 /// Most headers of an answer: above the library's own 100, beyond which an answer, paid for or not, is lost. Room for all of them is made for each head.
@@ -301,7 +301,7 @@ mod tests {
     fn the_buffers_of_all_share_a_budget() {
         assert_eq!(
             [0, 1, 16, 32, 64, 256, 1000].map(|in_flight| buffer(in_flight) / 1024),
-            [256, 256, 256, 256, 128, 32, 16]
+            [256, 256, 256, 256, 128, 32, 8]
         );
     }
 }
