@@ -35,6 +35,7 @@ const OWNED: &[(&str, &[&str])] = &[
 /// Files that start tasks or threads without a name in `lifecycle::Tasks`: how many, and why nothing has to notice their end.
 const UNTRACKED: &[(&str, usize, &str)] = &[
     ("src/admin.rs", 1, "one connection of the admin port, bounded in time"),
+    ("src/amqp/acks.rs", 1, "the writing of acks, which ends with its session, and the session with it"),
     ("src/amqp/supervisor.rs", 1, "the closing of a dead session, bounded in time"),
     ("src/conversion.rs", 1, "one conversion, which ends with its image"),
     ("src/cli/submit/feed.rs", 1, "a command, which ends with what it reads"),

@@ -34,6 +34,20 @@ pub(super) struct Acks {
     handed_in: Notify,
 }
 
+/// The task that writes. It may also end by a panic.
+struct Writing {
+    acks: Arc<Acks>,
+    session: SessionFailure,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.session.report("no ack is written any more".to_owned());
+        // A job that waits for its ack learns that it is not written.
+        self.acks.unsettled().clear();
+    }
+}
+
 /// Acks of one frame.
 #[derive(Debug)]
 struct Frame {
@@ -69,16 +83,15 @@ impl Acks {
         self.unsettled().remove(&tag);
     }
 
-    /// Writes what is handed in, for as long as the session lives.
+    /// Writes what is handed in, for as long as the session lives. The session ends with it.
     pub(super) fn write_until(self: Arc<Self>, failure: SessionFailure, tasks: &TaskTracker) {
+        let writing = Writing { acks: self, session: failure };
         tasks.spawn(async move {
             tokio::select! {
                 biased;
-                _reason = failure.wait() => {}
-                never = self.write() => never,
+                _reason = writing.session.wait() => {}
+                never = writing.acks.write() => never,
             }
-            // A job that waits for its ack learns that it is not written.
-            self.unsettled().clear();
         });
     }
 
