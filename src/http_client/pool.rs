@@ -7,7 +7,8 @@
 //!
 //! A connection that is idle may be closed by its server at any moment; a request that is written in that moment is lost, and whether it was
 //! processed cannot be known. So an idle connection is used again only while it is younger than any limit that the server has announced
-//! (`Keep-Alive: timeout`) or shown: once it has closed one of age *a*, none older than *a*/2 is used.
+//! (`Keep-Alive: timeout`) or shown: once it has closed one of age *a*, none older than *a*/2 is used. A restart closes connections that were idle for
+//! a moment, too: less than a second is no limit of a server that has answered on a connection that had been idle for longer.
 
 use super::connect::{Made, Peer};
 use super::request::RequestBody;
@@ -29,6 +30,9 @@ const MOST_STREAMS: usize = 100;
 
 /// What a server has shown of its limit is forgotten after this: a restart closes connections of any age, and is no limit.
 const REMEMBERED: Duration = Duration::from_mins(10);
+
+/// No server is known whose limit is shorter.
+const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
 
 /// With `s3.allow_any_bucket` a producer chooses the hosts: the memory of them is bounded.
 const MOST_ORIGINS: usize = 1024;
@@ -52,6 +56,8 @@ struct Origin<B: RequestBody> {
     idle: Vec<Idle<B>>,
     shared: Vec<Arc<Shared<B>>>,
     learned: Option<Learned>,
+    /// The longest time that a connection had been idle when the server answered on it again.
+    served_after: Duration,
     /// Makes connections one after the other, unless `concurrent`.
     turn: Arc<Semaphore>,
     /// Known to speak HTTP/1.1, or the last connection could not be made.
@@ -207,11 +213,19 @@ impl<B: RequestBody> Pool<B> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(self: &Arc<Self>, origin: &Arc<str>, connection: Exclusive<B>, limit: Option<Duration>) {
+    /// Takes back a connection that has served, after it `had_idled` for a while if it was not new.
+    fn keep(
+        self: &Arc<Self>,
+        origin: &Arc<str>,
+        connection: Exclusive<B>,
+        limit: Option<Duration>,
+        had_idled: Option<Duration>,
+    ) {
         let now = Instant::now();
         let limit = limit.unwrap_or(self.idle_timeout).min(self.idle_timeout);
         let mut state = self.state();
         let known = state.origin(origin);
+        known.served_after = known.served_after.max(had_idled.unwrap_or_default());
         known.idle.push(Idle { connection, since: now, limit });
         drop(state);
         self.watch();
@@ -255,6 +269,7 @@ impl<B: RequestBody> State<B> {
             idle: Vec::new(),
             shared: Vec::new(),
             learned: None,
+            served_after: Duration::ZERO,
             turn: Arc::new(Semaphore::new(1)),
             concurrent: false,
         })
@@ -266,7 +281,7 @@ impl<B: RequestBody> Origin<B> {
     fn tidy(&mut self, now: Instant, idle_timeout: Duration) {
         for idle in &self.idle {
             if let Some(&ended) = idle.connection.running.ended.get() {
-                learn(&mut self.learned, ended.saturating_duration_since(idle.since), now);
+                learn(&mut self.learned, ended.saturating_duration_since(idle.since), self.served_after, now);
             }
         }
         let learned = self.learned(now);
@@ -286,7 +301,11 @@ impl<B: RequestBody> Idle<B> {
     }
 }
 
-fn learn(learned: &mut Option<Learned>, age: Duration, now: Instant) {
+/// The server has closed a connection that had been idle for so long.
+fn learn(learned: &mut Option<Learned>, age: Duration, served_after: Duration, now: Instant) {
+    if age < SHORTEST_LIMIT.min(served_after) {
+        return;
+    }
     let limit = age / 2;
     let shorter = learned.is_none_or(|known| limit < known.limit || now - known.at >= REMEMBERED);
     if shorter {
@@ -356,7 +375,9 @@ impl<B: RequestBody> Lease<B> {
     pub(super) fn broke_before_answer(&mut self) {
         if let Some(age) = self.idled {
             let now = Instant::now();
-            learn(&mut self.pool.state().origin(&self.origin).learned, age, now);
+            let mut state = self.pool.state();
+            let known = state.origin(&self.origin);
+            learn(&mut known.learned, age, known.served_after, now);
         }
     }
 
@@ -390,7 +411,7 @@ impl<B: RequestBody> Lease<B> {
         if let Some(Held::Exclusive(_)) = &self.held
             && let Some(Held::Exclusive(connection)) = self.held.take()
         {
-            self.pool.keep(&self.origin, connection, self.keeps);
+            self.pool.keep(&self.origin, connection, self.keeps, self.idled);
         }
     }
 }
@@ -416,4 +437,23 @@ fn announced(value: &HeaderValue) -> Option<Duration> {
     let seconds = value.to_str().ok()?.split(',').find_map(|item| item.trim().strip_prefix("timeout="))?;
     let limit = Duration::from_secs(seconds.trim().parse().ok()?);
     Some(limit.saturating_sub(Duration::from_secs(1)).max(limit / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_shows_no_limit_and_a_server_that_closes_at_once_does() {
+        let now = Instant::now();
+        let limit = |age, served_after| {
+            let mut learned = None;
+            learn(&mut learned, Duration::from_millis(age), Duration::from_millis(served_after), now);
+            learned.map(|learned| learned.limit.as_millis())
+        };
+        assert_eq!(limit(5, 0), Some(2), "it has never answered twice");
+        assert_eq!(limit(5, 40), None, "it has answered after longer");
+        assert_eq!(limit(50, 40), Some(25));
+        assert_eq!(limit(5_000, 60_000), Some(2_500), "it may have been configured anew");
+    }
 }

@@ -79,7 +79,7 @@ pub fn install(settings: &Log) -> Result<(), LogError> {
     let out: &'static Out = OUT.get_or_init(|| Out { writer, json });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(move || &out.writer)
+        .with_writer(&out.writer)
         // They would go to the same stream, and not through the thread.
         .log_internal_errors(false);
     let installed = if json {

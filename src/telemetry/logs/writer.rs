@@ -8,6 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tracing::Metadata;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// Most bytes that wait to be written: some thousand lines, a second of a busy worker at `info`.
 pub(super) const MOST_BYTES: usize = 1 << 20;
@@ -15,8 +17,12 @@ pub(super) const MOST_BYTES: usize = 1 << 20;
 /// As much is written at a time as a pipe takes whole. More room than this is given back when what it held is written.
 const BATCH: usize = 64 * 1024;
 
-/// For so long lines gather before they are written. To wake the thread for each line costs a busy worker as much as the line itself.
+/// For so long the lines of jobs gather before they are written: there may be thousands a second, and to wake the thread for each costs as much as the
+/// line itself. Any other line is written at once, with those before it.
 const GATHER: Duration = Duration::from_millis(5);
+
+/// The target of the lines of jobs.
+const JOBS: &str = "antispoofd::telemetry::job_log";
 
 /// The way to the thread. Waits for nothing but another line that is being handed over.
 pub(super) struct Writer {
@@ -41,6 +47,8 @@ struct Waiting {
     text: Vec<u8>,
     /// So many bytes have been taken out of `text` and are being written.
     in_hand: usize,
+    /// A line among them does not wait for others.
+    at_once: bool,
     /// So many callers want to know when all is written.
     flushing: u32,
     /// The writer is gone.
@@ -75,6 +83,10 @@ impl Writer {
 
     /// Hands over a line with its end. Dropped and counted where there is no room for it.
     pub(super) fn line(&self, line: &[u8]) {
+        self.hand_over(line, true);
+    }
+
+    fn hand_over(&self, line: &[u8], at_once: bool) {
         let mut waiting = self.lines.waiting();
         if waiting.text.len() + waiting.in_hand + line.len() > MOST_BYTES {
             drop(waiting);
@@ -83,9 +95,10 @@ impl Writer {
         }
         let first = waiting.text.is_empty();
         waiting.text.extend_from_slice(line);
+        waiting.at_once |= at_once;
         drop(waiting);
         // Behind the first the thread is awake, or about to wake up.
-        if first {
+        if first || at_once {
             self.lines.more.notify_one();
         }
     }
@@ -121,10 +134,28 @@ impl Lines {
     }
 }
 
+/// The way of one event.
+pub(super) struct EventWriter<'a> {
+    writer: &'a Writer,
+    at_once: bool,
+}
+
+impl<'a> MakeWriter<'a> for &'static Writer {
+    type Writer = EventWriter<'a>;
+
+    fn make_writer(&'a self) -> EventWriter<'a> {
+        EventWriter { writer: self, at_once: true }
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> EventWriter<'a> {
+        EventWriter { writer: self, at_once: event.target() != JOBS }
+    }
+}
+
 /// The subscriber writes an event in one go.
-impl io::Write for &Writer {
+impl io::Write for EventWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.line(line);
+        self.writer.hand_over(line, self.at_once);
         Ok(line.len())
     }
 
@@ -142,20 +173,23 @@ impl<W: io::Write> Drain<W> {
         if waiting.text.is_empty() {
             return false;
         }
-        let gathered = self.lines.more.wait_timeout_while(waiting, GATHER, |waiting| waiting.flushing == 0);
+        let gathered =
+            self.lines.more.wait_timeout_while(waiting, GATHER, |waiting| waiting.flushing == 0 && !waiting.at_once);
         let (mut waiting, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         mem::swap(&mut waiting.text, &mut self.batch);
-        waiting.in_hand = self.batch.len();
+        (waiting.in_hand, waiting.at_once) = (self.batch.len(), false);
         drop(waiting);
-        let mut read = false;
-        for piece in self.batch.chunks(BATCH) {
+        let (mut read, mut rest) = (false, &self.batch[..]);
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(whole_lines(rest));
             // The reader of the log may be gone. There is no other place to report it, and later lines may be read again.
-            let written = self.sink.write_all(piece).and_then(|()| self.sink.flush());
+            let written = write_all(&mut self.sink, piece);
             if written.is_err() {
                 self.dropped.inc_by(piece.split(|byte| *byte == b'\n').skip(1).count() as u64);
             }
             read = written.is_ok();
             self.lines.waiting().in_hand -= piece.len();
+            rest = behind;
         }
         self.batch.clear();
         self.batch.shrink_to(BATCH);
@@ -175,6 +209,29 @@ impl<W: io::Write> Drain<W> {
             tracing::warn!(dropped, "log lines were dropped, {dropped} so far: they are not read as fast as they come");
         }
     }
+}
+
+/// As many bytes as are written at a time: up to the end of a line, where there is one.
+fn whole_lines(text: &[u8]) -> usize {
+    if text.len() <= BATCH {
+        return text.len();
+    }
+    text[..BATCH].iter().rposition(|byte| *byte == b'\n').map_or(BATCH, |end| end + 1)
+}
+
+/// Also to a pipe that does not block, as which stderr may have been inherited.
+fn write_all(sink: &mut impl io::Write, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match sink.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Nothing tells when there is room: a sink need not be a file.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::park_timeout(GATHER),
+            Err(error) => return Err(error),
+        }
+    }
+    sink.flush()
 }
 
 #[cfg(test)]
@@ -220,6 +277,44 @@ mod tests {
         assert_eq!(lines.len() as u64, written - dropped.get() + 1);
         assert_eq!(lines.last().map(String::as_str), Some("the last"));
         assert!(lines[..lines.len() - 1].is_sorted(), "in order");
+    }
+
+    #[test]
+    fn only_the_lines_of_jobs_gather() {
+        assert!(std::any::type_name::<crate::telemetry::JobLog>().starts_with(&format!("{JOBS}::")));
+        let (reader, sink) = io::pipe().expect("a pipe");
+        let writer = Writer::start(sink, Counter::default()).expect("a thread");
+        writer.hand_over(b"of a job\n", false);
+        writer.line(b"another\n");
+        let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+        assert_eq!(lines.next().as_deref(), Some("of a job"));
+        assert_eq!(lines.next().as_deref(), Some("another"));
+        writer.hand_over(b"alone\n", false);
+        assert_eq!(lines.next().as_deref(), Some("alone"), "it does not wait for ever");
+    }
+
+    #[test]
+    fn a_sink_that_would_block_is_tried_again_and_pieces_end_with_lines() {
+        struct Reluctant(Vec<u8>, bool);
+        impl io::Write for Reluctant {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.1 = !self.1;
+                if self.1 {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                self.0.extend_from_slice(&bytes[..bytes.len().min(3)]);
+                Ok(bytes.len().min(3))
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut sink = Reluctant(Vec::new(), false);
+        write_all(&mut sink, b"seven\nbytes\n").expect("written in the end");
+        assert_eq!(sink.0, b"seven\nbytes\n");
+        let lines = b"0123456789\n".repeat(BATCH / 5);
+        assert_eq!(whole_lines(&lines), BATCH / 11 * 11);
+        assert_eq!((whole_lines(&vec![b'x'; BATCH * 2]), whole_lines(b"x")), (BATCH, 1));
     }
 
     #[test]
