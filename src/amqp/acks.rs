@@ -29,9 +29,16 @@ type Done = oneshot::Sender<Result<(), Arc<lapin::Error>>>;
 #[derive(Debug)]
 pub(super) struct Acks {
     channel: Channel,
-    /// By delivery tag, which ascends. With whom to tell, once it is to be acked.
-    unsettled: Mutex<BTreeMap<u64, Option<Done>>>,
+    unsettled: Mutex<Unsettled>,
     handed_in: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Unsettled {
+    /// By delivery tag. With whom to tell, once it is to be acked.
+    tags: BTreeMap<u64, Option<Done>>,
+    /// The tag of the latest delivery.
+    latest: u64,
 }
 
 /// The task that writes. It may also end by a panic.
@@ -44,7 +51,7 @@ impl Drop for Writing {
     fn drop(&mut self) {
         self.session.report("no ack is written any more".to_owned());
         // A job that waits for its ack learns that it is not written.
-        self.acks.unsettled().clear();
+        self.acks.unsettled().tags.clear();
     }
 }
 
@@ -64,13 +71,13 @@ impl Acks {
 
     /// To be called in the order of delivery: an ack of several settles whatever is not known to be unsettled.
     pub(super) fn delivered(&self, tag: u64) {
-        self.unsettled().insert(tag, None);
+        self.unsettled().delivered(tag);
     }
 
     /// Ends when the ack is written. Given up, it may be written all the same.
     pub(super) async fn ack(&self, tag: u64) -> Result<(), Unacked> {
         let (done, written) = oneshot::channel();
-        match self.unsettled().get_mut(&tag) {
+        match self.unsettled().tags.get_mut(&tag) {
             Some(waiting @ None) => *waiting = Some(done),
             Some(Some(_)) | None => return Err(Unacked::Ended),
         }
@@ -80,7 +87,7 @@ impl Acks {
 
     /// It has been settled in another way, and that is written: only then may an ack of several pass over it.
     pub(super) fn settled_otherwise(&self, tag: u64) {
-        self.unsettled().remove(&tag);
+        self.unsettled().tags.remove(&tag);
     }
 
     /// Writes what is handed in, for as long as the session lives. The session ends with it.
@@ -100,7 +107,7 @@ impl Acks {
             self.handed_in.notified().await;
             // Those of the jobs that end in this turn of the loop go along.
             tokio::task::yield_now().await;
-            let frames = take(&mut self.unsettled());
+            let frames = self.unsettled().take();
             // Handed to lapin at once, so that its thread wakes up once.
             let writing = frames.into_iter().map(|frame| self.write_frame(frame));
             futures_util::future::join_all(writing).await;
@@ -115,48 +122,69 @@ impl Acks {
         }
     }
 
-    fn unsettled(&self) -> MutexGuard<'_, BTreeMap<u64, Option<Done>>> {
+    fn unsettled(&self) -> MutexGuard<'_, Unsettled> {
         self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes out what is to be acked: one frame for all that nothing unsettled precedes, and one for each of the others.
-fn take(unsettled: &mut BTreeMap<u64, Option<Done>>) -> Vec<Frame> {
-    let waiting: Vec<_> = unsettled.extract_if(.., |_, done| done.is_some()).collect();
-    let first_unsettled = unsettled.keys().next().copied().unwrap_or(u64::MAX);
-    let mut frames: Vec<Frame> = Vec::new();
-    for (tag, done) in waiting {
-        match frames.first_mut() {
-            Some(first) if tag < first_unsettled => {
-                (first.tag, first.multiple) = (tag, true);
-                first.done.extend(done);
-            }
-            _ => frames.push(Frame { tag, multiple: false, done: Vec::from_iter(done) }),
+impl Unsettled {
+    fn delivered(&mut self, tag: u64) {
+        // The tags of a channel are consecutive. What is missing was delivered to a consumer that had just been cancelled, and lapin has dropped it: the
+        // broker has it back when the channel closes. It stays unsettled here, so that no ack of several settles it.
+        if tag > self.latest + 1 {
+            self.tags.insert(self.latest + 1, None);
         }
+        self.latest = self.latest.max(tag);
+        self.tags.insert(tag, None);
     }
-    frames
+
+    /// Takes out what is to be acked: one frame for all that nothing unsettled precedes, and one for each of the others.
+    fn take(&mut self) -> Vec<Frame> {
+        let waiting: Vec<_> = self.tags.extract_if(.., |_, done| done.is_some()).collect();
+        let first_unsettled = self.tags.keys().next().copied().unwrap_or(u64::MAX);
+        let mut frames: Vec<Frame> = Vec::new();
+        for (tag, done) in waiting {
+            match frames.first_mut() {
+                Some(first) if tag < first_unsettled => {
+                    (first.tag, first.multiple) = (tag, true);
+                    first.done.extend(done);
+                }
+                _ => frames.push(Frame { tag, multiple: false, done: Vec::from_iter(done) }),
+            }
+        }
+        frames
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The frames for these deliveries, of which those that are marked are to be acked: tag, whether of several, and of how many.
+    /// The frames for these deliveries, of which those that are marked are to be acked: tag, whether of several, and of how many. And what stays.
     fn frames(deliveries: &[(u64, bool)]) -> (Vec<(u64, bool, usize)>, Vec<u64>) {
-        let acked = |acked: bool| acked.then(|| oneshot::channel().0);
-        let mut unsettled = deliveries.iter().map(|&(tag, done)| (tag, acked(done))).collect();
-        let frames = take(&mut unsettled);
-        let frames = frames.iter().map(|frame| (frame.tag, frame.multiple, frame.done.len())).collect();
-        (frames, unsettled.into_keys().collect())
+        let mut unsettled = Unsettled::default();
+        for &(tag, acked) in deliveries {
+            unsettled.delivered(tag);
+            *unsettled.tags.get_mut(&tag).expect("delivered") = acked.then(|| oneshot::channel().0);
+        }
+        let frames = unsettled.take().iter().map(|frame| (frame.tag, frame.multiple, frame.done.len())).collect();
+        (frames, unsettled.tags.into_keys().collect())
     }
 
     #[test]
     fn an_ack_of_several_passes_over_nothing_unsettled() {
         assert_eq!(frames(&[]), (vec![], vec![]));
-        assert_eq!(frames(&[(7, true)]), (vec![(7, false, 1)], vec![]));
-        assert_eq!(frames(&[(7, true), (9, true), (12, true)]), (vec![(12, true, 3)], vec![]));
+        assert_eq!(frames(&[(1, true)]), (vec![(1, false, 1)], vec![]));
+        assert_eq!(frames(&[(1, true), (2, true), (3, true)]), (vec![(3, true, 3)], vec![]));
         let both = frames(&[(1, true), (2, true), (3, false), (4, true), (5, true), (6, false)]);
         assert_eq!(both, (vec![(2, true, 2), (4, false, 1), (5, false, 1)], vec![3, 6]));
         assert_eq!(frames(&[(1, false), (2, true), (3, true)]), (vec![(2, false, 1), (3, false, 1)], vec![1]));
+    }
+
+    #[test]
+    fn a_delivery_that_never_arrived_is_not_acked_with_others() {
+        let around = frames(&[(1, true), (2, true), (4, true), (5, true)]);
+        assert_eq!(around, (vec![(2, true, 2), (4, false, 1), (5, false, 1)], vec![3]));
+        assert_eq!(frames(&[(3, true), (4, true)]), (vec![(3, false, 1), (4, false, 1)], vec![1]));
     }
 }
