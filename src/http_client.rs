@@ -18,7 +18,7 @@ mod tls;
 mod wire;
 
 pub use body::Body;
-pub use connect::Options;
+pub use connect::{Options, host_header};
 pub use error::{ConnectError, SendError};
 pub use request::RequestBody;
 

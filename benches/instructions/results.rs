@@ -1,7 +1,7 @@
 //! The vendor's answer, and what is made of it.
 
 use crate::Part;
-use crate::ports::{ENDPOINT, JobLease, PHOTO_KEY, job_log, now, retry_policy, runtime};
+use crate::ports::{ANSWER, ENDPOINT, JobLease, PHOTO_KEY, job_log, now, retry_policy, runtime};
 use antispoof_core::event::{Check, Event, ImageReport, JobResult, Report, VerdictResult};
 use antispoof_core::failure::{Code, Failure};
 use antispoof_core::job::{Admission, Job, Properties};
@@ -17,8 +17,6 @@ use std::hint::black_box;
 use std::time::Duration;
 
 const ITERATIONS: u64 = 200;
-
-pub(crate) const ANSWER: &[u8] = br#"{"spoof_detected":false,"accuracy":0.9899068176746368}"#;
 
 /// Reading the vendor's answer.
 pub(crate) fn verdict() -> Part {

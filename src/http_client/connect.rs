@@ -76,10 +76,9 @@ impl Target {
         let usual = if tls { 443 } else { 80 };
         let port = uri.port_u16().unwrap_or(usual);
         let scheme = if tls { "https" } else { "http" };
-        let host_header = if port == usual { host.to_owned() } else { format!("{host}:{port}") };
         Ok(Self {
             origin: format!("{scheme}://{host}:{port}").into(),
-            host_header: host_header.try_into().map_err(|_| wrong("no server has such a name"))?,
+            host_header: host_header(uri).ok_or_else(|| wrong("no server has such a name"))?,
             uri: uri.clone(),
             host: host.trim_matches(['[', ']']).to_owned(),
             port,
@@ -98,6 +97,16 @@ impl Target {
             format!("{}:{}", self.host, self.port)
         }
     }
+}
+
+/// What `Host` says in a request for this address: the host, and the port where it is not the scheme's own. `None` where that is no text of a header.
+pub fn host_header(uri: &Uri) -> Option<HeaderValue> {
+    let host = uri.host()?;
+    let header = match (uri.port_u16(), uri.scheme_str()) {
+        (None, _) | (Some(80), Some("http")) | (Some(443), Some("https")) => HeaderValue::from_str(host),
+        (Some(port), _) => HeaderValue::try_from(format!("{host}:{port}")),
+    };
+    header.ok()
 }
 
 /// What is at the other end of a connection.

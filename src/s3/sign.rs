@@ -5,6 +5,7 @@
 //! image. A test holds every header against the SDK's signer.
 
 use super::request_error::unavailable;
+use crate::http_client::host_header;
 use antispoof_core::failure::Failure;
 use antispoof_core::stream_digest::hex;
 use aws_credential_types::Credentials;
@@ -53,11 +54,9 @@ impl Signer {
             identity.data().ok_or_else(|| unavailable(&"the AWS chain gives no access key"))?;
         let stamp = stamp(now);
         let day = &stamp[..8];
-        let mut signed = vec![
-            (HOST, host(request.uri())?),
-            (CONTENT_SHA256, HeaderValue::from_static(UNSIGNED)),
-            (DATE, value(&stamp)?),
-        ];
+        let host = host_header(request.uri()).ok_or_else(|| unavailable(&"the address of the store names no host"))?;
+        let mut signed =
+            vec![(HOST, host), (CONTENT_SHA256, HeaderValue::from_static(UNSIGNED)), (DATE, value(&stamp)?)];
         signed.extend(
             headers.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))),
         );
@@ -116,15 +115,6 @@ fn canonical(uri: &Uri, signed: &[(HeaderName, HeaderValue)]) -> (String, String
         text.push_str(part);
     }
     (text, names)
-}
-
-/// As the HTTP client sends it.
-fn host(uri: &Uri) -> Result<HeaderValue, Failure> {
-    let host = uri.host().unwrap_or_default();
-    match (uri.port_u16(), uri.scheme_str()) {
-        (None, _) | (Some(80), Some("http")) | (Some(443), Some("https")) => value(host),
-        (Some(port), _) => value(&format!("{host}:{port}")),
-    }
 }
 
 /// `20261129T183256Z`.

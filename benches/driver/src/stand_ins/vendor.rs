@@ -125,7 +125,7 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) -> Result<()> {
         state.wait(true).await;
         read_body(&mut stream, &mut buffer, filled, length).await?;
         state.wait(false).await;
-        // Before the answer is written: whoever has it may call again at once.
+        // Before the answer is written: the worker that has it may call again at once.
         state.calls.fetch_sub(1, Ordering::Relaxed);
         stream.write_all(ANSWER).await?;
         state.answered(length);
