@@ -71,6 +71,7 @@ async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks)
 
     // First, because nothing may be consumed without it.
     let ledger = open_ledger(&settings).await?;
+    ledger.prove().await.map_err(StartError::from)?;
     // Connecting takes round trips, and nothing else has to wait for it.
     let Started { amqp: broker, jobs, dead, supervising, reading } = Amqp::start(
         settings.amqp.clone(),

@@ -5,8 +5,11 @@ mod clock;
 mod daily;
 mod file;
 mod memory;
+mod owed;
 mod record;
 mod redis;
+mod refused;
+mod s3;
 
 #[cfg(test)]
 mod conformance;
@@ -15,7 +18,9 @@ pub use clock::Clock;
 pub use daily::LocalCount;
 pub use file::{File, OpenError};
 pub use memory::Memory;
-pub use redis::{Keeping, Redis, RedisOptions, Refused, UrlError};
+pub use redis::{Keeping, Redis, RedisOptions, UrlError};
+pub use refused::Refused;
+pub use s3::{S3, S3Options, Unfit};
 
 use antispoof_core::event::JobResult;
 use antispoof_core::ports::{ClaimOutcome, DailyCalls, Intent, Ledger, LedgerError};
@@ -30,6 +35,8 @@ pub enum AnyLedger {
     File(Box<File>),
     /// Remembers in a server that all workers share.
     Redis(Box<Redis>),
+    /// Remembers in a bucket that all workers share.
+    S3(Box<S3>),
 }
 
 /// Hands a call to the backend there is; the first expression is what the one that remembers nothing says.
@@ -40,6 +47,7 @@ macro_rules! backend {
             Self::Memory(memory) => memory.$($call)+.await,
             Self::File(file) => file.$($call)+.await,
             Self::Redis(redis) => redis.$($call)+.await,
+            Self::S3(s3) => s3.$($call)+.await,
         }
     };
 }
@@ -49,6 +57,9 @@ impl AnyLedger {
     pub async fn look(&self) -> Result<Keeping, LedgerError> {
         match self {
             Self::Redis(redis) => redis.look().await,
+            Self::S3(s3) => {
+                s3.prove().await.map(|()| Keeping::default()).map_err(|unfit| LedgerError(unfit.to_string()))
+            }
             Self::Nothing(_) | Self::Memory(_) | Self::File(_) => Ok(Keeping::default()),
         }
     }
@@ -57,7 +68,19 @@ impl AnyLedger {
     pub async fn try_out(&self) -> Result<Keeping, Refused> {
         match self {
             Self::Redis(redis) => redis.try_out().await,
+            Self::S3(s3) => s3.try_out().await.map(|()| Keeping::default()),
             Self::Nothing(_) | Self::Memory(_) | Self::File(_) => Ok(Keeping::default()),
+        }
+    }
+
+    /// Fails where the store that the records are in is there and cannot keep them: nothing may run on it. One that cannot be asked is asked again later.
+    pub async fn prove(&self) -> Result<(), Unfit> {
+        match self {
+            Self::S3(s3) => match s3.prove().await {
+                Err(unfit @ Unfit::Store { .. }) => Err(unfit),
+                Ok(()) | Err(Unfit::Trouble(_)) => Ok(()),
+            },
+            Self::Nothing(_) | Self::Memory(_) | Self::File(_) | Self::Redis(_) => Ok(()),
         }
     }
 
@@ -65,7 +88,7 @@ impl AnyLedger {
     pub async fn writer_ended(&self) {
         match self {
             Self::File(file) => file.writer_ended().await,
-            Self::Nothing(_) | Self::Memory(_) | Self::Redis(_) => std::future::pending().await,
+            Self::Nothing(_) | Self::Memory(_) | Self::Redis(_) | Self::S3(_) => std::future::pending().await,
         }
     }
 
@@ -73,7 +96,7 @@ impl AnyLedger {
     pub async fn close(&self) {
         match self {
             Self::File(file) => file.close().await,
-            Self::Nothing(_) | Self::Memory(_) | Self::Redis(_) => {}
+            Self::Nothing(_) | Self::Memory(_) | Self::Redis(_) | Self::S3(_) => {}
         }
     }
 }
@@ -89,6 +112,7 @@ impl Ledger for AnyLedger {
             Self::Memory(memory) => memory.intent(key).await,
             Self::File(file) => file.intent(key).await,
             Self::Redis(redis) => redis.intent(key).await,
+            Self::S3(s3) => s3.intent(key).await,
         }
     }
 
@@ -123,6 +147,7 @@ impl Ledger for AnyLedger {
             Self::Memory(memory) => memory.unsent(call).await,
             Self::File(file) => file.unsent(call).await,
             Self::Redis(redis) => redis.unsent(call).await,
+            Self::S3(s3) => s3.unsent(call).await,
         }
     }
 
@@ -132,6 +157,7 @@ impl Ledger for AnyLedger {
             Self::Memory(memory) => memory.daily_calls().await,
             Self::File(file) => file.daily_calls().await,
             Self::Redis(redis) => redis.daily_calls().await,
+            Self::S3(s3) => s3.daily_calls().await,
         }
     }
 

@@ -8,13 +8,16 @@ mod answer;
 mod checksums;
 mod credentials;
 mod named;
+mod objects;
 mod probe;
 mod request_error;
 mod sdk;
 mod sign;
+mod store_clock;
 mod stream;
 mod tools;
 
+pub use objects::{Condition, Objects, Put, Stored, Trouble};
 pub use probe::Refusal;
 pub use sdk::SdkError;
 pub use stream::ObjectStream;
@@ -31,9 +34,9 @@ use checksums::Checksums;
 use credentials::{Credentials, Current, Renewal};
 use http::header::{self, CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
-use http_body_util::Empty;
+use http_body_util::Full;
 use request_error::unavailable;
-use sign::Signer;
+use sign::{Content, Signer};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -44,7 +47,7 @@ const POOL_IDLE: Duration = Duration::from_secs(15);
 
 /// The object store, as the pipeline sees it.
 pub struct Store {
-    http: http_client::Client<Empty<Bytes>>,
+    http: http_client::Client<Full<Bytes>>,
     addresses: Addresses,
     credentials: Credentials,
     signer: Signer,
@@ -90,18 +93,18 @@ impl Store {
         image: &ImageRef,
         credentials: &Current,
         checksum: bool,
-    ) -> Result<Request<Empty<Bytes>>, Failure> {
+    ) -> Result<Request<Full<Bytes>>, Failure> {
         let url = self.addresses.object(image).await?;
         let mut request = Request::get(url).body(()).map_err(|error| unavailable(&error))?;
         let signed = if checksum { &[checksums::MODE][..] } else { &[] };
-        self.signer.sign(&mut request, signed, &credentials.identity, SystemTime::now())?;
+        self.signer.sign(&mut request, signed, Content::Unsigned, &credentials.identity, SystemTime::now())?;
         let headers = request.headers_mut();
         headers.insert(header::USER_AGENT, USER_AGENT);
         if let Some(etag) = &image.etag {
             let pin = HeaderValue::try_from(format!("\"{etag}\"")).map_err(|error| unavailable(&error))?;
             headers.insert(header::IF_MATCH, pin);
         }
-        Ok(request.map(|()| Empty::new()))
+        Ok(request.map(|()| Full::default()))
     }
 
     /// A GET, and another one that asks for no checksum where the store does not know how to be asked for it.

@@ -45,6 +45,9 @@ pub enum StartError {
     /// The ledger's URL.
     #[error(transparent)]
     LedgerUrl(#[from] ledger::UrlError),
+    /// The store of the ledger's records.
+    #[error(transparent)]
+    LedgerStore(#[from] ledger::Unfit),
     /// The broker is one that cannot be worked with.
     #[error(transparent)]
     Broker(ConnectError),

@@ -4,9 +4,10 @@ use super::error::StartError;
 use crate::amqp::Names;
 use crate::conversion;
 use crate::gate;
-use crate::ledger::{AnyLedger, Clock, File, LocalCount, Memory, Redis, RedisOptions};
+use crate::ledger::{AnyLedger, Clock, File, LocalCount, Memory, Redis, RedisOptions, S3, S3Options};
 use crate::limiter::Limiter;
 use crate::pipeline::{LONGEST_READ, Rules};
+use crate::s3::Objects;
 use crate::settings::{ApiAuth, Concurrency, LedgerBackend, ObjectKeys, OrientationPolicy, Settings};
 use crate::telemetry::{KeyNames, Places};
 use antispoof_core::image::{Limits, Verify};
@@ -19,7 +20,7 @@ use url::Url;
 /// The first and the longest wait between tries to publish what has to be published.
 const PUBLISH_WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// A claim in Redis outlives the longest silence between two renewals by this.
+/// A claim in a shared ledger outlives the longest silence between two renewals by this.
 const CLAIM_MARGIN: Duration = Duration::from_secs(30);
 
 /// The longest wait of a probe.
@@ -83,7 +84,7 @@ pub(super) fn limiter(settings: &Settings) -> Limiter {
     }
 }
 
-/// Opens the ledger that the settings name. One in Redis is not connected yet.
+/// Opens the ledger that the settings name. One in Redis or S3 is not asked for anything yet.
 pub async fn open_ledger(settings: &Settings) -> Result<AnyLedger, StartError> {
     let (ledger, clock, limit) = (&settings.ledger, Clock::system(), settings.api.daily_call_limit);
     let here = || LocalCount::new(limit, Clock::wall());
@@ -105,6 +106,12 @@ pub async fn open_ledger(settings: &Settings) -> Result<AnyLedger, StartError> {
                 patience: ledger.timeout,
             };
             AnyLedger::Redis(Box::new(Redis::new(&options, clock)?.following(url.clone()).counting(limit)))
+        }
+        LedgerBackend::S3 { bucket, prefix } => {
+            let in_flight = settings.worker.concurrency.max();
+            let objects = Objects::new(&settings.s3, bucket.clone(), ledger.timeout, in_flight).await?;
+            let options = S3Options { prefix, ttl: ledger.ttl, claim_life: longest_silence(settings) + CLAIM_MARGIN };
+            AnyLedger::S3(Box::new(S3::new(objects, &options, clock).counting(limit)))
         }
     })
 }

@@ -46,6 +46,11 @@ impl Problem {
         Self { exit: Exit::Settings, ..Self::failed(problems) }
     }
 
+    /// A setting that only running with it shows to be wrong.
+    pub(super) fn wrong_setting(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::Settings, ..Self::failed(error) }
+    }
+
     /// The settings of the daemon: where they ask for a JSON log, their problems are lines of it.
     pub(super) fn of_daemon(problems: settings::Problems) -> Self {
         Self { daemon: true, ..Self::settings(problems) }

@@ -41,6 +41,8 @@ impl From<RunError> for Problem {
     fn from(error: RunError) -> Self {
         match error {
             RunError::App(app::Error::Start(StartError::Broker(error))) => error.into(),
+            // It names its remedy, and passes with other settings only.
+            RunError::App(app::Error::Start(error @ StartError::LedgerStore(_))) => Self::wrong_setting(error),
             error => {
                 let remedy = error.remedy();
                 Self::failed(error).maybe_hint(remedy)

@@ -8,12 +8,14 @@ use super::terminal::{plain, say};
 use crate::amqp::{
     Compared, Effect, Found, Link, Management, Names, Role, State, close, connect, declare_over, definitions, inspect,
 };
-use crate::settings::Settings;
+use crate::settings::{Ledger, LedgerBackend, Settings};
 use clap::{Args, Subcommand};
 use std::time::Duration;
 
 /// Far above what some dozens of round trips take; a broker that does not answer is not waited for.
 const LIMIT: Duration = Duration::from_mins(1);
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// Print, compare or declare exchanges, queues and bindings
 #[derive(Args, Clone, Debug)]
@@ -29,7 +31,11 @@ enum What {
     ///
     /// The vhost is that of amqp.url and has to be there; users and permissions are not in it.
     #[command(after_help = super::examples::TOPOLOGY)]
-    Print,
+    Print {
+        /// Print instead the lifecycle rule of ledger.bucket, as `aws s3api put-bucket-lifecycle-configuration` takes it: it removes records that are too old
+        #[arg(long)]
+        ledger: bool,
+    },
     /// Compare them with those of the broker, an object a line; ends with 1 unless all are as they should be
     ///
     /// Changes nothing. Each argument that differs is named. Over AMQP, comparing needs the right to configure, and bindings and policies
@@ -49,7 +55,11 @@ enum What {
 pub(super) async fn run(args: TopologyArgs, settings: Settings) -> Result<Exit, Problem> {
     let amqp = &settings.amqp;
     let names = Names::new(&amqp.prefix, &settings.retry.delays);
-    if let What::Print = args.what {
+    if let What::Print { ledger: true } = args.what {
+        print(&format!("{:#}", lifecycle(&settings.ledger)?))?;
+        return Ok(Exit::Ok);
+    }
+    if let What::Print { .. } = args.what {
         print(&format!("{:#}", definitions(&names, amqp.url.vhost())))?;
         return Ok(Exit::Ok);
     }
@@ -70,7 +80,7 @@ pub(super) async fn run(args: TopologyArgs, settings: Settings) -> Result<Exit, 
     let link = connect(amqp, &settings.worker.instance, Role::Tool).await?;
     let work = async {
         match args.what {
-            What::Print | What::Check { .. } => {
+            What::Print { .. } | What::Check { .. } => {
                 let verdict = print_differences(&inspect(&link, &names).await?, amqp.url.vhost())?;
                 say(
                     "bindings, and policies that drop, expire or move messages, are not known: they cannot be asked for over AMQP; \
@@ -87,6 +97,26 @@ pub(super) async fn run(args: TopologyArgs, settings: Settings) -> Result<Exit, 
     };
     close(&link).await;
     ended
+}
+
+/// A rule for the records alone. Its days are counted from the last write of an object, and are one more than a record counts for: the worker knows the
+/// milliseconds. Where the bucket keeps versions, each step of a job leaves one.
+fn lifecycle(ledger: &Ledger) -> Result<serde_json::Value, Problem> {
+    let LedgerBackend::S3 { prefix, .. } = &ledger.backend else {
+        let problem =
+            Problem::wrong_setting(anyhow::anyhow!("ledger.backend is not \"s3\": there is no bucket for a rule"));
+        return Err(problem.hint("set ledger.backend = \"s3\" and ledger.bucket"));
+    };
+    let days = ledger.ttl.as_millis().div_ceil(DAY.as_millis()) + 1;
+    Ok(serde_json::json!({
+        "Rules": [{
+            "ID": format!("{prefix}-records"),
+            "Status": "Enabled",
+            "Filter": { "Prefix": format!("{prefix}/") },
+            "Expiration": { "Days": u64::try_from(days).unwrap_or(u64::MAX) },
+            "NoncurrentVersionExpiration": { "NoncurrentDays": 1 },
+        }]
+    }))
 }
 
 /// Prints a line for each. The outer error is of the printing.

@@ -29,6 +29,8 @@ pub(super) struct Claim {
     pub(super) intent: bool,
     /// What a backend tells its claims apart by.
     pub(super) token: String,
+    /// Which version of the record the claim has written, where the backend's store tells versions apart.
+    pub(super) version: Option<String>,
 }
 
 /// A claim that is given up again unless it is kept.
@@ -71,6 +73,13 @@ impl Claims {
         let claim = held.entry(key.to_owned()).or_insert_with(|| Claim { token: token.to_owned(), ..Claim::default() });
         claim.since_ms = now;
         claim.intent = true;
+    }
+
+    /// The record is at this version, by the claim's own doing.
+    pub(super) fn versioned(&self, key: &str, version: Option<String>) {
+        if let Some(claim) = self.held().get_mut(key) {
+            claim.version = version;
+        }
     }
 
     /// Gives a claim up.

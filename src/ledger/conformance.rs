@@ -311,7 +311,8 @@ pub(super) async fn a_dead_worker_s_claim_runs_out<P: Place>() {
 
 /// Only where processes share a ledger.
 pub(super) async fn a_claim_that_was_taken_over_is_lost<P: Place>() {
-    let place = P::new(Lives { ttl: LONG, claim: SHORT }).await;
+    // Long enough for the steps of the one that has it now.
+    let place = P::new(Lives { ttl: LONG, claim: 4 * SHORT }).await;
     let (slow, quick) = (place.worker(), place.stranger().await.expect("a shared ledger"));
     for key in ["a", "b"] {
         slow.begin(key).await.expect("begin");

@@ -61,7 +61,7 @@ impl Record {
 }
 
 /// What the vendor can have said: any client of the ledger may have written the record.
-fn is_sound(end: &JobResult) -> bool {
+pub(super) fn is_sound(end: &JobResult) -> bool {
     match end {
         JobResult::Verdict(VerdictResult { verdict, .. }) => (0.0..=1.0).contains(&verdict.accuracy),
         JobResult::Failure(_) => true,

@@ -10,7 +10,9 @@ pub use link::UrlError;
 
 use super::claims::Claims;
 use super::clock::Clock;
+use super::owed::{self, Owed};
 use super::record::{Record, write_end};
+use super::refused::Refused;
 use crate::settings::RedisUrl;
 use antispoof_core::event::JobResult;
 use antispoof_core::ports::{ClaimOutcome, DailyCalls, Intent, Ledger, LedgerError};
@@ -18,13 +20,8 @@ use fault::Fault;
 use link::Link;
 use redis::{FromRedisValue, ScriptInvocation};
 use scripts::Scripts;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// Most steps that are made up for after an outage. With more jobs than that in its hands, no process would be well.
-const MOST_OWED: usize = 4096;
 
 /// The answer about a record that another program has written.
 const UNREADABLE: &[u8] = b"unreadable";
@@ -64,19 +61,7 @@ pub struct Redis {
     /// Start of the tokens by which this process knows its claims.
     process: String,
     count: AtomicU64,
-    /// Steps that did not reach the server. They are sent before anything else begins.
-    owed: Mutex<VecDeque<Step>>,
-}
-
-/// Why a server does not take the steps of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// Which server, and what is wrong.
-    pub what: String,
-    /// What to do about it.
-    pub remedy: &'static str,
-    /// It may pass by itself.
-    pub passes: bool,
+    owed: Owed<Step>,
 }
 
 /// A step that can be sent later.
@@ -86,7 +71,7 @@ enum Step {
     Release { job: String, token: String, paid: bool },
 }
 
-impl Step {
+impl owed::Step for Step {
     fn replaces(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Conclude { job, .. }, Self::Conclude { job: other, .. }) => job == other,
@@ -110,7 +95,7 @@ impl Redis {
             daily_call_limit: 0,
             process: format!("{:016x}", fastrand::u64(..)),
             count: AtomicU64::new(0),
-            owed: Mutex::default(),
+            owed: Owed::default(),
         })
     }
 
@@ -136,7 +121,7 @@ impl Redis {
     pub async fn try_out(&self) -> Result<Keeping, Refused> {
         let refused = |fault: Fault| Refused {
             what: format!("the ledger at {}: {}", self.link.server(), fault.cause()),
-            remedy: fault.remedy(),
+            remedy: fault.remedy().to_owned(),
             passes: fault.passes(),
         };
         let (job, token) = (self.job(&format!("check-{:032x}", fastrand::u128(..))), self.token());
@@ -224,13 +209,7 @@ impl Redis {
     async fn send(&self, step: Step) -> Result<Vec<u8>, LedgerError> {
         let answer = self.say(&step).await;
         if answer.is_err() {
-            let mut owed = self.owed();
-            // Tried again, it is owed once.
-            owed.retain(|other| !step.replaces(other));
-            if owed.len() >= MOST_OWED {
-                owed.pop_front();
-            }
-            owed.push_back(step);
+            self.owed.add(step);
         }
         answer.map_err(|fault| self.error(&fault))
     }
@@ -256,13 +235,13 @@ impl Redis {
 
     /// Tells what is owed. A call in doubt that was none, or a verdict that only this process knows, should not outlive an outage.
     async fn settle(&self) -> Result<(), LedgerError> {
-        loop {
-            let Some(step) = self.owed().pop_front() else { return Ok(()) };
+        while let Some(step) = self.owed.next() {
             if let Err(fault) = self.say(&step).await {
-                self.owed().push_front(step);
+                self.owed.put_back(step);
                 return Err(self.error(&fault));
             }
         }
+        Ok(())
     }
 
     async fn concluded(
@@ -301,10 +280,6 @@ impl Redis {
             }
         }
         Err(LedgerError("an end could not be put on record: the record changes each time".to_owned()))
-    }
-
-    fn owed(&self) -> MutexGuard<'_, VecDeque<Step>> {
-        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -35,13 +35,18 @@ impl Addresses {
 
     /// The URL of the object, with its version where it is pinned.
     pub(super) async fn object(&self, image: &ImageRef) -> Result<String, Failure> {
-        let known = self.bases.read().unwrap_or_else(PoisonError::into_inner).get(&image.bucket).cloned();
-        let base = match known {
-            Some(base) => base,
-            // Boxed: it is the SDK's long way, taken once a bucket.
-            None => Box::pin(self.resolve(&image.bucket)).await?,
-        };
+        let base = self.bucket(&image.bucket).await?;
         Ok(url_of(&base, &image.key, image.version_id.as_deref()))
+    }
+
+    /// What the URLs of a bucket's objects begin with.
+    pub(super) async fn bucket(&self, bucket: &str) -> Result<Arc<str>, Failure> {
+        let known = self.bases.read().unwrap_or_else(PoisonError::into_inner).get(bucket).cloned();
+        match known {
+            Some(base) => Ok(base),
+            // Boxed: it is the SDK's long way, taken once a bucket.
+            None => Box::pin(self.resolve(bucket)).await,
+        }
     }
 
     async fn resolve(&self, bucket: &str) -> Result<Arc<str>, Failure> {

@@ -266,4 +266,6 @@ fn missing(why: &str) -> Failure {
 }
 
 #[cfg(test)]
+mod fixed;
+#[cfg(test)]
 mod tests;

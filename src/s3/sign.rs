@@ -1,4 +1,4 @@
-//! Signature version 4 of a GET whose body is not signed.
+//! Signature version 4 of a request for one object.
 //!
 //! The keys and the signature are the SDK's; the text that is signed is ours. The SDK's signer makes that of any request: it parses, sorts and
 //! encodes anew what is known here, and derives a key for each request that is the same for a whole day. That costs as much as base64 of a small
@@ -12,7 +12,7 @@ use aws_credential_types::Credentials;
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use aws_smithy_runtime_api::client::identity::Identity;
 use http::header::{AUTHORIZATION, HOST};
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
@@ -23,6 +23,15 @@ const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+
+/// What is signed of the body.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content<'a> {
+    /// Nothing: there is none.
+    Unsigned,
+    /// All of it.
+    Whole(&'a [u8]),
+}
 
 pub(super) struct Signer {
     region: String,
@@ -41,12 +50,13 @@ impl Signer {
         Self { region, key: Mutex::default() }
     }
 
-    /// Signs a GET of an address with at most one parameter, percent-encoded as [`super::address`] does it. These headers are signed and added;
+    /// Signs a request for an address with at most one parameter, percent-encoded as [`super::address`] does it. These headers are signed and added;
     /// every header that begins with `x-amz-` has to be signed.
     pub(super) fn sign(
         &self,
         request: &mut http::Request<()>,
         headers: &[(&'static str, &'static str)],
+        content: Content<'_>,
         identity: &Identity,
         now: SystemTime,
     ) -> Result<(), Failure> {
@@ -55,8 +65,11 @@ impl Signer {
         let stamp = stamp(now);
         let day = &stamp[..8];
         let host = host_header(request.uri()).ok_or_else(|| unavailable(&"the address of the store names no host"))?;
-        let mut signed =
-            vec![(HOST, host), (CONTENT_SHA256, HeaderValue::from_static(UNSIGNED)), (DATE, value(&stamp)?)];
+        let content = match content {
+            Content::Unsigned => HeaderValue::from_static(UNSIGNED),
+            Content::Whole(body) => value(&hex("", &Sha256::digest(body)))?,
+        };
+        let mut signed = vec![(HOST, host), (CONTENT_SHA256, content.clone()), (DATE, value(&stamp)?)];
         signed.extend(
             headers.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))),
         );
@@ -68,7 +81,7 @@ impl Signer {
         signed.sort_unstable_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
 
         let scope = format!("{day}/{}/s3/aws4_request", self.region);
-        let (text, names) = canonical(request.uri(), &signed);
+        let (text, names) = canonical(request, &signed, &content);
         let digest = Sha256::digest(&text);
         let to_sign = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{}", hex("", &digest));
         let signature = self.signature(credentials.secret_access_key(), day, now, &to_sign);
@@ -96,10 +109,15 @@ impl Signer {
 }
 
 /// The canonical request, and the names of what is signed.
-fn canonical(uri: &Uri, signed: &[(HeaderName, HeaderValue)]) -> (String, String) {
+fn canonical(
+    request: &http::Request<()>,
+    signed: &[(HeaderName, HeaderValue)],
+    content: &HeaderValue,
+) -> (String, String) {
+    let uri = request.uri();
     let mut text = String::with_capacity(512);
     let mut names = String::with_capacity(96);
-    for part in ["GET\n", uri.path(), "\n", uri.query().unwrap_or_default(), "\n"] {
+    for part in [request.method().as_str(), "\n", uri.path(), "\n", uri.query().unwrap_or_default(), "\n"] {
         text.push_str(part);
     }
     for (name, value) in signed {
@@ -111,7 +129,7 @@ fn canonical(uri: &Uri, signed: &[(HeaderName, HeaderValue)]) -> (String, String
         }
         names.push_str(name.as_str());
     }
-    for part in ["\n", &names, "\n", UNSIGNED] {
+    for part in ["\n", &names, "\n", content.to_str().unwrap_or_default()] {
         text.push_str(part);
     }
     (text, names)
@@ -140,7 +158,7 @@ mod tests {
         UriPathNormalizationMode, sign,
     };
     use aws_sigv4::sign::v4::SigningParams;
-    use http::Request;
+    use http::{Method, Request};
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -150,6 +168,7 @@ mod tests {
     fn theirs(
         request: &mut Request<()>,
         headers: &[(&'static str, &'static str)],
+        content: Content<'_>,
         region: &str,
         identity: &Identity,
         now: SystemTime,
@@ -162,7 +181,12 @@ mod tests {
         let params = SigningParams::builder().identity(identity).region(region).name("s3").time(now);
         let params = params.settings(settings).build().expect("complete").into();
         let uri = request.uri().to_string();
-        let signable = SignableRequest::new("GET", uri, headers.iter().copied(), SignableBody::UnsignedPayload);
+        let method = request.method().to_string();
+        let body = match content {
+            Content::Unsigned => SignableBody::UnsignedPayload,
+            Content::Whole(body) => SignableBody::Bytes(body),
+        };
+        let signable = SignableRequest::new(&method, uri, headers.iter().copied(), body);
         let (instructions, _) = sign(signable.expect("a request"), &params).expect("signed").into_parts();
         instructions.apply_to_request_http1x(request);
         for &(name, value) in headers {
@@ -183,16 +207,21 @@ mod tests {
             secret in "[A-Za-z0-9/+]{40}",
             seconds in 0u64..4_000_000_000,
             checksum: bool,
+            record in prop::option::of("[ -~]{0,200}"),
         ) {
             let url = crate::s3::address::url_of(origin, &key, version.as_deref());
             let headers = if checksum { &[MODE][..] } else { &[] };
             let identity = Identity::from(Credentials::new("AKIDEXAMPLE", secret, token, None, "test"));
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-            let request = || Request::get(&url).body(()).expect("a URL");
+            let (method, content) = match &record {
+                None => (Method::GET, Content::Unsigned),
+                Some(record) => (Method::PUT, Content::Whole(record.as_bytes())),
+            };
+            let request = || Request::builder().method(&method).uri(&url).body(()).expect("a URL");
             let (mut one, mut other) = (request(), request());
             let signer = Signer::new("eu-central-1".to_owned());
-            signer.sign(&mut one, headers, &identity, now).expect("signed");
-            theirs(&mut other, headers, "eu-central-1", &identity, now);
+            signer.sign(&mut one, headers, content, &identity, now).expect("signed");
+            theirs(&mut other, headers, content, "eu-central-1", &identity, now);
             prop_assert_eq!(one.headers(), other.headers());
             prop_assert_eq!(one.uri(), other.uri());
         }
@@ -207,8 +236,8 @@ mod tests {
             let identity = Identity::from(Credentials::new("AKIDEXAMPLE", secret, None, None, "test"));
             let request = || Request::get("http://store:9000/b/k").body(()).expect("a URL");
             let (mut one, mut other) = (request(), request());
-            signer.sign(&mut one, &[MODE], &identity, now).expect("signed");
-            theirs(&mut other, &[MODE], "us-east-1", &identity, now);
+            signer.sign(&mut one, &[MODE], Content::Unsigned, &identity, now).expect("signed");
+            theirs(&mut other, &[MODE], Content::Unsigned, "us-east-1", &identity, now);
             assert_eq!(one.headers(), other.headers(), "{secret} at {now:?}");
         }
     }

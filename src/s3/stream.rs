@@ -5,7 +5,7 @@ use antispoof_core::failure::{Code, Failure};
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body::Body as _;
-use http_body_util::Empty;
+use http_body_util::Full;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 pub struct ObjectStream {
     /// What has been read ahead.
     first: Option<Bytes>,
-    body: Body<Empty<Bytes>>,
+    body: Body<Full<Bytes>>,
     limit: Duration,
     deadline: Pin<Box<Sleep>>,
     waiting: bool,
@@ -24,7 +24,7 @@ pub struct ObjectStream {
 
 impl ObjectStream {
     /// A body of which each chunk may take `limit`, counted only while it is waited for: our own back-pressure is not the store's fault.
-    pub(super) fn new(body: Body<Empty<Bytes>>, limit: Duration) -> Self {
+    pub(super) fn new(body: Body<Full<Bytes>>, limit: Duration) -> Self {
         Self { first: None, body, limit, deadline: Box::pin(tokio::time::sleep(limit)), waiting: false }
     }
 

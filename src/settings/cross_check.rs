@@ -12,6 +12,18 @@ use super::s3::S3;
 use super::units::plain;
 use super::worker::Worker;
 
+/// A program that may write images could write a verdict beside them.
+pub(super) fn records(s3: &S3, ledger: &Ledger, findings: &mut Findings<'_>) {
+    let LedgerBackend::S3 { bucket, .. } = &ledger.backend else { return };
+    let what = "is a bucket that jobs may name: a program that may put images there could put verdicts there";
+    let remedy = "name a bucket of its own, which the workers alone may write to";
+    if s3.buckets.contains(bucket) || s3.default_bucket.as_ref() == Some(bucket) {
+        findings.error(&["ledger.bucket", "s3.buckets"], what, remedy);
+    } else if s3.allow_any_bucket {
+        findings.warn(&["ledger.bucket", "s3.allow_any_bucket"], what, remedy);
+    }
+}
+
 /// Half of what RabbitMQ gives a consumer to acknowledge (30 min), so that a slow clock or a full disk does not use it up.
 const LONGEST_HOLD: Duration = Duration::from_mins(15);
 
@@ -99,9 +111,11 @@ pub(super) fn daily_limit(api: &Api, ledger: &Ledger, findings: &mut Findings<'_
         findings.warn(
             &keys[..2],
             "is a limit of this process alone with this ledger.backend, and its count begins at 0 with each start",
-            "set ledger.backend = \"redis\", where all workers share one count; or \"file\" for a single worker",
+            "set ledger.backend = \"redis\" or \"s3\", where all workers share one count; or \"file\" for a single worker",
         );
-    } else if matches!(ledger.backend, LedgerBackend::Redis(_)) && ledger.on_error == OnLedgerError::Proceed {
+    } else if matches!(ledger.backend, LedgerBackend::Redis(_) | LedgerBackend::S3 { .. })
+        && ledger.on_error == OnLedgerError::Proceed
+    {
         findings.warn(
             &keys,
             "does not hold while the ledger is away: ledger.on_error = \"proceed\" makes calls then, and they are not counted",

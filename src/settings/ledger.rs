@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use antispoof_core::policy::{OnLedgerError, Reuse};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::findings::Findings;
+use super::invalid::{InvalidValue, quoted};
 use super::secrets::urls::RedisUrl;
 use super::sources::Needs;
 use super::units::{DAY, MINUTE, SECOND};
-use super::values::{Choice, File, Int, Time};
+use super::values::{Choice, File, Int, Time, is_word, text};
 
 /// What is remembered, so that a job that comes again is not paid for again.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -27,6 +28,12 @@ pub struct Ledger {
     #[serde(deserialize_with = "RedisUrl::optional")]
     #[schemars(with = "RedisUrl")]
     url: Option<RedisUrl>,
+    #[serde(deserialize_with = "super::s3::optional_bucket")]
+    #[schemars(with = "String")]
+    bucket: Option<String>,
+    #[serde(deserialize_with = "prefix")]
+    #[schemars(with = "String")]
+    prefix: String,
     /// How long.
     #[serde(with = "Time::<SECOND, { 366 * DAY }>")]
     pub ttl: Duration,
@@ -56,6 +63,13 @@ pub enum LedgerBackend {
     File(PathBuf),
     /// In Redis, for all workers.
     Redis(RedisUrl),
+    /// In objects of this bucket, for all workers.
+    S3 {
+        /// Its name.
+        bucket: String,
+        /// What the names of the objects begin with, without a slash at its end.
+        prefix: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -65,45 +79,70 @@ enum Kind {
     Memory,
     File,
     Redis,
+    S3,
 }
 
 impl Ledger {
     /// Puts the backend together with what it needs.
     pub(super) fn validate(&mut self, findings: &mut Findings<'_>) {
-        for (key, set, used) in
-            [("ledger.path", self.path.is_some(), Kind::File), ("ledger.url", self.url.is_some(), Kind::Redis)]
-        {
+        for (key, set, used) in [
+            ("ledger.path", self.path.is_some(), Kind::File),
+            ("ledger.url", self.url.is_some(), Kind::Redis),
+            ("ledger.bucket", self.bucket.is_some(), Kind::S3),
+        ] {
             if set && self.kind != used {
                 findings.warn(&[key, "ledger.backend"], "is not used by this ledger.backend", "set it to \"\"");
             }
         }
-        match (self.kind, &self.path, &self.url) {
-            (Kind::None, _, _) => self.backend = LedgerBackend::None,
-            (Kind::Memory, _, _) => self.backend = LedgerBackend::Memory,
-            (Kind::File, Some(path), _) => {
-                if findings.needs == Needs::Worker {
-                    check_place(path, findings);
+        let missing: (&str, &str, &str) = match self.kind {
+            Kind::None => return self.backend = LedgerBackend::None,
+            Kind::Memory => return self.backend = LedgerBackend::Memory,
+            Kind::File => {
+                if let Some(path) = &self.path {
+                    if findings.needs == Needs::Worker {
+                        check_place(path, findings);
+                    }
+                    return self.backend = LedgerBackend::File(path.clone());
                 }
-                self.backend = LedgerBackend::File(path.clone());
+                (
+                    "file",
+                    "ledger.path",
+                    "name a file on a disk that outlives the process, as /var/lib/antispoofd/ledger.redb",
+                )
             }
-            (Kind::Redis, _, Some(url)) => self.backend = LedgerBackend::Redis(url.clone()),
-            (Kind::File, None, _) => findings.error(
-                &["ledger.path", "ledger.backend"],
-                "is empty, and ledger.backend is \"file\"",
-                "name a file on a disk that outlives the process, as /var/lib/antispoofd/ledger.redb",
-            ),
-            (Kind::Redis, _, None) => findings.error(
-                &["ledger.url", "ledger.backend"],
-                "is empty, and ledger.backend is \"redis\"",
-                "set ledger.url, ledger.url_file or ANTISPOOFD__LEDGER__URL",
-            ),
-        }
+            Kind::Redis => {
+                if let Some(url) = &self.url {
+                    return self.backend = LedgerBackend::Redis(url.clone());
+                }
+                ("redis", "ledger.url", "set ledger.url, ledger.url_file or ANTISPOOFD__LEDGER__URL")
+            }
+            Kind::S3 => {
+                if let Some(bucket) = &self.bucket {
+                    return self.backend = LedgerBackend::S3 { bucket: bucket.clone(), prefix: self.prefix.clone() };
+                }
+                ("s3", "ledger.bucket", "name a bucket of the store of [s3] that no image is in, as \"kyc-ledger\"")
+            }
+        };
+        let (kind, key, remedy) = missing;
+        findings.error(&[key, "ledger.backend"], format!("is empty, and ledger.backend is \"{kind}\""), remedy);
     }
 
     /// Without user and password; empty where it is not set.
     pub(super) fn shown_url(&self) -> String {
         self.url.as_ref().map(ToString::to_string).unwrap_or_default()
     }
+}
+
+/// The names of objects are as they are in every store: some drop a slash at the start, or make one of two.
+fn prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer, |text| {
+        let good = text.split('/').all(|part| is_word(part, 100, b"-_.") && part.trim_matches('.') == part);
+        if good && text.len() <= 200 {
+            return Ok(text.to_owned());
+        }
+        let remedy = "write words of letters, digits, \"-\" and \"_\" with a slash between them, as \"antispoofd\" or \"kyc/antispoofd\"";
+        Err(InvalidValue::new(format!("{} cannot be the start of the records' names", quoted(text)), remedy))
+    })
 }
 
 /// The file is opened by the worker only, and on its machine.

@@ -92,6 +92,7 @@ impl Settings {
         cross_check::stopping(&self.worker, &self.api, findings);
         cross_check::hold(&self.s3, &self.api, &self.retry, findings);
         cross_check::memory(&self.retry, &self.ledger, findings);
+        cross_check::records(&self.s3, &self.ledger, findings);
         cross_check::daily_limit(&self.api, &self.ledger, findings);
     }
 
@@ -114,7 +115,7 @@ impl Settings {
     pub fn rotating(&self) -> Vec<RotatingSecret> {
         let ledger = match &self.ledger.backend {
             LedgerBackend::Redis(url) => Some(url.secret()),
-            LedgerBackend::None | LedgerBackend::Memory | LedgerBackend::File(_) => None,
+            LedgerBackend::None | LedgerBackend::Memory | LedgerBackend::File(_) | LedgerBackend::S3 { .. } => None,
         };
         let api = match &self.api.auth {
             ApiAuth::Keys { api_key, secret } => vec![api_key, secret],

@@ -33,7 +33,7 @@ pub struct S3 {
     #[serde(with = "Flag")]
     pub allow_any_bucket: bool,
     /// The bucket of jobs that name none; allowed by the two settings above.
-    #[serde(deserialize_with = "default_bucket")]
+    #[serde(deserialize_with = "optional_bucket")]
     #[schemars(with = "String")]
     pub default_bucket: Option<String>,
     /// Largest image, in bytes.
@@ -99,7 +99,7 @@ fn buckets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D:
     list(deserializer, bucket)
 }
 
-fn default_bucket<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(super) fn optional_bucket<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     optional(deserializer, bucket)
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod redis;
+pub(crate) mod s3_double;
 pub(crate) mod services;
 pub(crate) mod simulator;
 pub(crate) mod stand_in;

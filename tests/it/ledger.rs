@@ -1,5 +1,6 @@
 //! A job is paid for once: across deliveries, processes, crashes and outages of the ledger.
 
+mod bucket;
 mod crash;
 mod doubt;
 mod outage;

@@ -3,7 +3,7 @@
 use super::report::Line;
 use crate::app::{self, StartError};
 use crate::cli::exit::Exit;
-use crate::settings::{LedgerBackend, RedisUrl, Settings};
+use crate::settings::{LedgerBackend, Settings};
 use std::path::Path;
 
 const LEDGER: &str = "ledger";
@@ -24,7 +24,11 @@ pub(super) async fn probe(settings: &Settings) -> Vec<Line> {
             }
             Err(error) => not_opened(path, &error),
         },
-        LedgerBackend::Redis(url) => return server(settings, url).await,
+        LedgerBackend::Redis(url) => return server(settings, &url.to_string(), "takes and gives back a claim").await,
+        LedgerBackend::S3 { bucket, prefix } => {
+            let place = format!("s3://{bucket}/{prefix}");
+            return server(settings, &place, "holds conditional writes, also of many writers at the same time").await;
+        }
     };
     let disk = match &settings.ledger.backend {
         LedgerBackend::File(path) => disk(path),
@@ -55,17 +59,21 @@ fn space_left(path: &Path, free: u64) -> Option<Line> {
     }
 }
 
-async fn server(settings: &Settings, url: &RedisUrl) -> Vec<Line> {
+/// A ledger that workers share: it is at this place, and that is what it does when it is tried.
+async fn server(settings: &Settings, place: &str, does: &str) -> Vec<Line> {
     let ledger = match app::open_ledger(settings).await {
         Ok(ledger) => ledger,
-        Err(error) => return vec![Line::wrong(LEDGER, error.to_string(), "correct ledger.url")],
+        Err(error) => {
+            let remedy = error.remedy().unwrap_or("correct ledger.url");
+            return vec![Line::wrong(LEDGER, error.to_string(), remedy)];
+        }
     };
     let keeping = match ledger.try_out().await {
         Ok(keeping) => keeping,
         Err(refused) if refused.passes => return vec![Line::unreachable(LEDGER, refused.what, refused.remedy)],
         Err(refused) => return vec![Line::wrong(LEDGER, refused.what, refused.remedy)],
     };
-    let takes = Line::ok(LEDGER, format!("{url} takes and gives back a claim"));
+    let takes = Line::ok(LEDGER, format!("{place} {does}"));
     let warns = keeping.warning().map(|warning| Line::note(LEDGER, warning));
     let unknown = keeping.unknown().map(|what| {
         let remedy = "look at its maxmemory-policy, appendonly and save; or let its user ask, by +info and +config|get";

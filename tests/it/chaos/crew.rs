@@ -8,12 +8,13 @@ use super::plan::{Backing, CONCURRENCY, Plan};
 use crate::harness::daemon::{Daemon, DaemonBuilder};
 use crate::harness::link::Link;
 use crate::harness::metrics;
+use crate::harness::store::LEDGER_BUCKET;
 use crate::harness::wait::STARTED;
 use crate::harness::world::World;
 
 /// How often broker and replica prove that they live, in seconds; the broker gives up after two or three of them.
 pub(crate) const HEARTBEAT: u64 = 2;
-/// A claim in Redis outlives the longest wait for the store or the API (4 s here) by half a minute.
+/// A claim in a shared ledger outlives the longest wait for the store or the API (4 s here) by half a minute.
 pub(crate) const CLAIM_SECONDS: u64 = 34;
 
 /// A replica. Its logs are written to a file for each of its lives.
@@ -60,6 +61,10 @@ impl Replica {
             Backing::Redis => builder
                 .set("ledger.backend", "redis")
                 .set("ledger.url", world.services.redis_url(&redis.addr().to_string())),
+            Backing::S3 => builder
+                .set("ledger.backend", "s3")
+                .set("ledger.bucket", LEDGER_BUCKET)
+                .set("ledger.prefix", world.broker.vhost()),
             Backing::File => builder
                 .set("ledger.backend", "file")
                 .set("ledger.path", dir.join(format!("{name}.redb")).display().to_string()),

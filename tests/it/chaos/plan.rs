@@ -11,6 +11,8 @@ pub(crate) const CONCURRENCY: usize = 8;
 pub(crate) enum Backing {
     /// Shared by all replicas.
     Redis,
+    /// The same, in objects.
+    S3,
     /// A file for each replica.
     File,
     /// Nothing that outlives the process.
@@ -52,7 +54,7 @@ pub(crate) enum Kind {
     KillInOutage,
     /// SIGSTOP until the broker has given the replica up, then SIGCONT.
     Stop,
-    /// SIGSTOP until the replica's claims in Redis have run out, then SIGCONT.
+    /// SIGSTOP until the replica's claims in a shared ledger have run out, then SIGCONT.
     StopPastClaim,
     /// SIGTERM, and a start.
     Drain,
@@ -184,11 +186,11 @@ impl Plan {
             | Kind::LedgerReadonly
             | Kind::LedgerOom
             | Kind::LedgerAcl => self.ledger == Backing::Redis,
-            Kind::StopPastClaim => self.ledger == Backing::Redis && !self.brief,
+            Kind::StopPastClaim => self.ledger.is_shared() && !self.brief,
             Kind::DiskFull => self.ledger == Backing::File,
             // Whoever gives a dropped job its end has to know whether another has judged it.
             Kind::PolicyExpires | Kind::PolicyLength | Kind::PolicyLimit => {
-                self.ledger == Backing::Redis || self.ledger == Backing::File && self.replicas == 1
+                self.ledger.is_shared() || self.ledger == Backing::File && self.replicas == 1
             }
             _ => true,
         }
@@ -311,10 +313,17 @@ impl FromStr for Kind {
 
 // === impl Backing ===
 
+impl Backing {
+    pub(crate) fn is_shared(self) -> bool {
+        matches!(self, Self::Redis | Self::S3)
+    }
+}
+
 impl fmt::Display for Backing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Redis => "redis",
+            Self::S3 => "s3",
             Self::File => "file",
             Self::Memory => "memory",
         })
@@ -325,8 +334,9 @@ impl FromStr for Backing {
     type Err = Unknown;
 
     fn from_str(text: &str) -> Result<Self, Unknown> {
-        let found = [Self::Redis, Self::File, Self::Memory].into_iter().find(|backing| backing.to_string() == text);
-        found.ok_or_else(|| Unknown(text.to_owned(), "redis, file, memory".to_owned()))
+        let found =
+            [Self::Redis, Self::S3, Self::File, Self::Memory].into_iter().find(|backing| backing.to_string() == text);
+        found.ok_or_else(|| Unknown(text.to_owned(), "redis, s3, file, memory".to_owned()))
     }
 }
 
@@ -351,7 +361,7 @@ mod tests {
 
     #[test]
     fn every_kind_that_can_happen_happens() {
-        for ledger in [Backing::Redis, Backing::File, Backing::Memory] {
+        for ledger in [Backing::Redis, Backing::S3, Backing::File, Backing::Memory] {
             let plan = plan(ledger, 1);
             let kinds: BTreeSet<_> = plan.strikes().iter().map(|strike| strike.kind).collect();
             assert_eq!(kinds, Kind::ALL.into_iter().filter(|kind| plan.allows(*kind)).collect());

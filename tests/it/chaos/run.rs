@@ -158,7 +158,7 @@ fn promise(plan: &Plan, jobs: &[Submitted], struck: &[Struck]) -> Promise {
     let jobs_in_hand = |strikes: usize| (strikes * CONCURRENCY) as u64;
     match (plan.ledger, plan.replicas) {
         (Backing::File, 1) if plan.only == [Kind::Kill] => Promise::OnRecordAndAtMost(jobs_in_hand(struck.len())),
-        (Backing::Redis, _) | (Backing::File, 1) => Promise::OnRecord,
+        (Backing::Redis | Backing::S3, _) | (Backing::File, 1) => Promise::OnRecord,
         // Whoever takes a job over knows nothing of what was paid for it, nor of a copy that another has seen.
         (Backing::File | Backing::Memory, _) => {
             let losses = struck.iter().filter(|struck| struck.strike.kind.takes_jobs_away()).count();

@@ -138,13 +138,15 @@ impl Scene<'_> {
         let (in_hand, met);
         match strike.dice % 3 {
             0 if self.ledger != Backing::Memory => {
-                // Which of the two it is depends on the ledger; the other makes no difference.
+                // Which of them it is depends on the ledger; the others make no difference to it.
                 let before = replica.figure(LEDGER_ERRORS).await;
-                replica.redis.cut().await;
+                let link = if self.ledger == Backing::S3 { &replica.s3 } else { &replica.redis };
+                link.cut().await;
                 replica.daemon().fill_disk();
                 met = risen_above(replica, LEDGER_ERRORS, before).await;
                 in_hand = replica.kill().await;
-                replica.redis.restore().await;
+                let link = if self.ledger == Backing::S3 { &replica.s3 } else { &replica.redis };
+                link.restore().await;
             }
             0 | 1 => {
                 let before = replica.figure(RECONNECTS).await;

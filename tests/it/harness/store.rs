@@ -17,6 +17,8 @@ pub(crate) const REGION: &str = "us-east-1";
 pub(crate) const BUCKET: &str = "antispoof-it";
 /// The bucket where every put makes a version.
 pub(crate) const VERSIONED_BUCKET: &str = "antispoof-it-versioned";
+/// The bucket of the records of ledgers.
+pub(crate) const LEDGER_BUCKET: &str = "antispoof-it-ledger";
 
 /// The objects of one test. They are deleted when it is dropped; the buckets stay.
 pub(crate) struct Store {
@@ -37,11 +39,12 @@ pub(crate) struct Stored {
 }
 
 impl Store {
-    /// Opens the store with `prefix`, which ends in a slash, in front of every key, and makes the bucket where it is missing.
+    /// Opens the store with `prefix`, which ends in a slash, in front of every key, and makes the buckets where they are missing.
     pub(crate) async fn new(services: &Services, prefix: String) -> Self {
         let client = Self::client(services);
         let store = Self { services: services.clone(), client, prefix };
         store.make_bucket(BUCKET).await;
+        store.make_bucket(LEDGER_BUCKET).await;
         store
     }
 
@@ -150,7 +153,7 @@ impl Drop for Store {
 
 /// Deletes this test's objects and their versions. A store without versioning lists them without.
 async fn delete_all(client: &Client, prefix: &str) {
-    for bucket in [BUCKET, VERSIONED_BUCKET] {
+    for bucket in [BUCKET, VERSIONED_BUCKET, LEDGER_BUCKET] {
         for (key, version) in objects(client, bucket, prefix).await {
             let request = client.delete_object().bucket(bucket).key(key).set_version_id(version);
             if request.send().await.is_err() {

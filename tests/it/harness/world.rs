@@ -11,7 +11,7 @@ use super::daemon::DaemonBuilder;
 use super::link::Link;
 use super::services::Services;
 use super::simulator::Simulator;
-use super::store::{BUCKET, REGION, Store, Stored, VERSIONED_BUCKET};
+use super::store::{BUCKET, LEDGER_BUCKET, REGION, Store, Stored, VERSIONED_BUCKET};
 use super::tls::TlsFront;
 use super::wait::{EVENTUALLY, STARTED, eventually};
 
@@ -123,6 +123,11 @@ impl World {
     pub(crate) fn daemon_with_redis(&self) -> DaemonBuilder {
         let url = self.services.redis_url(&self.redis_link.addr().to_string());
         self.daemon().set("ledger.backend", "redis").set("ledger.url", url)
+    }
+
+    /// As `daemon`, with the ledger in a bucket of the store behind its link, under a prefix of this world's own.
+    pub(crate) fn daemon_with_bucket(&self) -> DaemonBuilder {
+        self.daemon().set("ledger.backend", "s3").set("ledger.bucket", LEDGER_BUCKET).set("ledger.prefix", &self.name)
     }
 
     /// Stores an image under `name`. The key in the answer is for `submit`.

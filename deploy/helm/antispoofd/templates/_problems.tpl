@@ -105,6 +105,12 @@ secrets.apiKey.key and secrets.apiSecret.key: both are needed, or secrets.apiTok
 {{- if and (eq (include "antispoofd.backend" .) "redis") (not (or .Values.secrets.ledgerUrl.key $ledger.url_file $ledger.url)) }}
 secrets.ledgerUrl.key: is empty, and config.ledger.backend is "redis"; put the URL (redis:// or rediss://) into a Secret and name its key
 {{- end }}
+{{- if and (eq (include "antispoofd.backend" .) "s3") (not $ledger.bucket) }}
+config.ledger.bucket: is empty, and config.ledger.backend is "s3"; name a bucket that no image is in, and that the workers alone may write to
+{{- end }}
+{{- if and (eq (include "antispoofd.backend" .) "s3") (has $ledger.bucket (default list (include "antispoofd.section" (list . "s3") | fromJson).buckets)) }}
+config.ledger.bucket: is one of config.s3.buckets: a program that may put images there could put verdicts there; name a bucket of its own
+{{- end }}
 {{- if and .Values.amqpCa.configMap .Values.amqpCa.secret }}
 amqpCa: configMap and secret are both set; use one
 {{- end }}
@@ -217,8 +223,8 @@ terminationGracePeriodSeconds: must be at least {{ $least }}: worker.drain_timeo
 {{- define "antispoofd.problems.replicas" -}}
 {{- $most := include "antispoofd.mostReplicas" . | int64 -}}
 {{- $backend := include "antispoofd.backend" . -}}
-{{- if and (gt $most 1) (ne $backend "redis") (not .Values.acceptUnsharedLedger) }}
-config.ledger.backend: "{{ $backend }}" is not shared by replicas, of which there can be {{ $most }}: a job that moves from one to another is paid for again; use "redis", one replica, or set acceptUnsharedLedger
+{{- if and (gt $most 1) (not (has $backend (list "redis" "s3"))) (not .Values.acceptUnsharedLedger) }}
+config.ledger.backend: "{{ $backend }}" is not shared by replicas, of which there can be {{ $most }}: a job that moves from one to another is paid for again; use "redis" or "s3", one replica, or set acceptUnsharedLedger
 {{- end }}
 {{- $quota := .Values.apiQuota.callsPerSecond | float64 -}}
 {{- $rate := default 0 (include "antispoofd.section" (list . "api") | fromJson).rate_limit | float64 -}}

@@ -1,0 +1,446 @@
+//! A ledger in a bucket, shared by all workers. Each job is one small object, and each step one PUT under a condition: of all who saw the same
+//! object one changes it, and the others look again.
+//!
+//! An ordinary job takes three requests: it is claimed, its call is put on record, its end is. Nothing is ever deleted, because no store holds a
+//! condition for that; the bucket's lifecycle rule removes what is too old.
+
+mod entry;
+mod probe;
+mod quota;
+
+pub use probe::Unfit;
+
+use super::claims::{self, Claims};
+use super::clock::Clock;
+use super::owed::{self, Owed};
+use super::record::{self, Change, Record};
+use super::refused::Refused;
+use crate::s3::{Condition, Objects, Put, Stored, Trouble};
+use antispoof_core::event::JobResult;
+use antispoof_core::ports::{ClaimOutcome, DailyCalls, Intent, Ledger, LedgerError};
+use bytes::Bytes;
+use entry::{Entry, Holder};
+use probe::Proof;
+use quota::Quota;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// So often is an object looked at again that others change at the same time. Each time one of them has got on.
+const MOST_LOOKS: usize = 16;
+
+/// What the S3 backend needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct S3Options<'a> {
+    /// Start of every key, without a slash at its end.
+    pub prefix: &'a str,
+    /// How long intents and ends are kept.
+    pub ttl: Duration,
+    /// How long a claim lasts that its worker does not renew: longer than the longest step between two renewals.
+    pub claim_life: Duration,
+}
+
+/// The S3 backend. Asks the store nothing before its first step.
+#[derive(Debug)]
+pub struct S3 {
+    objects: Objects,
+    proof: Proof,
+    /// Within this process, no request is needed to know that another task has the job; and the tokens of the claims are here.
+    claims: Claims,
+    clock: Clock,
+    prefix: String,
+    ttl_ms: u64,
+    claim_ms: u64,
+    quota: Option<Quota>,
+    /// Start of the tokens by which this process knows its claims.
+    process: String,
+    count: AtomicU64,
+    owed: Owed<Step>,
+}
+
+/// A step that can be taken later.
+#[derive(Debug)]
+enum Step {
+    Conclude { key: String, object: Option<String>, result: JobResult, superseded: Option<JobResult> },
+    Release { key: String, claim: claims::Claim, paid: bool },
+}
+
+impl owed::Step for Step {
+    fn replaces(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Conclude { key, .. }, Self::Conclude { key: other, .. }) => key == other,
+            (Self::Release { claim, .. }, Self::Release { claim: other, .. }) => claim.token == other.token,
+            _ => false,
+        }
+    }
+}
+
+/// What a step makes of an object.
+enum Next<T> {
+    /// Nothing; that is its answer.
+    Leave(T),
+    /// It is written, and then that is the answer.
+    Write(Entry, T),
+}
+
+impl S3 {
+    /// Makes no request yet.
+    pub fn new(objects: Objects, options: &S3Options<'_>, clock: Clock) -> Self {
+        Self {
+            objects,
+            proof: Proof::default(),
+            claims: Claims::new(clock.clone()),
+            clock,
+            prefix: options.prefix.to_owned(),
+            ttl_ms: millis(options.ttl),
+            claim_ms: millis(options.claim_life),
+            quota: None,
+            process: format!("{:016x}", fastrand::u64(..)),
+            count: AtomicU64::new(0),
+            owed: Owed::default(),
+        }
+    }
+
+    /// Counts calls, up to `limit` a day by the store's clock, of all workers together; 0: does not count.
+    #[must_use]
+    pub fn counting(self, limit: u64) -> Self {
+        Self { quota: Quota::new(limit, format!("{}/calls", self.prefix)), ..self }
+    }
+
+    /// Finds out, once, whether the store keeps its word about conditions.
+    pub async fn prove(&self) -> Result<(), Unfit> {
+        self.proof.get(&self.objects, &self.prefix).await
+    }
+
+    /// As [`Self::prove`], each time it is asked.
+    pub async fn try_out(&self) -> Result<(), Refused> {
+        probe::probe(&self.objects, &self.prefix).await.map_err(|unfit| unfit.refused())
+    }
+
+    fn token(&self) -> String {
+        format!("{}.{:x}", self.process, self.count.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn job(&self, key: &str) -> String {
+        format!("{}/job/{key}", self.prefix)
+    }
+
+    fn object(&self, object: &str) -> String {
+        format!("{}/object/{object}", self.prefix)
+    }
+
+    fn error(trouble: &Trouble) -> LedgerError {
+        LedgerError(format!("the ledger in {trouble}"))
+    }
+
+    /// The earliest and the latest that it can be by the store's clock. What ends does so by the first, what begins by the second: a doubt keeps a claim
+    /// alive for longer.
+    fn now(&self) -> (u64, u64) {
+        self.objects.now_ms().unwrap_or_else(|| {
+            let now = self.clock.now_ms();
+            (now, now)
+        })
+    }
+
+    fn holder(&self, token: &str, prior: u32) -> Holder {
+        Holder { by: token.to_owned(), until_ms: self.now().1 + self.claim_ms, prior }
+    }
+
+    fn expires(&self) -> u64 {
+        self.now().1 + self.ttl_ms
+    }
+
+    /// Whether another worker has the job. A claim of this process under another token does not count: its step ended with an error, and nothing here has it.
+    fn is_elsewhere(&self, entry: &Entry) -> bool {
+        let now = self.now().0;
+        entry.holder.as_ref().is_some_and(|holder| now < holder.until_ms && !holder.by.starts_with(&self.process))
+    }
+
+    /// The object of a job as it counts now, and its ETag. What cannot be read counts as one call in doubt: another program wrote there, and what it was is gone.
+    fn read(&self, stored: Option<Stored>) -> (Entry, Option<String>) {
+        let Some(Stored { etag, body }) = stored else { return (Entry::default(), None) };
+        let entry = match Entry::read(&body) {
+            Ok(entry) => entry.at(self.now().0),
+            Err(error) => {
+                tracing::error!(%error, "{error}: taken as a call in doubt of its job");
+                Entry { record: Some(Record::Intent { calls: 1 }), holder: None, expires_ms: self.expires() }
+            }
+        };
+        (entry, Some(etag))
+    }
+
+    /// Changes an object by what `next` makes of it: of the entry as it is expected to be under `etag`, if there is one, and from then on as it is.
+    async fn change<T>(
+        &self,
+        name: &str,
+        expected: Option<(Entry, Option<String>)>,
+        mut next: impl FnMut(&Entry) -> Next<T>,
+    ) -> Result<(T, Option<String>), LedgerError> {
+        let mut seen = match expected {
+            Some(seen) => seen,
+            None => self.look(name).await?,
+        };
+        for _ in 0..MOST_LOOKS {
+            let (entry, answer) = match next(&seen.0) {
+                Next::Leave(answer) => return Ok((answer, seen.1)),
+                Next::Write(entry, answer) => (entry, answer),
+            };
+            let condition = seen.1.as_deref().map_or(Condition::Absent, Condition::Unchanged);
+            let put = self.objects.put(name, Bytes::from(entry.write()?), condition).await;
+            match put.map_err(|trouble| Self::error(&trouble))? {
+                Put::Written(etag) => return Ok((answer, Some(etag))),
+                Put::Refused => seen = self.look(name).await?,
+            }
+        }
+        Err(LedgerError(format!("a record in {} changes each time it is looked at", self.objects.place())))
+    }
+
+    async fn look(&self, name: &str) -> Result<(Entry, Option<String>), LedgerError> {
+        let stored = self.objects.get(name).await.map_err(|trouble| Self::error(&trouble))?;
+        Ok(self.read(stored))
+    }
+
+    /// What the claim wrote last, as far as this process knows.
+    fn expected(&self, claim: Option<&claims::Claim>) -> Option<(Entry, Option<String>)> {
+        let Some(claim) = claim else { return Some((Entry::default(), None)) };
+        let etag = claim.version.clone()?;
+        let record = match (claim.intent, claim.prior) {
+            (true, prior) => Some(Record::Intent { calls: prior.saturating_add(1) }),
+            (false, 0) => None,
+            (false, prior) => Some(Record::Intent { calls: prior }),
+        };
+        let entry = Entry { record, holder: Some(self.holder(&claim.token, claim.prior)), expires_ms: self.expires() };
+        Some((entry, Some(etag)))
+    }
+
+    async fn begun(&self, key: &str) -> Result<ClaimOutcome, LedgerError> {
+        self.prove().await.map_err(|unfit| LedgerError(unfit.to_string()))?;
+        self.settle().await?;
+        let token = self.token();
+        let Some(taken) = self.claims.take(key, token.clone()) else { return Ok(ClaimOutcome::Busy) };
+        let next = |entry: &Entry| {
+            let (prior, outcome) = match &entry.record {
+                Some(Record::Ended { end, .. }) => return Next::Leave(ClaimOutcome::Concluded(end.clone())),
+                Some(Record::Intent { calls }) => (*calls, ClaimOutcome::InDoubt { calls: *calls }),
+                None => (0, ClaimOutcome::Fresh),
+            };
+            if entry.is_held_by(&token) {
+                return Next::Leave(outcome);
+            }
+            if self.is_elsewhere(entry) {
+                return Next::Leave(ClaimOutcome::Busy);
+            }
+            Next::Write(Entry { holder: Some(self.holder(&token, prior)), ..entry.clone() }, outcome)
+        };
+        // Most jobs are new, which the first request finds out and claims.
+        let (outcome, etag) = self.change(&self.job(key), Some((Entry::default(), None)), next).await?;
+        match outcome {
+            ClaimOutcome::Fresh => taken.keep(0),
+            ClaimOutcome::InDoubt { calls } => taken.keep(calls),
+            ClaimOutcome::Busy | ClaimOutcome::Concluded(_) => return Ok(outcome),
+        }
+        self.claims.versioned(key, etag);
+        Ok(outcome)
+    }
+
+    async fn intended(&self, key: &str) -> Result<Intent, LedgerError> {
+        self.prove().await.map_err(|unfit| LedgerError(unfit.to_string()))?;
+        let counted = match &self.quota {
+            None => None,
+            Some(quota) => {
+                match quota.count(&self.objects, self.now().0).await.map_err(|trouble| Self::error(&trouble))? {
+                    Intent::Recorded(counted) => counted,
+                    refused => return Ok(refused),
+                }
+            }
+        };
+        let claim = self.claims.of(key);
+        let token = claim.as_ref().map_or_else(|| self.token(), |claim| claim.token.clone());
+        let prior = claim.as_ref().map(|claim| claim.prior);
+        let next = |entry: &Entry| {
+            let ours = entry.is_held_by(&token);
+            match &entry.record {
+                None if ours || !self.is_elsewhere(entry) => {}
+                Some(Record::Intent { .. }) if ours => {}
+                _ => return Next::Leave(false),
+            }
+            let prior = prior.unwrap_or_default();
+            let record = Some(Record::Intent { calls: prior.saturating_add(1) });
+            Next::Write(Entry { record, holder: Some(self.holder(&token, prior)), expires_ms: self.expires() }, true)
+        };
+        let (recorded, etag) = self.change(&self.job(key), self.expected(claim.as_ref()), next).await?;
+        if !recorded {
+            if let (Some(quota), Some(call)) = (&self.quota, counted) {
+                quota.take_back(call.day);
+            }
+            return Ok(Intent::ClaimLost);
+        }
+        self.claims.intended(key, &token);
+        self.claims.versioned(key, etag);
+        Ok(Intent::Recorded(counted))
+    }
+
+    /// Takes the steps that are owed. A call in doubt that was none, or a verdict that only this process knows, should not outlive an outage.
+    async fn settle(&self) -> Result<(), LedgerError> {
+        while let Some(step) = self.owed.next() {
+            let taken = match &step {
+                Step::Conclude { key, object, result, superseded } => {
+                    self.concluded(key, object.as_deref(), result, superseded.as_ref()).await.map(drop)
+                }
+                Step::Release { key, claim, paid } => self.released(key, claim, *paid).await,
+            };
+            if let Err(error) = taken {
+                self.owed.put_back(step);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn concluded(
+        &self,
+        key: &str,
+        object: Option<&str>,
+        result: &JobResult,
+        superseded: Option<&JobResult>,
+    ) -> Result<Option<Box<JobResult>>, LedgerError> {
+        let claim = self.claims.of(key);
+        let next = |entry: &Entry| {
+            let ours = claim.as_ref().is_some_and(|claim| entry.is_held_by(&claim.token));
+            match record::conclude(entry.record.as_ref(), result, superseded) {
+                (Change::Put(_), _) => {
+                    let changed = if ours { None } else { with_calls_of_others(result, entry.record.as_ref()) };
+                    let end = changed.as_deref().unwrap_or(result);
+                    Next::Write(Entry::ended(end, self.expires()), changed)
+                }
+                (_, standing) => Next::Leave(standing),
+            }
+        };
+        let (standing, _) = self.change(&self.job(key), self.expected(claim.as_ref()), next).await?;
+        if let Some(object) = object
+            && standing.is_none()
+        {
+            self.remember(object, result).await?;
+        }
+        Ok(standing)
+    }
+
+    /// Keeps a verdict for other jobs on the same object. The last one stands: each of them is right.
+    async fn remember(&self, object: &str, result: &JobResult) -> Result<(), LedgerError> {
+        let entry = Entry::ended(result, self.expires());
+        let next = |_: &Entry| Next::Write(entry.clone(), ());
+        self.change(&self.object(object), Some((Entry::default(), None)), next).await.map(drop)
+    }
+
+    /// What was known before the claim is known again; with `paid`, also the call that was made under it.
+    async fn released(&self, key: &str, claim: &claims::Claim, paid: bool) -> Result<(), LedgerError> {
+        let next = |entry: &Entry| {
+            if !entry.is_held_by(&claim.token) {
+                return Next::Leave(());
+            }
+            let record = match &entry.record {
+                Some(Record::Intent { calls }) if paid => Some(Record::Intent { calls: *calls }),
+                Some(Record::Intent { .. }) if claim.prior > 0 => Some(Record::Intent { calls: claim.prior }),
+                _ => None,
+            };
+            Next::Write(Entry { record, holder: None, expires_ms: entry.expires_ms }, ())
+        };
+        // As it is: a release keeps the time at which the record is forgotten, which this process does not know.
+        let expected = if claim.prior == 0 && !paid { self.expected(Some(claim)) } else { None };
+        self.change(&self.job(key), expected, next).await.map(drop)
+    }
+}
+
+impl Ledger for S3 {
+    async fn begin(&self, key: &str) -> Result<ClaimOutcome, LedgerError> {
+        Box::pin(self.begun(key)).await
+    }
+
+    async fn intent(&self, key: &str) -> Result<Intent, LedgerError> {
+        Box::pin(self.intended(key)).await
+    }
+
+    async fn conclude(
+        &self,
+        key: &str,
+        object: Option<&str>,
+        result: &JobResult,
+        superseded: Option<&JobResult>,
+    ) -> Result<Option<Box<JobResult>>, LedgerError> {
+        let object = object.filter(|_| result.is_verdict());
+        let standing = Box::pin(self.concluded(key, object, result, superseded)).await;
+        if standing.is_ok() {
+            // Not after an error: the task that tries again still has the claim.
+            drop(self.claims.give(key));
+        } else {
+            let (key, object) = (key.to_owned(), object.map(str::to_owned));
+            self.owed.add(Step::Conclude { key, object, result: result.clone(), superseded: superseded.cloned() });
+        }
+        standing
+    }
+
+    /// That an event was confirmed changes nothing for a later delivery, and costs no request.
+    async fn published(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
+        if keep {
+            return Ok(());
+        }
+        let next = |entry: &Entry| match entry.record {
+            Some(Record::Ended { .. }) => Next::Write(Entry::default(), ()),
+            _ => Next::Leave(()),
+        };
+        Box::pin(self.change(&self.job(key), None, next)).await.map(drop)
+    }
+
+    async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {
+        let Some(claim) = self.claims.of(key) else { return Ok(()) };
+        let answer = Box::pin(self.released(key, &claim, paid)).await;
+        if answer.is_err() {
+            self.owed.add(Step::Release { key: key.to_owned(), claim, paid });
+        }
+        // Only now: until the store knows, another task of this process would take a dead claim for a busy job, or worse.
+        drop(self.claims.give(key));
+        answer
+    }
+
+    async fn unsent(&self, call: DailyCalls) -> Result<(), LedgerError> {
+        if let Some(quota) = &self.quota {
+            quota.take_back(call.day);
+        }
+        Ok(())
+    }
+
+    async fn daily_calls(&self) -> Result<Option<DailyCalls>, LedgerError> {
+        let Some(quota) = &self.quota else { return Ok(None) };
+        let today = Box::pin(quota.today(&self.objects, || self.now().0)).await;
+        today.map(Some).map_err(|trouble| Self::error(&trouble))
+    }
+
+    async fn recall(&self, object: &str) -> Result<Option<JobResult>, LedgerError> {
+        let stored = self.objects.get(&self.object(object)).await.map_err(|trouble| Self::error(&trouble))?;
+        let Some(Stored { body, .. }) = stored else { return Ok(None) };
+        // What cannot be read is no verdict.
+        let entry = Entry::read(&body).unwrap_or_default().at(self.now().0);
+        Ok(match entry.record {
+            Some(Record::Ended { end, .. }) if end.is_verdict() => Some(*end),
+            _ => None,
+        })
+    }
+}
+
+/// The result, where others have called without one since its worker lost the job: their calls are in doubt. Ours is one of them, unless it was answered.
+fn with_calls_of_others(result: &JobResult, record: Option<&Record>) -> Option<Box<JobResult>> {
+    let Some(Record::Intent { calls }) = record else { return None };
+    let others = if result.is_verdict() { calls.saturating_sub(1) } else { *calls };
+    if others <= result.report().check.in_doubt {
+        return None;
+    }
+    let mut result = Box::new(result.clone());
+    result.report_mut().check.in_doubt = others;
+    Some(result)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Whether a store keeps its word about conditions. All that a shared ledger promises hangs on it, and some stores do not: they let two writers win, or
+//! take the header for nothing.
+
+use crate::ledger::refused::Refused;
+use crate::s3::{Condition, Objects, Put, Trouble};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::sync::OnceCell;
+
+/// So many write the same object at the same time, so often.
+const WRITERS: usize = 16;
+const ROUNDS: usize = 4;
+
+/// Why a store cannot hold a ledger, or why that is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It does not keep its word: nothing that is done to the daemon's other settings helps.
+    #[error("the ledger in {place}: this store {fault}, so that a job could be paid for twice; {}", Self::REMEDY)]
+    Store {
+        /// Which.
+        place: String,
+        /// What it does.
+        fault: String,
+    },
+    /// It could not be asked.
+    #[error("the ledger in {0}")]
+    Trouble(Trouble),
+}
+
+/// That a store was probed, and is fit.
+#[derive(Debug, Default)]
+pub(super) struct Proof(OnceCell<()>);
+
+impl Proof {
+    /// One probe at a time; once there is one that passed, there is no other.
+    pub(super) async fn get(&self, objects: &Objects, prefix: &str) -> Result<(), Unfit> {
+        self.0.get_or_try_init(|| Box::pin(probe(objects, prefix))).await.map(drop)
+    }
+}
+
+impl Unfit {
+    /// What to do about a store that does not keep its word.
+    pub const REMEDY: &str =
+        "name a store in s3.endpoint_url that docs/ledger-backends.md lists, or set another ledger.backend";
+
+    pub(super) fn refused(self) -> Refused {
+        match self {
+            Self::Store { place, fault } => {
+                let what = format!("the ledger in {place}: this store {fault}, so that a job could be paid for twice");
+                Refused { what, remedy: Self::REMEDY.to_owned(), passes: false }
+            }
+            Self::Trouble(Trouble { what, remedy, passes, .. }) => {
+                Refused { what: format!("the ledger in {what}"), remedy, passes }
+            }
+        }
+    }
+}
+
+/// Tries every request that a job needs, and the conditions under a race, on objects that no job has. Leaves nothing behind where it may delete.
+pub(super) async fn probe(objects: &Objects, prefix: &str) -> Result<(), Unfit> {
+    let names: Vec<String> = (0..ROUNDS).map(|_| format!("{prefix}/probe/{:032x}", fastrand::u128(..))).collect();
+    let mut ended = Ok(());
+    for name in &names {
+        ended = round(objects, name).await;
+        if ended.is_err() {
+            break;
+        }
+    }
+    // What is left goes with the lifecycle rule.
+    let removals = join_all(names.iter().map(|name| objects.delete(name))).await;
+    if let Some(Err(error)) = removals.iter().find(|removal| removal.is_err()) {
+        tracing::debug!(%error, "a probe of the ledger's store stays there");
+    }
+    ended
+}
+
+async fn round(objects: &Objects, name: &str) -> Result<(), Unfit> {
+    let unfit = |fault: String| Err(Unfit::Store { place: objects.place(), fault });
+    if objects.get(name).await?.is_some() {
+        return unfit("has an object of a name that was made up a moment ago".to_owned());
+    }
+    if objects.now_ms().is_none() {
+        return unfit("does not say in its answers what time it is (Date)".to_owned());
+    }
+    let first = race(objects, name, Condition::Absent, "made").await?;
+    let first = match first.as_slice() {
+        [etag] => etag,
+        [] => return unfit("lets no writer make an object that is not there (If-None-Match: *)".to_owned()),
+        all => {
+            return unfit(format!("lets {} of {WRITERS} writers make the same object (If-None-Match: *)", all.len()));
+        }
+    };
+    let second = race(objects, name, Condition::Unchanged(first), "changed").await?;
+    let second = match second.as_slice() {
+        [etag] => etag,
+        [] => return unfit("lets no writer change an object that is as it was (If-Match)".to_owned()),
+        all => return unfit(format!("lets {} of {WRITERS} writers change the same object (If-Match)", all.len())),
+    };
+    for (condition, header) in
+        [(Condition::Unchanged(first), "If-Match with an ETag of before"), (Condition::Absent, "If-None-Match: *")]
+    {
+        if let Put::Written(_) = objects.put(name, Bytes::from_static(b"late"), condition).await? {
+            return unfit(format!("overwrites what it should not ({header})"));
+        }
+    }
+    match objects.get(name).await? {
+        Some(stored) if stored.body.starts_with(b"changed") && stored.etag == *second => Ok(()),
+        _ => unfit("does not give back what was written last".to_owned()),
+    }
+}
+
+/// The `ETag`s of those who were let in. One who got no answer may have been; in that case another one says so, or none does.
+async fn race(objects: &Objects, name: &str, condition: Condition<'_>, what: &str) -> Result<Vec<String>, Trouble> {
+    let writers = (0..WRITERS).map(|n| objects.put(name, Bytes::from(format!("{what} by {n}")), condition));
+    let mut written = Vec::new();
+    for put in join_all(writers).await {
+        match put {
+            Ok(Put::Written(etag)) => written.push(etag),
+            Ok(Put::Refused) => {}
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    Ok(written)
+}
+
+impl From<Trouble> for Unfit {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
