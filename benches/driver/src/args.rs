@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',', default_value = "off,sha256")]
     pub(crate) digest: Vec<Digest>,
     /// ledger.backend of antispoofd, separated by commas; --cpu measures each, the others the first
-    #[arg(long, value_delimiter = ',', default_value = "memory,redis")]
+    #[arg(long, value_delimiter = ',', default_value = "memory,none,redis,s3")]
     pub(crate) ledger: Vec<Ledger>,
     /// The object store. A real one takes several times the CPU of a worker from the machine that they share
     #[arg(long, default_value = "memory")]
@@ -99,6 +99,7 @@ pub(crate) enum Ledger {
     Memory,
     File,
     Redis,
+    S3,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -139,6 +140,7 @@ impl Ledger {
             Self::Memory => "memory",
             Self::File => "file",
             Self::Redis => "redis",
+            Self::S3 => "s3",
         }
     }
 }

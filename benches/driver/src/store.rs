@@ -59,6 +59,11 @@ impl Store {
         Ok(keys)
     }
 
+    /// The bucket for the records of a ledger.
+    pub(crate) fn records(&self) -> String {
+        format!("{}-records", self.bucket)
+    }
+
     pub(crate) async fn delete(self) -> Result<()> {
         match self.place {
             Place::Minio(minio) => minio.delete(&self.keys).await,

@@ -96,6 +96,9 @@ impl Kind {
                         let url = url.context("ANTISPOOF_TEST_REDIS_URL is not set; run `make bench`")?;
                         command.env("ANTISPOOFD__LEDGER__URL", url).env("ANTISPOOFD__LEDGER__TTL", "10m");
                     }
+                    Ledger::S3 => {
+                        command.env("ANTISPOOFD__LEDGER__BUCKET", setup.store.records());
+                    }
                 }
                 command
             }

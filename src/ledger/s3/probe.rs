@@ -2,14 +2,19 @@
 //! take the header for nothing.
 
 use crate::ledger::refused::Refused;
-use crate::s3::{Condition, Objects, Put, Trouble};
+use crate::s3::{Condition, Objects, Put, Stored, Trouble};
 use bytes::Bytes;
 use futures_util::future::join_all;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::OnceCell;
 
 /// So many write the same object at the same time, so often.
 const WRITERS: usize = 16;
 const ROUNDS: usize = 4;
+
+/// So many changes of one object are read by so many at the same time.
+const CHANGES: usize = 24;
+const READERS: usize = 8;
 
 /// Why a store cannot hold a ledger, or why that is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,20 +63,23 @@ impl Unfit {
 
 /// Tries every request that a job needs, and the conditions under a race, on objects that no job has. Leaves nothing behind where it may delete.
 pub(super) async fn probe(objects: &Objects, prefix: &str) -> Result<(), Unfit> {
-    let names: Vec<String> = (0..ROUNDS).map(|_| format!("{prefix}/probe/{:032x}", fastrand::u128(..))).collect();
-    let mut ended = Ok(());
-    for name in &names {
-        ended = round(objects, name).await;
-        if ended.is_err() {
-            break;
-        }
-    }
+    let names: Vec<String> = (0..=ROUNDS).map(|_| format!("{prefix}/probe/{:032x}", fastrand::u128(..))).collect();
+    let ended = try_all(objects, &names).await;
     // What is left goes with the lifecycle rule.
     let removals = join_all(names.iter().map(|name| objects.delete(name))).await;
     if let Some(Err(error)) = removals.iter().find(|removal| removal.is_err()) {
         tracing::debug!(%error, "a probe of the ledger's store stays there");
     }
     ended
+}
+
+async fn try_all(objects: &Objects, names: &[String]) -> Result<(), Unfit> {
+    let Some((read, raced)) = names.split_first() else { return Ok(()) };
+    whole_versions(objects, read).await?;
+    for name in raced {
+        round(objects, name).await?;
+    }
+    Ok(())
 }
 
 async fn round(objects: &Objects, name: &str) -> Result<(), Unfit> {
@@ -106,6 +114,51 @@ async fn round(objects: &Objects, name: &str) -> Result<(), Unfit> {
     match objects.get(name).await? {
         Some(stored) if stored.body.starts_with(b"changed") && stored.etag == *second => Ok(()),
         _ => unfit("does not give back what was written last".to_owned()),
+    }
+}
+
+/// Reads an object while it changes. A store that gives the `ETag` of one version with the content of another has a worker change a state that it has not seen.
+async fn whole_versions(objects: &Objects, name: &str) -> Result<(), Unfit> {
+    let done = AtomicBool::new(false);
+    let writing = async {
+        let mut written: Vec<String> = Vec::new();
+        let ended = loop {
+            let condition = written.last().map_or(Condition::Absent, |etag| Condition::Unchanged(etag));
+            match objects.put(name, Bytes::from(written.len().to_string()), condition).await {
+                Ok(Put::Written(etag)) => written.push(etag),
+                Ok(Put::Refused) => break Ok(Err("refuses a write whose condition holds (If-Match)")),
+                Err(trouble) => break Err(trouble),
+            }
+            if written.len() == CHANGES {
+                break Ok(Ok(()));
+            }
+        };
+        done.store(true, Ordering::Relaxed);
+        ended.map(|ended| ended.map(|()| written))
+    };
+    let reading = async || {
+        let mut seen = Vec::new();
+        while !done.load(Ordering::Relaxed) {
+            seen.extend(objects.get(name).await?);
+        }
+        Ok::<_, Trouble>(seen)
+    };
+    let (written, seen) = tokio::join!(writing, join_all((0..READERS).map(|_| reading())));
+    let fault = match written? {
+        Err(fault) => Some(fault),
+        Ok(written) => {
+            let seen: Vec<Vec<Stored>> = seen.into_iter().collect::<Result<_, _>>()?;
+            let is_whole = |seen: &Stored| {
+                let number = std::str::from_utf8(&seen.body).ok().and_then(|text| text.parse::<usize>().ok());
+                number.and_then(|number| written.get(number)).is_some_and(|etag| *etag == seen.etag)
+            };
+            let all_whole = seen.iter().flatten().all(is_whole);
+            (!all_whole).then_some("gives the ETag of one version with the content of another, where an object changes")
+        }
+    };
+    match fault {
+        None => Ok(()),
+        Some(fault) => Err(Unfit::Store { place: objects.place(), fault: fault.to_owned() }),
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) enum Vice {
     IgnoresTags,
     /// Refuses what it does not know.
     KnowsNoConditions,
+    /// Gives the first reader of a version the content of the one before, as a store does that keeps tags beside the files.
+    MixesVersions,
     /// Says in no answer what time it is.
     NoDate,
     /// Writes the first object that has this in it, and does not answer.
@@ -46,6 +48,8 @@ pub(crate) struct S3Double {
 struct State {
     vice: Vice,
     objects: HashMap<String, (String, Bytes)>,
+    /// Contents that are not the newest, and have not been read since.
+    old: HashMap<String, Bytes>,
     /// Method and path of each request.
     asked: Vec<(Method, String)>,
     writes: u64,
@@ -56,7 +60,8 @@ impl S3Double {
     pub(crate) async fn start(vice: Vice) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let addr = listener.local_addr().expect("it has an address");
-        let state = State { vice, objects: HashMap::new(), asked: Vec::new(), writes: 0, lost: false };
+        let state =
+            State { vice, objects: HashMap::new(), old: HashMap::new(), asked: Vec::new(), writes: 0, lost: false };
         let state = Arc::new(Mutex::new(state));
         let shared = state.clone();
         let mut serving = JoinSet::new();
@@ -102,7 +107,9 @@ impl State {
     fn write(&mut self, path: &str, body: Bytes) -> String {
         self.writes += 1;
         let etag = format!("\"{:032x}\"", self.writes);
-        self.objects.insert(path.to_owned(), (etag.clone(), body));
+        if let Some((_, old)) = self.objects.insert(path.to_owned(), (etag.clone(), body)) {
+            self.old.insert(path.to_owned(), old);
+        }
         etag
     }
 
@@ -162,8 +169,10 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
         *response.status_mut() = StatusCode::NO_CONTENT;
         response
     } else {
-        match locked(&state).objects.get(&path) {
-            Some((etag, body)) => tagged(etag, body.clone()),
+        let mut state = locked(&state);
+        let old = state.old.remove(&path).filter(|_| vice == Vice::MixesVersions);
+        match state.objects.get(&path) {
+            Some((etag, body)) => tagged(etag, old.unwrap_or_else(|| body.clone())),
             None => refused(StatusCode::NOT_FOUND, "NoSuchKey"),
         }
     };

@@ -55,19 +55,24 @@ pub(super) async fn read_head(stream: &mut TcpStream, buffer: &mut [u8]) -> Resu
 }
 
 pub(super) fn content_length(head: &[u8]) -> Result<usize> {
-    let head = std::str::from_utf8(head).context("a head is not text")?;
-    let lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
-    let mut lengths = lines.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    let (_, length) = lengths.next().context("a request announces no length")?;
-    length.trim().parse().context("read the announced length")
+    let length = header(head, "content-length").context("a request announces no length")?;
+    length.parse().context("read the announced length")
 }
 
-/// The path of a GET, without its query.
-pub(super) fn got_path(head: &[u8]) -> Result<&str> {
+/// The method and the path of a request, without its query.
+pub(super) fn request_line(head: &[u8]) -> Result<(&str, &str)> {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let target = std::str::from_utf8(line).context("a request line is not text")?.strip_prefix("GET ");
-    let target = target.and_then(|target| target.strip_suffix(" HTTP/1.1")).context("a request is no GET")?;
-    Ok(target.split_once('?').map_or(target, |(path, _)| path))
+    let line = std::str::from_utf8(line).context("a request line is not text")?;
+    let (method, target) = line.split_once(' ').context("a request line has no target")?;
+    let target = target.strip_suffix(" HTTP/1.1").context("a request is not of HTTP/1.1")?;
+    Ok((method, target.split_once('?').map_or(target, |(path, _)| path)))
+}
+
+/// The value of a header, where there is one.
+pub(super) fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
+    let lines = std::str::from_utf8(head).ok()?.split("\r\n").filter_map(|line| line.split_once(':'));
+    let mut values = lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim());
+    values.next()
 }
 
 #[cfg(test)]
@@ -76,10 +81,11 @@ mod tests {
 
     #[test]
     fn a_request_line_has_a_path() {
-        assert_eq!(got_path(b"GET /b/k/1.jpg?x-id=GetObject HTTP/1.1\r\nHost: h\r\n\r\n").unwrap(), "/b/k/1.jpg");
-        assert_eq!(got_path(b"GET /b/k HTTP/1.1\r\n\r\n").unwrap(), "/b/k");
-        assert!(got_path(b"PUT /b/k HTTP/1.1\r\n\r\n").is_err());
-        assert!(got_path(b"GET /b/k\r\n\r\n").is_err());
+        let line = |head: &'static str| request_line(head.as_bytes());
+        assert_eq!(line("GET /b/k/1.jpg?x-id=GetObject HTTP/1.1\r\nHost: h\r\n\r\n").unwrap(), ("GET", "/b/k/1.jpg"));
+        assert_eq!(line("PUT /b/k HTTP/1.1\r\n\r\n").unwrap(), ("PUT", "/b/k"));
+        assert!(line("GET /b/k\r\n\r\n").is_err());
+        assert!(line("GET\r\n\r\n").is_err());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The least an object store can be: images in memory, given for a GET of their path. It looks at no signature.
+//! The least an object store can be: images in memory, given for a GET of their path, and the records of a ledger, written under conditions. It
+//! looks at no signature.
 //!
 //! A real store on the same machine takes several times the worker's CPU, so that a worker that waits less cannot show it.
 
@@ -7,13 +8,15 @@ use anyhow::{Result, ensure};
 use std::collections::HashMap;
 use std::io::IoSlice;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::AsyncWriteExt as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 const BUFFER: usize = 8 * 1024;
 const NO_SUCH_KEY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchKey</Code>\
     <Message>The specified key does not exist.</Message><RequestId>0000000000000000</RequestId></Error>";
+const REFUSED: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>PreconditionFailed</Code>\
+    <Message>A condition does not hold.</Message><RequestId>0000000000000000</RequestId></Error>";
 
 /// Lives as long as the process, on a thread of its own.
 pub(crate) struct Objects {
@@ -21,11 +24,20 @@ pub(crate) struct Objects {
     shelf: Shelf,
 }
 
-type Shelf = Arc<Mutex<HashMap<String, Arc<Object>>>>;
+#[derive(Clone, Default)]
+struct Shelf(Arc<Mutex<Shelved>>);
+
+#[derive(Default)]
+struct Shelved {
+    objects: HashMap<String, Arc<Object>>,
+    /// How many were put, which makes each tag another one.
+    puts: u64,
+}
 
 struct Object {
+    tag: String,
     head: String,
-    image: Arc<[u8]>,
+    body: Arc<[u8]>,
 }
 
 impl Objects {
@@ -42,21 +54,69 @@ impl Objects {
 
     /// Holds `image` under this path: `/bucket/key`.
     pub(crate) fn put(&self, path: String, image: Arc<[u8]>) {
-        let head = head_of(image.len());
-        let mut stock = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        stock.insert(path, Arc::new(Object { head, image }));
+        self.shelf.locked().put(path, image);
+    }
+}
+
+impl Shelf {
+    fn locked(&self) -> MutexGuard<'_, Shelved> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelved {
+    fn put(&mut self, path: String, body: Arc<[u8]>) -> String {
+        self.puts += 1;
+        let tag = format!("\"{:032x}\"", self.puts);
+        let head = head_of(&tag, body.len());
+        self.objects.insert(path, Arc::new(Object { tag: tag.clone(), head, body }));
+        tag
+    }
+
+    /// The tag of what was written, if the condition of the request holds.
+    fn put_if(&mut self, head: &[u8], path: &str, body: &[u8]) -> Option<String> {
+        let there = self.objects.get(path);
+        let holds = match (http::header(head, "if-none-match"), http::header(head, "if-match")) {
+            (Some(_), _) => there.is_none(),
+            (None, Some(tag)) => there.is_some_and(|there| there.tag == tag),
+            (None, None) => true,
+        };
+        holds.then(|| self.put(path.to_owned(), body.into()))
     }
 }
 
 async fn serve(mut stream: TcpStream, shelf: Shelf) -> Result<()> {
     let mut buffer = [0; BUFFER];
-    while let Some((head, filled)) = http::read_head(&mut stream, &mut buffer).await? {
-        ensure!(head == filled, "a GET has a body, or another one behind it");
-        let path = http::got_path(&buffer[..head])?;
-        let found = shelf.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
+    while let Some((end, mut filled)) = http::read_head(&mut stream, &mut buffer).await? {
+        if buffer.starts_with(b"PUT ") {
+            let whole = end + http::content_length(&buffer[..end])?;
+            ensure!(whole <= BUFFER, "a record is longer than {BUFFER} bytes");
+            while filled < whole {
+                let read = stream.read(&mut buffer[filled..whole]).await?;
+                ensure!(read > 0, "a record broke off");
+                filled += read;
+            }
+        }
+        let (head, rest) = buffer[..filled].split_at(end);
+        let (method, path) = http::request_line(head)?;
+        if method == "PUT" {
+            let written = shelf.locked().put_if(head, path, rest);
+            match written {
+                Some(tag) => write(&mut stream, head_of(&tag, 0).as_bytes(), &[]).await?,
+                None => {
+                    write(&mut stream, refused("412 Precondition Failed", REFUSED).as_bytes(), REFUSED.as_bytes())
+                        .await?
+                }
+            }
+            continue;
+        }
+        ensure!(rest.is_empty(), "a request has a body, or another one behind it");
+        let found = if method == "DELETE" { None } else { shelf.locked().objects.get(path).cloned() };
         match found {
-            Some(object) => write(&mut stream, object.head.as_bytes(), &object.image).await?,
-            None => write(&mut stream, not_found().as_bytes(), NO_SUCH_KEY.as_bytes()).await?,
+            Some(object) => write(&mut stream, object.head.as_bytes(), &object.body).await?,
+            None => {
+                write(&mut stream, refused("404 Not Found", NO_SUCH_KEY).as_bytes(), NO_SUCH_KEY.as_bytes()).await?
+            }
         }
     }
     Ok(())
@@ -75,14 +135,14 @@ async fn write(stream: &mut TcpStream, head: &[u8], body: &[u8]) -> Result<()> {
 }
 
 /// The headers that S3 sends for an object.
-fn head_of(length: usize) -> String {
+fn head_of(tag: &str, length: usize) -> String {
     format!(
         "HTTP/1.1 200 OK\r\n\
          x-amz-id-2: Xk0WnLZ9mA5sO2bQ7cD1eF3gH4iJ6kL8mN0oP2qR4sT6uV8wX0yZ1aB3cD5eF7gH\r\n\
          x-amz-request-id: 4MJ7WB2GDKZ3Q9RT\r\n\
          Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n\
          Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n\
-         ETag: \"{length:032x}\"\r\n\
+         ETag: {tag}\r\n\
          Accept-Ranges: bytes\r\n\
          Content-Type: image/jpeg\r\n\
          Content-Length: {length}\r\n\
@@ -90,21 +150,21 @@ fn head_of(length: usize) -> String {
     )
 }
 
-fn not_found() -> String {
+fn refused(status: &str, document: &str) -> String {
     format!(
-        "HTTP/1.1 404 Not Found\r\n\
+        "HTTP/1.1 {status}\r\n\
          x-amz-request-id: 4MJ7WB2GDKZ3Q9RT\r\n\
+         Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n\
          Content-Type: application/xml\r\n\
          Content-Length: {}\r\n\
          Server: AmazonS3\r\n\r\n",
-        NO_SUCH_KEY.len()
+        document.len()
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncReadExt as _;
 
     async fn answers(paths: &[&str], image: &[u8]) -> Vec<String> {
         let objects = Objects::start().await.unwrap();
