@@ -49,7 +49,10 @@ async fn a_store_that_does_not_keep_its_word_is_refused_by_name() {
     for (vice, fault) in [
         (Vice::LooksFirst, "of 16 writers make the same object (If-None-Match: *)"),
         (Vice::IgnoresTags, "lets 16 of 16 writers change the same object (If-Match)"),
-        (Vice::MixesVersions, "gives the ETag of one version with the content of another, where an object changes"),
+        (
+            Vice::MixesVersions,
+            "gives the ETag of one version with the content of an earlier one, where an object changes",
+        ),
         (Vice::NoDate, "does not say in its answers what time it is (Date)"),
     ] {
         let double = S3Double::start(vice).await;
