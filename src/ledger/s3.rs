@@ -60,14 +60,23 @@ pub struct S3 {
 /// A step that can be taken later.
 #[derive(Debug)]
 enum Step {
-    Conclude { key: String, object: Option<String>, result: JobResult, superseded: Option<JobResult> },
+    Conclude(Box<Conclusion>),
     Release { key: String, claim: claims::Claim, paid: bool },
+}
+
+/// The end of a job, and what [`Ledger::conclude`] is told with it.
+#[derive(Debug)]
+struct Conclusion {
+    key: String,
+    object: Option<String>,
+    result: JobResult,
+    superseded: Option<JobResult>,
 }
 
 impl owed::Step for Step {
     fn replaces(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Conclude { key, .. }, Self::Conclude { key: other, .. }) => key == other,
+            (Self::Conclude(one), Self::Conclude(other)) => one.key == other.key,
             (Self::Release { claim, .. }, Self::Release { claim: other, .. }) => claim.token == other.token,
             _ => false,
         }
@@ -113,7 +122,7 @@ impl S3 {
 
     /// As [`Self::prove`], each time it is asked.
     pub async fn try_out(&self) -> Result<(), Refused> {
-        probe::probe(&self.objects, &self.prefix).await.map_err(|unfit| unfit.refused())
+        probe::probe(&self.objects, &self.prefix).await.map_err(Unfit::refused)
     }
 
     fn token(&self) -> String {
@@ -216,7 +225,7 @@ impl S3 {
         self.prove().await.map_err(|unfit| LedgerError(unfit.to_string()))?;
         self.settle().await?;
         let token = self.token();
-        let Some(taken) = self.claims.take(key, token.clone()) else { return Ok(ClaimOutcome::Busy) };
+        let Some(pending) = self.claims.take(key, token.clone()) else { return Ok(ClaimOutcome::Busy) };
         let next = |entry: &Entry| {
             let (prior, outcome) = match &entry.record {
                 Some(Record::Ended { end, .. }) => return Next::Leave(ClaimOutcome::Concluded(end.clone())),
@@ -234,8 +243,8 @@ impl S3 {
         // Most jobs are new, which the first request finds out and claims.
         let (outcome, etag) = self.change(&self.job(key), Some((Entry::default(), None)), next).await?;
         match outcome {
-            ClaimOutcome::Fresh => taken.keep(0),
-            ClaimOutcome::InDoubt { calls } => taken.keep(calls),
+            ClaimOutcome::Fresh => pending.keep(0),
+            ClaimOutcome::InDoubt { calls } => pending.keep(calls),
             ClaimOutcome::Busy | ClaimOutcome::Concluded(_) => return Ok(outcome),
         }
         self.claims.versioned(key, etag);
@@ -282,13 +291,14 @@ impl S3 {
     /// Takes the steps that are owed. A call in doubt that was none, or a verdict that only this process knows, should not outlive an outage.
     async fn settle(&self) -> Result<(), LedgerError> {
         while let Some(step) = self.owed.next() {
-            let taken = match &step {
-                Step::Conclude { key, object, result, superseded } => {
+            let ended = match &step {
+                Step::Conclude(end) => {
+                    let Conclusion { key, object, result, superseded } = &**end;
                     self.concluded(key, object.as_deref(), result, superseded.as_ref()).await.map(drop)
                 }
                 Step::Release { key, claim, paid } => self.released(key, claim, *paid).await,
             };
-            if let Err(error) = taken {
+            if let Err(error) = ended {
                 self.owed.put_back(step);
                 return Err(error);
             }
@@ -373,7 +383,8 @@ impl Ledger for S3 {
             drop(self.claims.give(key));
         } else {
             let (key, object) = (key.to_owned(), object.map(str::to_owned));
-            self.owed.add(Step::Conclude { key, object, result: result.clone(), superseded: superseded.cloned() });
+            let (result, superseded) = (result.clone(), superseded.cloned());
+            self.owed.add(Step::Conclude(Box::new(Conclusion { key, object, result, superseded })));
         }
         standing
     }

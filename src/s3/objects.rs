@@ -146,12 +146,10 @@ impl Objects {
                 Answer::Refused(refused) => refused,
             };
             match (refused.status(), refused.code()) {
-                (412, _) => return Ok(Put::Refused),
-                // It had to be unchanged, and is gone.
-                (404, ErrorCode::NoSuchKey) => return Ok(Put::Refused),
                 // AWS: another write of the same object is under way, and this one may come after it.
                 (409, _) if tries < MOST_TRIES => tries += 1,
-                (409, _) => return Ok(Put::Refused),
+                // Not found: it had to be unchanged, and is gone.
+                (409 | 412, _) | (404, ErrorCode::NoSuchKey) => return Ok(Put::Refused),
                 _ => return Err(self.trouble(&refused)),
             }
         }
@@ -342,7 +340,7 @@ impl Trouble {
     }
 
     /// Others change the same object each time it is looked at.
-    pub fn crowded(place: String) -> Self {
+    pub fn crowded(place: &str) -> Self {
         let what = format!("{place}: an object changes each time it is looked at");
         Self { passes: true, ..Self::lasting(what, "if that lasts, lower worker.concurrency or the number of workers") }
     }

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',', default_value = "off,sha256")]
     pub(crate) digest: Vec<Digest>,
     /// ledger.backend of antispoofd, separated by commas; --cpu measures each, the others the first
-    #[arg(long, value_delimiter = ',', default_value = "memory,none,redis,s3")]
+    #[arg(long, value_delimiter = ',', default_value = "memory,redis,s3")]
     pub(crate) ledger: Vec<Ledger>,
     /// The object store. A real one takes several times the CPU of a worker from the machine that they share
     #[arg(long, default_value = "memory")]
@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// Writes the figures of a full run between the markers of this page
     #[arg(long, value_name = "FILE", conflicts_with = "part")]
     pub(crate) markdown: Option<PathBuf>,
+    /// Writes the figures of a full run between the markers of this page, about what many checks a day need
+    #[arg(long, value_name = "FILE", conflicts_with = "part")]
+    pub(crate) scaling: Option<PathBuf>,
     /// Writes the plots of a full run into this folder
     #[arg(long, value_name = "DIR", conflicts_with = "part")]
     pub(crate) plots: Option<PathBuf>,

@@ -62,5 +62,8 @@ async fn run(args: &Args) -> Result<()> {
     if let Some(page) = &args.markdown {
         report.write_page(page)?;
     }
+    if let Some(page) = &args.scaling {
+        report.write_scaling(page)?;
+    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod page;
 mod plots;
 mod rows;
+mod scaling;
 mod svg;
 mod table;
 mod tables;
@@ -11,7 +12,7 @@ pub(crate) use rows::{Cost, Drain, Endurance, Idle, Latency, Memory, Sample, Sca
 
 use super::args::Args;
 use super::stats::ms;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::{fs, thread};
@@ -88,6 +89,16 @@ impl Report {
     pub(crate) fn write_page(&self, file: &Path) -> Result<()> {
         let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
         let text = page::rewritten(&text, &page::figures(self)).with_context(|| file.display().to_string())?;
+        write(file, &text)
+    }
+
+    /// Rewrites what stands between the markers of the page about what many checks a day need.
+    pub(crate) fn write_scaling(&self, file: &Path) -> Result<()> {
+        let Some(figures) = scaling::figures(self) else {
+            bail!("{}: a figure that it needs was not measured", file.display())
+        };
+        let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        let text = page::rewritten(&text, &figures).with_context(|| file.display().to_string())?;
         write(file, &text)
     }
 

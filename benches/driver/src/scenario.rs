@@ -219,6 +219,11 @@ impl Bench<'_> {
         Ok(keys.iter().map(|key| serde_json::json!({ "bucket": bucket, "key": key }).to_string()).collect())
     }
 
+    /// What the servers have used of the CPU.
+    fn servers(&self) -> Result<Vec<(String, Cpu)>> {
+        self.services.pids.iter().map(|(name, pid)| Ok((name.clone(), Cpu::of(*pid)?))).collect()
+    }
+
     fn at_most(&self, jobs: u32) -> u32 {
         self.args.jobs.map_or(jobs, |most| most.min(jobs))
     }

@@ -10,6 +10,8 @@ pub(crate) struct Services {
     /// Base URL of the management API, without user and trailing slash.
     pub(crate) management: String,
     pub(crate) redis_url: Option<String>,
+    /// Of the servers, where they are known: those of `scripts/bench`.
+    pub(crate) pids: Vec<(String, u32)>,
 }
 
 /// Where an S3 store is, and who asks it.
@@ -36,6 +38,7 @@ impl Services {
             amqp: amqp.parse().map_err(|problem| anyhow!("read ANTISPOOF_TEST_AMQP_URL: {problem}"))?,
             management: without_user(var("ANTISPOOF_TEST_MGMT_URL")?.trim_end_matches('/')),
             redis_url: env::var("ANTISPOOF_TEST_REDIS_URL").ok(),
+            pids: pids(&env::var("BENCH_SERVER_PIDS").unwrap_or_default()),
         })
     }
 
@@ -62,6 +65,12 @@ impl Services {
     }
 }
 
+/// `rabbitmq=123,redis=456`
+fn pids(text: &str) -> Vec<(String, u32)> {
+    let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.filter_map(|(name, pid)| Some((name.to_owned(), pid.parse().ok()?))).collect()
+}
+
 pub(crate) fn escaped(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
@@ -82,6 +91,12 @@ fn without_user(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers_have_numbers() {
+        assert_eq!(pids("rabbitmq=12,redis=7"), [("rabbitmq".to_owned(), 12), ("redis".to_owned(), 7)]);
+        assert_eq!(pids(""), []);
+    }
 
     #[test]
     fn the_user_in_the_management_url_goes_elsewhere() {

@@ -105,7 +105,6 @@ impl Entry {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
     *number == T::default()
 }
@@ -115,8 +114,8 @@ mod tests {
     use super::*;
     use crate::ledger::conformance::{failure, verdict};
 
-    fn holder(prior: u32) -> Option<Holder> {
-        Some(Holder { by: "5f.1".to_owned(), until_ms: 1_796_000_000_000, prior })
+    fn holder(prior: u32) -> Holder {
+        Holder { by: "5f.1".to_owned(), until_ms: 1_796_000_000_000, prior }
     }
 
     #[test]
@@ -125,11 +124,11 @@ mod tests {
         for (entry, begins) in [
             (Entry::default(), r#"{"state":"none"}"#),
             (
-                Entry { holder: holder(0), ..Entry::default() },
+                Entry { holder: Some(holder(0)), ..Entry::default() },
                 r#"{"state":"claimed","by":"5f.1","until":1796000000000}"#,
             ),
             (
-                Entry { record: intent(2), holder: holder(1), expires_ms: 7 },
+                Entry { record: intent(2), holder: Some(holder(1)), expires_ms: 7 },
                 r#"{"state":"intent","by":"5f.1","until":1796000000000,"prior":1,"calls":2,"expires":7}"#,
             ),
             (Entry { record: intent(1), holder: None, expires_ms: 7 }, r#"{"state":"intent","calls":1,"expires":7}"#),
@@ -158,7 +157,7 @@ mod tests {
     #[test]
     fn time_ends_records() {
         let entry =
-            Entry { record: Some(Record::Intent { calls: 1 }), holder: holder(0), expires_ms: 1_796_000_500_000 };
+            Entry { record: Some(Record::Intent { calls: 1 }), holder: Some(holder(0)), expires_ms: 1_796_000_500_000 };
         assert_eq!(entry.clone().at(1_796_000_499_999), entry);
         let old = entry.at(1_796_000_500_000);
         assert_eq!((old.is_held_by("5f.1"), old.is_held_by("5f.2"), old.record), (true, false, None));

@@ -65,7 +65,7 @@ impl Quota {
                 return Ok(Intent::Recorded(Some(first)));
             }
         }
-        Err(Trouble::crowded(objects.place()))
+        Err(Trouble::crowded(&objects.place()))
     }
 
     /// A call of that day was not sent: another one may be made in its place.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::Incoming;
 use hyper::header::{DATE, ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH, SERVER};
 use hyper::server::conn::http1;
@@ -139,7 +139,7 @@ impl State {
 async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Lost> {
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     let conditional = head.headers.contains_key(IF_NONE_MATCH) || head.headers.contains_key(IF_MATCH);
     let vice = {
         let mut state = locked(&state);

@@ -2,6 +2,7 @@
 
 use super::Report;
 use super::rows::{Cost, Latency, Memory, Scale};
+use super::scaling;
 use super::svg::{Plot, Series};
 use super::tables::size;
 use crate::stats::count;
@@ -17,6 +18,7 @@ pub(super) fn all(report: &Report) -> Vec<(&'static str, String)> {
         ("latency.svg", latency(&report.latencies)),
         ("memory.svg", memory(&report.memory)),
         ("in-flight.svg", in_flight(&report.scales)),
+        ("scaling.svg", scaling::plot()),
     ]
     .into_iter()
     .filter(|(_, plot)| plot.series.iter().any(|series| !series.points.is_empty()))
@@ -26,7 +28,10 @@ pub(super) fn all(report: &Report) -> Vec<(&'static str, String)> {
 
 /// Without a ledger's name: what the ledgers cost would not be seen at this scale.
 fn cpu(costs: &[Cost]) -> Plot {
-    let costs: Vec<&Cost> = costs.iter().filter(|cost| !cost.worker.contains("redis")).collect();
+    let costs: Vec<&Cost> = costs
+        .iter()
+        .filter(|cost| !["redis", "s3", "none"].iter().any(|ledger| cost.worker.contains(ledger)))
+        .collect();
     let sizes: BTreeSet<u64> = costs.iter().map(|cost| cost.image_bytes).collect();
     Plot {
         title: "CPU per job, by image size".to_owned(),

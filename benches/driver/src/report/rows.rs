@@ -3,6 +3,7 @@
 use crate::stats::{count, median, mib, ms, percentile, sorted};
 use crate::usage::Used;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// So much CPU time is a few hundred ticks: a percent or two in the shares of user and system time.
@@ -16,6 +17,8 @@ pub(crate) struct Sample {
     pub(crate) peak_rss: u64,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
+    /// What the servers have used meanwhile, by their names.
+    pub(crate) servers: Vec<(String, Duration)>,
 }
 
 /// Of several figures.
@@ -50,6 +53,9 @@ pub(crate) struct Cost {
     /// From publish to verdict, with twice as many jobs out as the worker takes.
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
+    /// CPU of the servers per job, by their names.
+    #[serde(default)]
+    pub(crate) servers_ms: BTreeMap<String, f64>,
 }
 
 /// A worker with so many of something.
@@ -163,6 +169,7 @@ impl Cost {
             peak_mib: largest(samples),
             p50_ms: of(|sample| sample.p50),
             p99_ms: of(|sample| sample.p99),
+            servers_ms: servers(samples),
         }
     }
 }
@@ -217,6 +224,17 @@ impl Drain {
     }
 }
 
+/// The median for each server.
+fn servers(samples: &[Sample]) -> BTreeMap<String, f64> {
+    let mut all: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for sample in samples {
+        for (name, cpu) in &sample.servers {
+            all.entry(name.clone()).or_default().push(ms(*cpu) / f64::from(sample.jobs.max(1)));
+        }
+    }
+    all.into_iter().map(|(name, each)| (name, Spread::of(each).median)).collect()
+}
+
 fn largest(samples: &[Sample]) -> f64 {
     samples.iter().map(|sample| mib(sample.peak_rss)).fold(0.0, f64::max)
 }
@@ -248,6 +266,7 @@ mod tests {
             peak_rss: 0,
             p50: Duration::ZERO,
             p99: Duration::ZERO,
+            servers: Vec::new(),
         };
         let short = PerJob::of(&[sample(100, 60, 100), sample(400, 100, 200)]);
         assert!((short.cpu_ms.min - 1.0).abs() < 1e-9 && (short.cpu_ms.max - 2.0).abs() < 1e-9);

@@ -56,6 +56,7 @@ impl Bench<'_> {
         jobs.count = count;
         jobs.within = within;
         let (before, bytes) = (workers.cpu()?, self.vendor.bytes());
+        let servers_before = self.servers()?;
         let run = self.work(&mut workers, &jobs, Pace::Window(window)).await?;
         let used = workers.used_since(&before)?;
         ensure!(self.vendor.bytes() > bytes, "verdicts without calls: the worker answers from memory");
@@ -66,6 +67,12 @@ impl Bench<'_> {
             peak_rss: workers.peak_rss()?,
             p50: percentile(&run.waits, 500),
             p99: percentile(&run.waits, 990),
+            servers: self
+                .servers()?
+                .into_iter()
+                .zip(servers_before)
+                .map(|((name, now), (_, before))| (name, now.since(&before).cpu))
+                .collect(),
         };
         self.end(workers).await?;
         Ok(sample)

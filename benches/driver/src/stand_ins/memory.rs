@@ -101,13 +101,11 @@ async fn serve(mut stream: TcpStream, shelf: Shelf) -> Result<()> {
         let (method, path) = http::request_line(head)?;
         if method == "PUT" {
             let written = shelf.locked().put_if(head, path, rest);
-            match written {
-                Some(tag) => write(&mut stream, head_of(&tag, 0).as_bytes(), &[]).await?,
-                None => {
-                    write(&mut stream, refused("412 Precondition Failed", REFUSED).as_bytes(), REFUSED.as_bytes())
-                        .await?
-                }
-            }
+            let (head, document) = match written {
+                Some(tag) => (head_of(&tag, 0), ""),
+                None => (refused("412 Precondition Failed", REFUSED), REFUSED),
+            };
+            write(&mut stream, head.as_bytes(), document.as_bytes()).await?;
             continue;
         }
         ensure!(rest.is_empty(), "a request has a body, or another one behind it");
@@ -115,7 +113,7 @@ async fn serve(mut stream: TcpStream, shelf: Shelf) -> Result<()> {
         match found {
             Some(object) => write(&mut stream, object.head.as_bytes(), &object.body).await?,
             None => {
-                write(&mut stream, refused("404 Not Found", NO_SUCH_KEY).as_bytes(), NO_SUCH_KEY.as_bytes()).await?
+                write(&mut stream, refused("404 Not Found", NO_SUCH_KEY).as_bytes(), NO_SUCH_KEY.as_bytes()).await?;
             }
         }
     }
