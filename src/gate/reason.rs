@@ -106,7 +106,9 @@ impl Reason {
             Self::Rejections => {
                 "look at the parked jobs: has the vendor changed what it takes? Where the images are really bad, raise api.rejection_streak, or set it to 0, and restart"
             }
-            Self::Ledger => "see what the ledger said, and check ledger.url or the disk of ledger.path",
+            Self::Ledger => {
+                "see what the ledger said, and check ledger.url, the disk of ledger.path, or ledger.bucket and s3.endpoint_url"
+            }
             Self::Queue => {
                 "every job in hand waits for that queue: empty it, or raise the policy that limits it, or give it back its leader or majority"
             }

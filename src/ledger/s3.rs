@@ -115,7 +115,7 @@ impl S3 {
         Self { quota: Quota::new(limit, format!("{}/calls", self.prefix)), ..self }
     }
 
-    /// Finds out, once, whether the store keeps its word about conditions.
+    /// Finds out, once, whether the store enforces conditions.
     pub async fn prove(&self) -> Result<(), Unfit> {
         self.proof.get(&self.objects, &self.prefix).await
     }

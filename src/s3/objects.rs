@@ -137,7 +137,7 @@ impl Objects {
         Ok(Some(Stored { etag, body: content }))
     }
 
-    /// Writes the object if the condition holds. Of all who try at the same time, one succeeds, as far as the store keeps its word.
+    /// Writes the object if the condition holds. Of all who try at the same time, one succeeds, as far as the store enforces it.
     pub async fn put(&self, key: &str, body: Bytes, condition: Condition<'_>) -> Result<Put, Trouble> {
         let mut tries = 1;
         loop {
@@ -316,11 +316,11 @@ impl Objects {
         }
         match (refused.status(), refused.code()) {
             (404, ErrorCode::NoSuchBucket) => {
-                Trouble::lasting(format!("there is no bucket {}", self.bucket), "create it, or correct ledger.bucket")
+                Trouble::lasting(format!("{place}: there is no such bucket"), "create it, or correct ledger.bucket")
             }
             (403, _) => Trouble::lasting(
                 format!("{place}: the store refuses the request ({said})"),
-                "allow s3:GetObject, s3:PutObject and s3:DeleteObject on the objects below ledger.prefix, and s3:ListBucket on the bucket",
+                "allow s3:GetObject and s3:PutObject on the objects below ledger.prefix, and s3:ListBucket on the bucket (docs/rights.md)",
             ),
             (501, _) => Trouble::lasting(
                 format!("{place}: the store does not know conditional writes ({said})"),

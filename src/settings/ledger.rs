@@ -12,7 +12,7 @@ use super::invalid::{InvalidValue, quoted};
 use super::secrets::urls::RedisUrl;
 use super::sources::Needs;
 use super::units::{DAY, MINUTE, SECOND};
-use super::values::{Choice, File, Int, Time, is_word, text};
+use super::values::{Choice, File, Int, Time, is_word, optional};
 
 /// What is remembered, so that a job that comes again is not paid for again.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -33,7 +33,7 @@ pub struct Ledger {
     bucket: Option<String>,
     #[serde(deserialize_with = "prefix")]
     #[schemars(with = "String")]
-    prefix: String,
+    prefix: Option<String>,
     /// How long.
     #[serde(with = "Time::<SECOND, { 366 * DAY }>")]
     pub ttl: Duration,
@@ -84,11 +84,12 @@ enum Kind {
 
 impl Ledger {
     /// Puts the backend together with what it needs.
-    pub(super) fn validate(&mut self, findings: &mut Findings<'_>) {
+    pub(super) fn validate(&mut self, amqp_prefix: &str, findings: &mut Findings<'_>) {
         for (key, set, used) in [
             ("ledger.path", self.path.is_some(), Kind::File),
             ("ledger.url", self.url.is_some(), Kind::Redis),
             ("ledger.bucket", self.bucket.is_some(), Kind::S3),
+            ("ledger.prefix", self.prefix.is_some(), Kind::S3),
         ] {
             if set && self.kind != used {
                 findings.warn(&[key, "ledger.backend"], "is not used by this ledger.backend", "set it to \"\"");
@@ -118,7 +119,12 @@ impl Ledger {
             }
             Kind::S3 => {
                 if let Some(bucket) = &self.bucket {
-                    return self.backend = LedgerBackend::S3 { bucket: bucket.clone(), prefix: self.prefix.clone() };
+                    let prefix = self.prefix.clone().unwrap_or_else(|| amqp_prefix.to_owned());
+                    if !is_prefix(&prefix) {
+                        let what = "is empty, and amqp.prefix cannot be the start of the records' names: a dot begins or ends it";
+                        findings.error(&["ledger.prefix", "amqp.prefix"], what, "set ledger.prefix, as \"kyc\"");
+                    }
+                    return self.backend = LedgerBackend::S3 { bucket: bucket.clone(), prefix };
                 }
                 ("s3", "ledger.bucket", "name a bucket of the store of [s3] that no image is in, as \"kyc-ledger\"")
             }
@@ -133,14 +139,18 @@ impl Ledger {
     }
 }
 
-/// The names of objects are as they are in every store: some drop a slash at the start, or make one of two.
-fn prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    text(deserializer, |text| {
-        let good = text.split('/').all(|part| is_word(part, 100, b"-_.") && part.trim_matches('.') == part);
-        if good && text.len() <= 200 {
+/// As every store keeps it: some drop a slash at the start, or make one of two, and a path with dots alone is another path.
+fn is_prefix(text: &str) -> bool {
+    text.len() <= 200 && text.split('/').all(|part| is_word(part, 100, b"-_.") && part.trim_matches('.') == part)
+}
+
+fn prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    optional(deserializer, |text| {
+        if is_prefix(text) {
             return Ok(text.to_owned());
         }
-        let remedy = "write words of letters, digits, \"-\" and \"_\" with a slash between them, as \"antispoofd\" or \"kyc/antispoofd\"";
+        let remedy =
+            "write words of letters, digits, \"-\" and \"_\" with a slash between them, as \"kyc\" or \"kyc/ledger\"";
         Err(InvalidValue::new(format!("{} cannot be the start of the records' names", quoted(text)), remedy))
     })
 }

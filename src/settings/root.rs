@@ -83,7 +83,7 @@ impl Settings {
         self.image.validate(findings);
         self.api.validate(findings);
         self.retry.validate(findings);
-        self.ledger.validate(findings);
+        self.ledger.validate(&self.amqp.prefix, findings);
         self.log.validate(findings);
         if findings.needs == Needs::Worker {
             self.traces = Traces::read(findings);

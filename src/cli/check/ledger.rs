@@ -27,7 +27,8 @@ pub(super) async fn probe(settings: &Settings) -> Vec<Line> {
         LedgerBackend::Redis(url) => return server(settings, &url.to_string(), "takes and gives back a claim").await,
         LedgerBackend::S3 { bucket, prefix } => {
             let place = format!("s3://{bucket}/{prefix}");
-            return server(settings, &place, "holds conditional writes, also of many writers at the same time").await;
+            return server(settings, &place, "enforces conditional writes, also of many writers at the same time")
+                .await;
         }
     };
     let disk = match &settings.ledger.backend {

@@ -1,4 +1,4 @@
-//! Whether a store keeps its word about conditions. All that a shared ledger promises hangs on it, and some stores do not: they let two writers win, or
+//! Whether a store enforces the conditions of writes. All that a shared ledger promises hangs on it, and some stores do not: they let two writers win, or
 //! take the header for nothing.
 
 use crate::ledger::refused::Refused;
@@ -19,7 +19,7 @@ const READERS: usize = 8;
 /// Why a store cannot hold a ledger, or why that is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// It does not keep its word: nothing that is done to the daemon's other settings helps.
+    /// It does not enforce them, or mixes versions: nothing that is done to the daemon's other settings helps.
     #[error("the ledger in {place}: this store {fault}, so that a job could be paid for twice; {}", Self::REMEDY)]
     Store {
         /// Which.
@@ -44,7 +44,7 @@ impl Proof {
 }
 
 impl Unfit {
-    /// What to do about a store that does not keep its word.
+    /// What to do about a store that is unfit.
     pub const REMEDY: &str =
         "name a store in s3.endpoint_url that docs/ledger-backends.md lists, or set another ledger.backend";
 

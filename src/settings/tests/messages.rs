@@ -1,5 +1,6 @@
 //! The words, as they stand in the terminal.
 
+use super::super::LedgerBackend;
 use super::{Given, LEAST};
 
 #[test]
@@ -297,6 +298,28 @@ fn a_ledger_says_what_it_needs() {
         ["ledger.path: is in a folder that does not exist: /no/such/folder"]
     );
     assert_eq!(whats(&[("ledger.backend", "file"), ("ledger.path", "/")]), ["ledger.path: is a folder"]);
+    assert_eq!(whats(&[("ledger.backend", "s3")]), ["ledger.bucket: is empty, and ledger.backend is \"s3\""]);
+    let images = Given::least().settings().s3.buckets[0].clone();
+    assert_eq!(
+        whats(&[("ledger.backend", "s3"), ("ledger.bucket", &images)]),
+        ["ledger.bucket: is a bucket that jobs may name: a program that may put images there could put verdicts there"]
+    );
+    assert_eq!(
+        whats(&[("ledger.backend", "s3"), ("ledger.bucket", "kyc-ledger"), ("amqp.prefix", ".kyc")]),
+        ["ledger.prefix: is empty, and amqp.prefix cannot be the start of the records' names: a dot begins or ends it"]
+    );
+}
+
+#[test]
+fn records_begin_with_what_the_queues_begin_with() {
+    let backend = |more: &[(&str, &str)]| {
+        let least = Given::least().flag("ledger.backend", "s3").flag("ledger.bucket", "kyc-ledger");
+        more.iter().fold(least, |given, (key, value)| given.flag(key, value)).settings().ledger.backend
+    };
+    let in_bucket = |prefix: &str| LedgerBackend::S3 { bucket: "kyc-ledger".to_owned(), prefix: prefix.to_owned() };
+    assert_eq!(backend(&[]), in_bucket("antispoof"));
+    assert_eq!(backend(&[("amqp.prefix", "kyc")]), in_bucket("kyc"));
+    assert_eq!(backend(&[("amqp.prefix", "kyc"), ("ledger.prefix", "a/b")]), in_bucket("a/b"));
 }
 
 #[test]

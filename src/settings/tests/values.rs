@@ -53,6 +53,13 @@ fn durations() {
 fn ledgers() {
     edges("ledger.reuse", &["job", "object", "off"], &["on", ""]);
     edges("ledger.on_error", &["hold", "proceed"], &["stop"]);
+    let long = "a".repeat(101);
+    edges(
+        "ledger.prefix",
+        &["", "kyc", "kyc/ledger.2", "A-1_b"],
+        &["/kyc", "kyc/", "kyc//a", "..", "kyc/../a", ".kyc", "a b", "é", &long],
+    );
+    edges("ledger.bucket", &["", "kyc-ledger"], &["s3://kyc-ledger", "KYC", "a"]);
     edges(
         "api.idempotency_header",
         &["", "Idempotency-Key", "x_call"],

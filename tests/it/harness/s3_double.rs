@@ -1,4 +1,4 @@
-//! A store of objects in the memory of the test: one that counts what it is asked, and that does not keep its word in a way of one's choice.
+//! A store of objects in the memory of the test: one that counts what it is asked, and that breaks the rules in a way of one's choice.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! `ledger.backend = "s3"`: what a job costs in requests, stores that do not keep their word, answers that are lost, and outages.
+//! `ledger.backend = "s3"`: what a job costs in requests, stores that do not enforce conditions, answers that are lost, and outages.
 
 use super::{events, publish};
 use crate::harness::daemon::DaemonBuilder;
@@ -44,7 +44,7 @@ async fn an_ordinary_job_takes_three_requests_beside_that_of_its_image() {
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_keep_its_word_is_refused_by_name() {
+async fn a_store_that_does_not_enforce_conditions_is_refused_by_name() {
     let world = World::new("ledger_bucket_vices").await;
     for (vice, fault) in [
         (Vice::LooksFirst, "of 16 writers make the same object (If-None-Match: *)"),
