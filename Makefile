@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build fmt generate check test test-compose soak chaos demo bench instructions fuzz services-up services-down clean-services chart chart-update contract sbom workflows
+.PHONY: help build fmt generate check test test-compose soak chaos cluster demo bench instructions fuzz services-up services-down clean-services chart chart-update contract sbom workflows
 
 # Arguments for `make test`, `make demo`, `make bench`, `make instructions`: make test ARGS='--lib -- retry'
 ARGS ?=
@@ -27,7 +27,7 @@ check: ## formatting, lints, documentation, scripts, module and crate dependenci
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --workspace --locked
-	@for script in $(bash_scripts) scripts/lib/*.sh; do bash -n "$$script" || exit 1; done
+	@for script in $(bash_scripts) scripts/lib/*.sh scripts/lib/cluster/*.sh; do bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(bash_scripts); else echo "shellcheck is not installed: skipped"; fi
 	@scripts/version
 	cargo test --quiet --locked --test architecture
@@ -52,6 +52,9 @@ soak: ## many jobs while workers are killed and connections cut (ARGS: --jobs 20
 
 chaos: ## everything goes wrong at once, and an oracle counts (ARGS: --jobs 20000 --replicas 3 --ledger redis --faults 60 --seed N)
 	@scripts/chaos $(ARGS)
+
+cluster: ## our chart on a real Kubernetes made from package registries, scenes under load, an oracle (root; ARGS: --list, --scenes upgrade,eviction, --keep)
+	@scripts/cluster $(ARGS)
 
 demo: ## everything from a bare checkout to printed verdicts
 	@scripts/demo $(ARGS)

@@ -125,6 +125,16 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* Whole bytes of a quantity of Kubernetes (256Mi, 1G, 0.5Gi) or a size of the settings (256MiB); nothing for anything else. */}}
+{{- define "antispoofd.bytes" -}}
+{{- /* Numbers of values are floats, and would be written as 2.68e+08. */ -}}
+{{- $text := (ternary (int64 .) . (kindIs "float64" .)) | toString | replace " " "" | trimSuffix "B" -}}
+{{- if regexMatch "^[0-9]+([.][0-9]+)?([kKMGT]i?)?$" $text -}}
+{{- $unit := dict "" 1 "k" 1000 "K" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "ki" 1024 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- mulf (regexFind "^[0-9.]+" $text | float64) (index $unit (regexFind "[kKMGTi]*$" $text)) | int64 -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Whole seconds, rounded up, that a stop may take. */}}
 {{- define "antispoofd.drainSeconds" -}}
 {{- $drain := default "30s" (include "antispoofd.section" (list . "worker") | fromJson).drain_timeout -}}

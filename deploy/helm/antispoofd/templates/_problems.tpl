@@ -2,7 +2,7 @@
 
 {{- define "antispoofd.refuse" -}}
 {{- $problems := list -}}
-{{- range $part := list "image" "labels" "jobs" "secrets" "environment" "passwords" "durations" "stopping" "replicas" "rollout" "keda" "rabbitmq" -}}
+{{- range $part := list "image" "labels" "jobs" "secrets" "environment" "passwords" "durations" "stopping" "memory" "replicas" "rollout" "keda" "rabbitmq" -}}
 {{- range $line := splitList "\n" (include (printf "antispoofd.problems.%s" $part) $) -}}
 {{- if trim $line -}}
 {{- $problems = append $problems (trim $line) -}}
@@ -20,6 +20,18 @@ image.repository: is empty; build the image from the repository's Dockerfile, pu
 {{- end }}
 {{- if or (contains "@" .Values.image.repository) (contains ":" (splitList "/" .Values.image.repository | last)) }}
 image.repository: has a tag or a digest in it, and the chart would put another behind it; name them in image.tag and image.digest
+{{- end }}
+{{- /* Neither Helm nor the API server looks into the name; the kubelet does, when the rollout has begun. */ -}}
+{{- $parts := splitList "/" (regexReplaceAll "[@:][^/]*$" .Values.image.repository "") -}}
+{{- $host := first $parts -}}
+{{- if and (rest $parts) (or (contains "." $host) (contains ":" $host) (eq $host "localhost")) -}}
+{{- $parts = rest $parts -}}
+{{- end -}}
+{{- if and .Values.image.repository (not (regexMatch "^[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*$" (join "/" $parts))) }}
+image.repository: "{{ join "/" $parts }}" is no name of an image: a-z, 0-9, and between them ".", "_", "-" and "/"; no pod could start (InvalidImageName)
+{{- end }}
+{{- if and .Values.image.tag (not (regexMatch "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$" .Values.image.tag)) }}
+image.tag: "{{ .Values.image.tag }}" is no tag: letters, digits, "_", ".", "-", at most 128, the first no "." or "-"; no pod could start (InvalidImageName)
 {{- end }}
 {{- if and (eq .Values.image.tag "latest") (not .Values.image.digest) }}
 image.tag: "latest" is whatever was pushed last, so a restart could bring another program; name a version, or set image.digest
@@ -216,6 +228,31 @@ config.api.timeout: "{{ $api.timeout }}" is not a duration such as 30s or 1m30s
 {{- $least := add (include "antispoofd.drainSeconds" . | int64) 15 -}}
 {{- if lt (include "antispoofd.graceSeconds" . | int64) $least }}
 terminationGracePeriodSeconds: must be at least {{ $least }}: worker.drain_timeout, and 15 s for the last acknowledgements; after it the kubelet kills, and calls that were sent are paid for twice
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* A limit below what the settings allow the worker to take ends in kills, each with calls in doubt. */}}
+{{- define "antispoofd.problems.memory" -}}
+{{- $limit := default dict (default dict .Values.resources).limits -}}
+{{- $bytes := include "antispoofd.bytes" (default "" $limit.memory) -}}
+{{- if $bytes -}}
+{{- $image := include "antispoofd.section" (list . "image") | fromJson -}}
+{{- $decodes := or $image.convert (eq (default "pass" $image.orientation) "apply") (gt (default 0 $image.max_side | int64) 0) (eq (default "structure" $image.verify) "decode") -}}
+{{- $share := include "antispoofd.bytes" (default "256MiB" $image.conversion_memory) | int64 -}}
+{{- $least := 134217728 | int64 -}}
+{{- $ledger := include "antispoofd.section" (list . "ledger") | fromJson -}}
+{{- $entries := 0 | int64 -}}
+{{- if eq (include "antispoofd.backend" .) "memory" -}}
+{{- /* docs/sizing.md: 1.6 kB each, beside the 64Mi of the rest. */ -}}
+{{- $entries = add 67108864 (mul 1600 (default 100000 $ledger.max_entries | int64)) -}}
+{{- end -}}
+{{- if lt ($bytes | int64) $least }}
+resources.limits.memory: is less than 128Mi, which jobs in flight may take; a worker that is killed for memory leaves calls in doubt
+{{- else if lt ($bytes | int64) $entries }}
+resources.limits.memory: is less than 64Mi and 1.6 kB for each of config.ledger.max_entries, which a ledger in memory grows to; set it to {{ div (add $entries 1048575) 1048576 }}Mi, or fewer entries
+{{- else if and $decodes (lt ($bytes | int64) (add $least $share)) }}
+resources.limits.memory: is less than config.image.conversion_memory ({{ default "256MiB" $image.conversion_memory }}) and 128Mi, which are needed where images are converted or decoded; set it to {{ div (add $least $share 1048575) 1048576 }}Mi
 {{- end }}
 {{- end }}
 {{- end -}}
