@@ -251,8 +251,8 @@ terminationGracePeriodSeconds: must be at least {{ $least }}: worker.drain_timeo
 resources.limits.memory: is less than 128Mi, which jobs in flight may take; a worker that is killed for memory leaves calls in doubt
 {{- else if lt ($bytes | int64) $entries }}
 resources.limits.memory: is less than 64Mi and 1.6 kB for each of config.ledger.max_entries, which a ledger in memory grows to; set it to {{ div (add $entries 1048575) 1048576 }}Mi, or fewer entries
-{{- else if and $decodes (lt ($bytes | int64) (add $least $share)) }}
-resources.limits.memory: is less than config.image.conversion_memory ({{ default "256MiB" $image.conversion_memory }}) and 128Mi, which are needed where images are converted or decoded; set it to {{ div (add $least $share 1048575) 1048576 }}Mi
+{{- else if and $decodes (lt ($bytes | int64) (add (max $least $entries) $share)) }}
+resources.limits.memory: is less than config.image.conversion_memory ({{ default "256MiB" $image.conversion_memory }}), which is taken where images are converted or decoded, and {{ div (add (max $least $entries) 1048575) 1048576 }}Mi for the rest; set it to {{ div (add (max $least $entries) $share 1048575) 1048576 }}Mi
 {{- end }}
 {{- end }}
 {{- end -}}
