@@ -13,7 +13,7 @@ use crate::api::Vendor;
 use crate::conversion::Converter;
 use crate::gate::Gate;
 use crate::health::Health;
-use crate::ledger::AnyLedger;
+use crate::ledger::{AnyLedger, Unfit};
 use crate::lifecycle::{DetailSignals, Signals, Stop, Tasks};
 use crate::pipeline::{ClockAndRng, HeadMemory, LedgerClient, Pipeline, Stuck};
 use crate::s3::Store;
@@ -71,7 +71,6 @@ async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks)
 
     // First, because nothing may be consumed without it.
     let ledger = open_ledger(&settings).await?;
-    ledger.prove().await.map_err(StartError::from)?;
     // Connecting takes round trips, and nothing else has to wait for it.
     let Started { amqp: broker, jobs, dead, supervising, reading } = Amqp::start(
         settings.amqp.clone(),
@@ -108,8 +107,15 @@ async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks)
     let ledger_open = CancellationToken::new();
     let writing = pipeline.clone();
     tasks.spawn_until("ledger-writer", &ledger_open, async move { writing.ledger.inner().writer_ended().await });
-    let asking = pipeline.clone();
-    tasks.spawn_once("ledger-check", async move { look_at_ledger(asking.ledger.inner()).await });
+    let (asking, unfit) = (pipeline.clone(), Arc::<Mutex<Option<Unfit>>>::default());
+    let (stopping, told) = (stop.clone(), unfit.clone());
+    tasks.spawn_once("ledger-check", async move {
+        if let Err(why) = asking.ledger.inner().prove().await {
+            told.lock().unwrap_or_else(PoisonError::into_inner).replace(why);
+            stopping.soft().cancel();
+        }
+        look_at_ledger(asking.ledger.inner()).await;
+    });
     let (counting, counted, api) = (pipeline.clone(), metrics.clone(), settings.api.clone());
     tasks.spawn_until("figures", stop.closing(), async move { keep_figures(&counting.ledger, &api, &counted).await });
     tasks.spawn_until("secret-files", stop.closing(), follow(settings.rotating()));
@@ -147,6 +153,9 @@ async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks)
     tasks.wait(LAST_TASKS).await;
     if let Some(error) = unusable.lock().unwrap_or_else(PoisonError::into_inner).take() {
         return Err(StartError::Broker(error).into());
+    }
+    if let Some(why) = unfit.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        return Err(StartError::LedgerStore(why).into());
     }
     if let Some(end) = tasks.unexpected_end() {
         return Err(Error::Task(end.clone()));

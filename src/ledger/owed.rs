@@ -31,9 +31,21 @@ impl<S: Step> Owed<S> {
         self.steps().pop_front()
     }
 
-    /// It could not be sent now either.
+    /// The first of which that holds.
+    pub(super) fn first(&self, is: impl Fn(&S) -> bool) -> Option<S> {
+        let mut steps = self.steps();
+        let at = steps.iter().position(is)?;
+        steps.remove(at)
+    }
+
+    /// It could not be sent now either, and is the next one again.
     pub(super) fn put_back(&self, step: S) {
         self.steps().push_front(step);
+    }
+
+    /// It could not be sent now either; others come first.
+    pub(super) fn put_last(&self, step: S) {
+        self.steps().push_back(step);
     }
 
     fn steps(&self) -> MutexGuard<'_, VecDeque<S>> {

@@ -3,6 +3,7 @@
 
 use antispoof_core::event::{JobResult, VerdictResult};
 use antispoof_core::ports::{ClaimOutcome, LedgerError};
+use antispoof_core::verdict::Outcome;
 use serde::Deserialize;
 
 /// A job that is not forgotten. (Who is at work on it is known by [`Claims`](super::claims::Claims).)
@@ -63,7 +64,14 @@ impl Record {
 /// What the vendor can have said: any client of the ledger may have written the record.
 pub(super) fn is_sound(end: &JobResult) -> bool {
     match end {
-        JobResult::Verdict(VerdictResult { verdict, .. }) => (0.0..=1.0).contains(&verdict.accuracy),
+        JobResult::Verdict(VerdictResult { verdict, outcome, .. }) => {
+            let agrees = match outcome {
+                Outcome::Live => !verdict.spoof_detected,
+                Outcome::Spoof => verdict.spoof_detected,
+                Outcome::Review => true,
+            };
+            agrees && (0.0..=1.0).contains(&verdict.accuracy)
+        }
         JobResult::Failure(_) => true,
     }
 }

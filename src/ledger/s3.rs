@@ -28,6 +28,12 @@ use std::time::Duration;
 /// So often is an object looked at again that others change at the same time. Each time one of them has got on.
 const MOST_LOOKS: usize = 16;
 
+/// So many steps that are owed are taken before another job begins.
+const MOST_SETTLED: usize = 4;
+
+/// No worker claims a job for longer: what says so was written by another clock, or by another program.
+const LONGEST_CLAIM: Duration = Duration::from_hours(24);
+
 /// What the S3 backend needs to know.
 #[derive(Clone, Copy, Debug)]
 pub struct S3Options<'a> {
@@ -160,8 +166,10 @@ impl S3 {
 
     /// Whether another worker has the job. A claim of this process under another token does not count: its step ended with an error, and nothing here has it.
     fn is_elsewhere(&self, entry: &Entry) -> bool {
-        let now = self.now().0;
-        entry.holder.as_ref().is_some_and(|holder| now < holder.until_ms && !holder.by.starts_with(&self.process))
+        let (early, late) = self.now();
+        let alive = early..=late.saturating_add(millis(LONGEST_CLAIM));
+        let holder = entry.holder.as_ref();
+        holder.is_some_and(|holder| alive.contains(&holder.until_ms) && !holder.by.starts_with(&self.process))
     }
 
     /// The object of a job as it counts now, and its ETag. What cannot be read counts as one call in doubt: another program wrote there, and what it was is gone.
@@ -223,7 +231,7 @@ impl S3 {
 
     async fn begun(&self, key: &str) -> Result<ClaimOutcome, LedgerError> {
         self.prove().await.map_err(|unfit| LedgerError(unfit.to_string()))?;
-        self.settle().await?;
+        self.settle(key).await?;
         let token = self.token();
         let Some(pending) = self.claims.take(key, token.clone()) else { return Ok(ClaimOutcome::Busy) };
         let next = |entry: &Entry| {
@@ -276,34 +284,54 @@ impl S3 {
             let record = Some(Record::Intent { calls: prior.saturating_add(1) });
             Next::Write(Entry { record, holder: Some(self.holder(&token, prior)), expires_ms: self.expires() }, true)
         };
-        let (recorded, etag) = self.change(&self.job(key), self.expected(claim.as_ref()), next).await?;
-        if !recorded {
-            if let (Some(quota), Some(call)) = (&self.quota, counted) {
-                quota.take_back(call.day);
-            }
-            return Ok(Intent::ClaimLost);
+        let written = self.change(&self.job(key), self.expected(claim.as_ref()), next).await;
+        if let Ok((true, etag)) = written {
+            self.claims.intended(key, &token);
+            self.claims.versioned(key, etag);
+            return Ok(Intent::Recorded(counted));
         }
-        self.claims.intended(key, &token);
-        self.claims.versioned(key, etag);
-        Ok(Intent::Recorded(counted))
+        // Without a record there is no call that counts: an outage must not use up the day.
+        if let (Some(quota), Some(call)) = (&self.quota, counted) {
+            quota.take_back(call.day);
+        }
+        written.map(|_| Intent::ClaimLost)
     }
 
-    /// Takes the steps that are owed. A call in doubt that was none, or a verdict that only this process knows, should not outlive an outage.
-    async fn settle(&self) -> Result<(), LedgerError> {
-        while let Some(step) = self.owed.next() {
-            let ended = match &step {
-                Step::Conclude(end) => {
-                    let Conclusion { key, object, result, superseded } = &**end;
-                    self.concluded(key, object.as_deref(), result, superseded.as_ref()).await.map(drop)
+    /// Takes steps that are owed: that of this job, and some others. A call in doubt that was none, or a verdict that only this process knows, should not
+    /// outlive an outage. Those of other jobs hold up none: one object that the store does not give must not stop all work.
+    async fn settle(&self, key: &str) -> Result<(), LedgerError> {
+        let ours = |step: &Step| match step {
+            Step::Conclude(end) => end.key == key,
+            Step::Release { key: owed, .. } => owed == key,
+        };
+        for _ in 0..MOST_SETTLED {
+            let Some(step) = self.owed.next() else { break };
+            if let Err(error) = self.take(&step).await {
+                let is_ours = ours(&step);
+                self.owed.put_last(step);
+                if is_ours {
+                    return Err(error);
                 }
-                Step::Release { key, claim, paid } => self.released(key, claim, *paid).await,
-            };
-            if let Err(error) = ended {
-                self.owed.put_back(step);
+                break;
+            }
+        }
+        while let Some(step) = self.owed.first(ours) {
+            if let Err(error) = self.take(&step).await {
+                self.owed.put_last(step);
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    async fn take(&self, step: &Step) -> Result<(), LedgerError> {
+        match step {
+            Step::Conclude(end) => {
+                let Conclusion { key, object, result, superseded } = &**end;
+                self.concluded(key, object.as_deref(), result, superseded.as_ref()).await.map(drop)
+            }
+            Step::Release { key, claim, paid } => self.released(key, claim, *paid).await,
+        }
     }
 
     async fn concluded(
@@ -334,10 +362,13 @@ impl S3 {
         Ok(standing)
     }
 
-    /// Keeps a verdict for other jobs on the same object. The last one stands: each of them is right.
+    /// Keeps a verdict for other jobs on the same object. The first one stands: many jobs may end on one object at the same time.
     async fn remember(&self, object: &str, result: &JobResult) -> Result<(), LedgerError> {
         let entry = Entry::ended(result, self.expires());
-        let next = |_: &Entry| Next::Write(entry.clone(), ());
+        let next = |there: &Entry| match &there.record {
+            Some(Record::Ended { .. }) => Next::Leave(()),
+            _ => Next::Write(entry.clone(), ()),
+        };
         self.change(&self.object(object), Some((Entry::default(), None)), next).await.map(drop)
     }
 

@@ -17,7 +17,7 @@ use http_body_util::Full;
 use std::fmt;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant as Moment, SystemTime};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// Longest object that is read.
 const MOST_BYTES: usize = 256 * 1024;
@@ -116,7 +116,8 @@ impl Objects {
 
     /// The object, or nothing where there is none.
     pub async fn get(&self, key: &str) -> Result<Option<Stored>, Trouble> {
-        let (head, mut body) = match self.ask(Method::GET, key, &Bytes::new(), None).await? {
+        let deadline = Instant::now() + self.patience;
+        let (head, mut body) = match self.ask(Method::GET, key, &Bytes::new(), None, deadline).await? {
             Answer::Success(head, body) => (head, body),
             Answer::Refused(refused) if refused.status() == 404 && refused.code() == ErrorCode::NoSuchKey => {
                 return Ok(None);
@@ -124,16 +125,18 @@ impl Objects {
             Answer::Refused(refused) => return Err(self.trouble(&refused)),
         };
         let etag = self.etag(&head.headers)?;
-        let mut content = Vec::new();
-        while let Some(chunk) = body.next().await {
-            content.extend_from_slice(&chunk.map_err(|failure| Trouble::of(&failure))?);
-            if content.len() > MOST_BYTES {
-                return Err(Trouble::lasting(
-                    format!("an object of {} is longer than {MOST_BYTES} bytes", self.place()),
-                    "remove what another program has put there",
-                ));
+        let reading = async {
+            let mut content = Vec::new();
+            while let Some(chunk) = body.next().await {
+                content.extend_from_slice(&chunk.map_err(|failure| Trouble::of(&failure))?);
+                // Another program's; its beginning is nothing that a reader would take for its own.
+                if content.len() > MOST_BYTES {
+                    break;
+                }
             }
-        }
+            Ok(content)
+        };
+        let content = timeout_at(deadline, reading).await.unwrap_or_else(|_| Err(self.silence()))?;
         Ok(Some(Stored { etag, body: content }))
     }
 
@@ -141,7 +144,8 @@ impl Objects {
     pub async fn put(&self, key: &str, body: Bytes, condition: Condition<'_>) -> Result<Put, Trouble> {
         let mut tries = 1;
         loop {
-            let refused = match self.ask(Method::PUT, key, &body, Some(condition)).await? {
+            let deadline = Instant::now() + self.patience;
+            let refused = match self.ask(Method::PUT, key, &body, Some(condition), deadline).await? {
                 Answer::Success(head, _) => return Ok(Put::Written(self.etag(&head.headers)?)),
                 Answer::Refused(refused) => refused,
             };
@@ -157,7 +161,8 @@ impl Objects {
 
     /// Removes the object, whatever it is by now: no store holds a condition for that.
     pub async fn delete(&self, key: &str) -> Result<(), Trouble> {
-        match self.ask(Method::DELETE, key, &Bytes::new(), None).await? {
+        let deadline = Instant::now() + self.patience;
+        match self.ask(Method::DELETE, key, &Bytes::new(), None, deadline).await? {
             Answer::Success(..) => Ok(()),
             Answer::Refused(refused) if refused.status() == 404 => Ok(()),
             Answer::Refused(refused) => Err(self.trouble(&refused)),
@@ -177,15 +182,15 @@ impl Objects {
         }
     }
 
-    /// One request within the patience; with other credentials where the store does not accept these, and once more where a connection broke.
+    /// One request until the deadline; with other credentials where the store does not accept these, and once more where a connection broke.
     async fn ask(
         &self,
         method: Method,
         key: &str,
         body: &Bytes,
         condition: Option<Condition<'_>>,
+        deadline: Instant,
     ) -> Result<Answer, Trouble> {
-        let deadline = Instant::now() + self.patience;
         let credentials = self.credentials.get().await.map_err(|failure| Trouble::of(&failure))?;
         let mut answer = self.ask_once(&method, key, body, condition, &credentials, deadline).await;
         if matches!(&answer, Err(trouble) if trouble.again) {
@@ -213,21 +218,26 @@ impl Objects {
         let sent = Moment::now();
         let response = self.http.send(request, deadline).await.map_err(|error| self.no_answer(&error))?;
         let (head, body) = response.into_parts();
-        self.clock.heard(&head.headers, sent);
-        self.called(&head.headers);
         let stream = ObjectStream::new(body, self.patience);
-        if head.status.is_success() && *method != Method::GET {
-            return Ok(Answer::Success(head, stream));
-        }
-        if head.status != StatusCode::OK {
+        let headers = head.headers.clone();
+        let answer = if head.status.is_success() && *method != Method::GET {
+            Answer::Success(head, stream)
+        } else if head.status == StatusCode::OK {
+            let success = answer::success(head.status, &head.headers, stream).await;
+            match success.map_err(|failure| Trouble::of(&failure))? {
+                Success::Object(stream) => Answer::Success(head, stream),
+                Success::Refused(refused) => Answer::Refused(refused),
+            }
+        } else {
             let limit = deadline.saturating_duration_since(Instant::now());
-            return Ok(Answer::Refused(Refused::read(head.status, &head.headers, stream, limit).await));
+            Answer::Refused(Refused::read(head.status, &head.headers, stream, limit).await)
+        };
+        // What stands in the store's place has a clock and a name of its own.
+        if !matches!(&answer, Answer::Refused(refused) if refused.is_no_store()) {
+            self.clock.heard(&headers, sent);
+            self.called(&headers);
         }
-        let success = answer::success(head.status, &head.headers, stream).await;
-        Ok(match success.map_err(|failure| Trouble::of(&failure))? {
-            Success::Object(stream) => Answer::Success(head, stream),
-            Success::Refused(refused) => Answer::Refused(refused),
-        })
+        Ok(answer)
     }
 
     async fn request(
@@ -297,6 +307,11 @@ impl Objects {
         }
     }
 
+    fn silence(&self) -> Trouble {
+        let what = format!("{}: no answer within {:?}", self.place(), self.patience);
+        Trouble { passes: true, ..Trouble::lasting(what, "is the store up, and is s3.endpoint_url right?") }
+    }
+
     /// What a refusal means that no condition explains.
     fn trouble(&self, refused: &Refused) -> Trouble {
         let (place, said) = (self.place(), refused.said());
@@ -345,6 +360,12 @@ impl Trouble {
         Self { passes: true, ..Self::lasting(what, "if that lasts, lower worker.concurrency or the number of workers") }
     }
 
+    /// Writes whose condition holds, as far as is known, are refused.
+    pub fn refusing(place: &str) -> Self {
+        let what = format!("{place}: writes under a condition that holds are refused");
+        Self { passes: true, ..Self::lasting(what, "see the store's own log") }
+    }
+
     /// The text of a failure has its remedy in it.
     fn of(failure: &Failure) -> Self {
         Self { what: failure.message().to_owned(), remedy: "see docs/store.md".to_owned(), passes: true, again: false }
@@ -372,7 +393,8 @@ impl Objects {
 
     /// Makes the bucket, if it is not there.
     pub(crate) async fn make_bucket(&self) {
-        match self.ask(Method::PUT, "", &Bytes::new(), None).await.expect("an answer") {
+        let deadline = Instant::now() + self.patience;
+        match self.ask(Method::PUT, "", &Bytes::new(), None, deadline).await.expect("an answer") {
             Answer::Success(..) => {}
             Answer::Refused(refused) => assert_eq!(refused.status(), 409, "{}", refused.said()),
         }

@@ -6,15 +6,21 @@ use crate::s3::{Condition, Objects, Put, Stored, Trouble};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::OnceCell;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// So many write the same object at the same time, so often.
 const WRITERS: usize = 16;
 const ROUNDS: usize = 4;
 
 /// So many changes of one object are read by so many at the same time.
-const CHANGES: usize = 24;
+const CHANGES: usize = 16;
 const READERS: usize = 8;
+
+/// A probe that failed is not repeated sooner.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a store cannot hold a ledger, or why that is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,14 +38,55 @@ pub enum Unfit {
     Trouble(Trouble),
 }
 
-/// That a store was probed, and is fit.
-#[derive(Debug, Default)]
-pub(super) struct Proof(OnceCell<()>);
+/// That a store was probed, and is fit; or why that is not known yet.
+#[derive(Debug)]
+pub(super) struct Proof {
+    passed: AtomicBool,
+    /// One probe at a time.
+    turn: Semaphore,
+    failed: Mutex<Option<(Instant, Unfit)>>,
+}
+
+impl Default for Proof {
+    fn default() -> Self {
+        Self { passed: AtomicBool::new(false), turn: Semaphore::new(1), failed: Mutex::default() }
+    }
+}
 
 impl Proof {
-    /// One probe at a time; once there is one that passed, there is no other.
+    /// Waits for the first probe. One that failed is not repeated for a while, and nothing waits while another one is under way.
     pub(super) async fn get(&self, objects: &Objects, prefix: &str) -> Result<(), Unfit> {
-        self.0.get_or_try_init(|| Box::pin(probe(objects, prefix))).await.map(drop)
+        if self.passed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let failed = self.failed();
+        let turn = match (self.turn.try_acquire(), failed) {
+            (Ok(turn), _) => Some(turn),
+            (Err(_), Some((_, unfit))) => return Err(unfit),
+            // The semaphore is never closed.
+            (Err(_), None) => self.turn.acquire().await.ok(),
+        };
+        if self.passed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if let Some((at, unfit)) = self.failed()
+            && at.elapsed() < PAUSE
+        {
+            return Err(unfit);
+        }
+        let ended = Box::pin(probe(objects, prefix)).await;
+        match &ended {
+            Ok(()) => self.passed.store(true, Ordering::Release),
+            Err(unfit) => {
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), unfit.clone()))
+            }
+        }
+        drop(turn);
+        ended
+    }
+
+    fn failed(&self) -> Option<(Instant, Unfit)> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -65,7 +112,10 @@ impl Unfit {
 pub(super) async fn probe(objects: &Objects, prefix: &str) -> Result<(), Unfit> {
     let names: Vec<String> = (0..=ROUNDS).map(|_| format!("{prefix}/probe/{:032x}", fastrand::u128(..))).collect();
     let ended = try_all(objects, &names).await;
-    // What is left goes with the lifecycle rule.
+    if matches!(ended, Err(Unfit::Trouble(_))) {
+        // Of a store that does not answer, nothing more is asked. What is left goes with the lifecycle rule.
+        return ended;
+    }
     let removals = join_all(names.iter().map(|name| objects.delete(name))).await;
     if let Some(Err(error)) = removals.iter().find(|removal| removal.is_err()) {
         tracing::debug!(%error, "a probe of the ledger's store stays there");
@@ -75,11 +125,14 @@ pub(super) async fn probe(objects: &Objects, prefix: &str) -> Result<(), Unfit> 
 
 async fn try_all(objects: &Objects, names: &[String]) -> Result<(), Unfit> {
     let Some((read, raced)) = names.split_first() else { return Ok(()) };
-    versions(objects, read).await?;
-    for name in raced {
-        round(objects, name).await?;
-    }
-    Ok(())
+    let racing = async {
+        for name in raced {
+            round(objects, name).await?;
+        }
+        Ok(())
+    };
+    let (versions, raced) = tokio::join!(versions(objects, read), racing);
+    versions.and(raced)
 }
 
 async fn round(objects: &Objects, name: &str) -> Result<(), Unfit> {
@@ -93,7 +146,6 @@ async fn round(objects: &Objects, name: &str) -> Result<(), Unfit> {
     let first = race(objects, name, Condition::Absent, "made").await?;
     let first = match first.as_slice() {
         [etag] => etag,
-        [] => return unfit("lets no writer make an object that is not there (If-None-Match: *)".to_owned()),
         all => {
             return unfit(format!("lets {} of {WRITERS} writers make the same object (If-None-Match: *)", all.len()));
         }
@@ -101,7 +153,6 @@ async fn round(objects: &Objects, name: &str) -> Result<(), Unfit> {
     let second = race(objects, name, Condition::Unchanged(first), "changed").await?;
     let second = match second.as_slice() {
         [etag] => etag,
-        [] => return unfit("lets no writer change an object that is as it was (If-Match)".to_owned()),
         all => return unfit(format!("lets {} of {WRITERS} writers change the same object (If-Match)", all.len())),
     };
     for (condition, header) in
@@ -125,17 +176,23 @@ async fn versions(objects: &Objects, name: &str) -> Result<(), Unfit> {
         let mut written: Vec<String> = Vec::new();
         let ended = loop {
             let condition = written.last().map_or(Condition::Absent, |etag| Condition::Unchanged(etag));
-            match objects.put(name, Bytes::from(written.len().to_string()), condition).await {
+            let content = written.len().to_string();
+            match objects.put(name, Bytes::from(content.clone()), condition).await {
                 Ok(Put::Written(etag)) => written.push(etag),
-                Ok(Put::Refused) => break Ok(Err("refuses a write whose condition holds (If-Match)")),
+                // The answer may have been lost: the object says.
+                Ok(Put::Refused) => match objects.get(name).await {
+                    Ok(Some(stored)) if stored.body == content.as_bytes() => written.push(stored.etag),
+                    Ok(_) => break Err(Trouble::refusing(&objects.place())),
+                    Err(trouble) => break Err(trouble),
+                },
                 Err(trouble) => break Err(trouble),
             }
             if written.len() == CHANGES {
-                break Ok(Ok(()));
+                break Ok(());
             }
         };
         done.store(true, Ordering::Relaxed);
-        ended.map(|ended| ended.map(|()| written))
+        ended.map(|()| written)
     };
     let reading = async || {
         let mut seen = Vec::new();
@@ -145,27 +202,21 @@ async fn versions(objects: &Objects, name: &str) -> Result<(), Unfit> {
         Ok::<_, Trouble>(seen)
     };
     let (written, seen) = tokio::join!(writing, join_all((0..READERS).map(|_| reading())));
-    let fault = match written? {
-        Err(fault) => Some(fault),
-        Ok(written) => {
-            let seen: Vec<Vec<Stored>> = seen.into_iter().collect::<Result<_, _>>()?;
-            let is_safe = |seen: &Stored| {
-                let content = std::str::from_utf8(&seen.body).ok().and_then(|text| text.parse::<usize>().ok());
-                let tag = written.iter().position(|etag| *etag == seen.etag);
-                content.zip(tag).is_some_and(|(content, tag)| tag <= content)
-            };
-            let all_safe = seen.iter().flatten().all(is_safe);
-            (!all_safe)
-                .then_some("gives the ETag of one version with the content of an earlier one, where an object changes")
-        }
+    let written = written?;
+    let seen: Vec<Vec<Stored>> = seen.into_iter().collect::<Result<_, _>>()?;
+    let is_safe = |seen: &Stored| {
+        let content = std::str::from_utf8(&seen.body).ok().and_then(|text| text.parse::<usize>().ok());
+        let tag = written.iter().position(|etag| *etag == seen.etag);
+        content.zip(tag).is_some_and(|(content, tag)| tag <= content)
     };
-    match fault {
-        None => Ok(()),
-        Some(fault) => Err(Unfit::Store { place: objects.place(), fault: fault.to_owned() }),
+    if seen.iter().flatten().all(is_safe) {
+        return Ok(());
     }
+    let fault = "gives the ETag of one version with the content of an earlier one, where an object changes".to_owned();
+    Err(Unfit::Store { place: objects.place(), fault })
 }
 
-/// The `ETag`s of those who were let in. One who got no answer may have been; in that case another one says so, or none does.
+/// The `ETag`s of those who were let in, at least one. Where none was told so, an answer was lost, and the object says whose; or the store is in trouble.
 async fn race(objects: &Objects, name: &str, condition: Condition<'_>, what: &str) -> Result<Vec<String>, Trouble> {
     let writers = (0..WRITERS).map(|n| objects.put(name, Bytes::from(format!("{what} by {n}")), condition));
     let mut written = Vec::new();
@@ -174,6 +225,12 @@ async fn race(objects: &Objects, name: &str, condition: Condition<'_>, what: &st
             Ok(Put::Written(etag)) => written.push(etag),
             Ok(Put::Refused) => {}
             Err(trouble) => return Err(trouble),
+        }
+    }
+    if written.is_empty() {
+        match objects.get(name).await? {
+            Some(stored) if stored.body.starts_with(what.as_bytes()) => written.push(stored.etag),
+            _ => return Err(Trouble::refusing(&objects.place())),
         }
     }
     Ok(written)

@@ -129,7 +129,8 @@ async fn a_step_whose_answer_was_lost_finds_what_it_has_written() {
 #[tokio::test]
 async fn a_record_that_cannot_be_read_is_one_call_in_doubt() {
     let bucket = Bucket::new(LONG).await;
-    for (key, body) in [("a", "x"), ("b", r#"{"state":"verdict","expires":9999999999999}"#)] {
+    let long = "x".repeat(300_000);
+    for (key, body) in [("a", "x"), ("b", r#"{"state":"verdict","expires":9999999999999}"#), ("c", &long)] {
         bucket.write(&format!("job/{key}"), body).await;
         bucket.write(&format!("object/{key}"), body).await;
         assert_eq!(bucket.ledger.begin(key).await, Ok(ClaimOutcome::InDoubt { calls: 1 }));
@@ -138,6 +139,24 @@ async fn a_record_that_cannot_be_read_is_one_call_in_doubt() {
         bucket.ledger.conclude(key, Some(key), &verdict(0.5), None).await.expect("conclude");
         assert_eq!(bucket.ledger.recall(key).await, Ok(Some(verdict(0.5))));
     }
+}
+
+#[tokio::test]
+async fn what_no_worker_claims_for_so_long_is_not_claimed() {
+    let bucket = Bucket::new(LONG).await;
+    bucket.write("job/a", &format!(r#"{{"state":"claimed","by":"5f.1","until":{}}}"#, u64::MAX)).await;
+    assert_eq!(bucket.ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
+}
+
+#[tokio::test]
+async fn a_step_that_is_owed_for_one_job_holds_up_no_other() {
+    let bucket = Bucket::new(LONG).await;
+    // A name that no store takes.
+    let key = "x".repeat(2000);
+    bucket.ledger.conclude(&key, None, &verdict(0.5), None).await.expect_err("it cannot be written");
+    assert_eq!(bucket.ledger.begin("a").await, Ok(ClaimOutcome::Fresh));
+    bucket.ledger.begin(&key).await.expect_err("it is owed");
+    assert_eq!(bucket.ledger.begin("b").await, Ok(ClaimOutcome::Fresh));
 }
 
 #[tokio::test]

@@ -36,6 +36,10 @@ pub(crate) enum Vice {
     NoDate,
     /// Writes the first object that has this in it, and does not answer.
     LosesOneAnswer(&'static str),
+    /// Is busy (503) where an object with this in it is to be written.
+    IsBusyWith(&'static str),
+    /// Never answers what is asked of paths with this in them.
+    Hangs(&'static str),
 }
 
 /// The store. It ends with its connections when it is dropped.
@@ -81,6 +85,11 @@ impl S3Double {
 
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// From now on.
+    pub(crate) fn set(&self, vice: Vice) {
+        locked(&self.state).vice = vice;
     }
 
     /// Puts an object there, as `bucket/key`.
@@ -146,7 +155,15 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
         state.asked.push((head.method.clone(), path.clone()));
         state.vice
     };
-    let mut response = if head.method == Method::PUT {
+    if let Vice::Hangs(part) = vice
+        && path.contains(part)
+    {
+        std::future::pending::<()>().await;
+    }
+    let busy = matches!(vice, Vice::IsBusyWith(text) if String::from_utf8_lossy(&body).contains(text));
+    let mut response = if busy {
+        refused(StatusCode::SERVICE_UNAVAILABLE, "SlowDown")
+    } else if head.method == Method::PUT {
         let holds = locked(&state).holds(&path, &head.headers);
         if vice == Vice::LooksFirst {
             tokio::time::sleep(BETWEEN).await;

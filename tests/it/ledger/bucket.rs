@@ -85,7 +85,8 @@ async fn a_store_without_conditional_writes_holds_up_all_jobs() {
 
 #[tokio::test]
 async fn a_lost_answer_costs_no_call_and_no_doubt() {
-    for state in [r#""state":"claimed""#, r#""state":"intent""#, r#""state":"verdict""#] {
+    let probes = ["made by", "changed by", "7"];
+    for state in [r#""state":"claimed""#, r#""state":"intent""#, r#""state":"verdict""#].into_iter().chain(probes) {
         let world = World::new("ledger_bucket_lost").await;
         let double = S3Double::start(Vice::LosesOneAnswer(state)).await;
         double.put(&format!("{BUCKET}/face.jpg"), jpeg::tiny(1));
@@ -97,6 +98,60 @@ async fn a_lost_answer_costs_no_call_and_no_doubt() {
         assert_eq!(world.simulator.count("calls").await, 1, "{state}");
         world.assert_drained().await;
     }
+}
+
+#[tokio::test]
+async fn an_outage_does_not_use_up_the_day() {
+    let world = World::new("ledger_bucket_day").await;
+    let double = S3Double::start(Vice::IsBusyWith(r#""state":"intent""#)).await;
+    double.put(&format!("{BUCKET}/face.jpg"), jpeg::tiny(1));
+    let builder = over(&world, &double).set("api.daily_call_limit", "3").set("api.probe_interval", "100ms");
+    let _daemon = builder.start_ready().await;
+    let jobs = world.submit_all(["face.jpg"; 3]).await;
+    let intents = || double.asked("/job/").len();
+    eventually(
+        "many steps that fail",
+        EVENTUALLY,
+        async || if intents() > 20 { Ok(()) } else { Err(format!("{}", intents())) },
+    )
+    .await;
+    double.set(Vice::None);
+    let events = world.events_for_all(&jobs).await;
+    assert!(events.iter().all(|event| event.outcome().is_some()));
+    assert_eq!(world.simulator.count("calls").await, 3);
+    world.assert_drained().await;
+}
+
+#[tokio::test]
+async fn the_tasks_of_a_worker_count_their_calls_together() {
+    let world = World::new("ledger_bucket_count").await;
+    let double = S3Double::start(Vice::None).await;
+    double.put(&format!("{BUCKET}/face.jpg"), jpeg::tiny(1));
+    // A thousandth of it is one call at a time.
+    let _daemon = over(&world, &double).set("api.daily_call_limit", "1500").start_ready().await;
+    let jobs = world.submit_all(["face.jpg"; 40]).await;
+    world.events_for_all(&jobs).await;
+    let counted = double.texts(&format!("{LEDGER_BUCKET}/{}/calls", world.broker.vhost()));
+    assert!(counted[0].ends_with(" 40"), "{counted:?}");
+    let writes = double.asked("/calls").iter().filter(|method| **method == Method::PUT).count();
+    assert!(writes <= 40, "{writes} writes");
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_holds_up_neither_a_stop_nor_jobs_that_may_proceed() {
+    let world = World::new("ledger_bucket_hangs").await;
+    let double = S3Double::start(Vice::Hangs(LEDGER_BUCKET)).await;
+    double.put(&format!("{BUCKET}/face.jpg"), jpeg::tiny(1));
+    let patient = over(&world, &double).set("ledger.timeout", "1m").start_ready().await;
+    patient.term();
+    patient.wait_exit(STARTED).await;
+    let hasty = over(&world, &double).set("ledger.timeout", "500ms").set("ledger.on_error", "proceed");
+    let daemon = hasty.start_ready().await;
+    let jobs = world.submit_all(["face.jpg"; 16]).await;
+    let events = world.events_for_all(&jobs).await;
+    assert!(events.iter().all(|event| event.outcome().is_some()));
+    daemon.term();
+    daemon.wait_exit(STARTED).await;
 }
 
 #[tokio::test]
