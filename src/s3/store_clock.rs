@@ -99,6 +99,7 @@ mod tests {
     use super::*;
 
     const NOON: i64 = 1_796_000_000_000;
+    const DAY: i64 = 86_400_000;
 
     #[test]
     fn each_answer_narrows_what_is_known() {
@@ -123,7 +124,6 @@ mod tests {
         let at = |ms: u64| clock.start + Duration::from_millis(ms);
         clock.heard_ms(NOON, at(0), at(20));
         let known = || clock.known.lock().expect("not poisoned").at_start.expect("heard");
-        const DAY: i64 = 86_400_000;
         for _ in 0..2 {
             clock.heard_ms(NOON + DAY, at(900), at(920));
             clock.heard_ms(NOON + DAY, at(900), at(920));

@@ -78,7 +78,8 @@ impl Proof {
         match &ended {
             Ok(()) => self.passed.store(true, Ordering::Release),
             Err(unfit) => {
-                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), unfit.clone()))
+                let failed = Some((Instant::now(), unfit.clone()));
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
             }
         }
         drop(turn);
