@@ -41,6 +41,23 @@ async fn replicas_with_a_shared_ledger_lose_nothing_and_pay_once() {
 }
 
 #[tokio::test]
+async fn workers_with_records_in_a_bucket_lose_nothing_and_pay_for_nothing_unrecorded() {
+    let only = vec![
+        Kind::Kill,
+        Kind::KillInOutage,
+        Kind::Drain,
+        Kind::ConnectionsClosed,
+        Kind::StoreCutMidBody,
+        Kind::StoreOutage,
+        Kind::StoreBadNode,
+        Kind::StoreNotAStore,
+        Kind::ApiResetAfter,
+    ];
+    let plan = Plan { jobs: 300, replicas: 3, ledger: Backing::S3, faults: 9, only, brief: true, seed: 7 };
+    assert_good(&plan, "chaos-bucket", &[]).await;
+}
+
+#[tokio::test]
 async fn a_worker_with_a_file_pays_twice_only_for_what_it_had_in_hand() {
     let only = vec![Kind::Kill, Kind::DiskFull];
     let plan = Plan { jobs: 250, replicas: 1, ledger: Backing::File, faults: 6, only, brief: true, seed: 7 };
