@@ -45,10 +45,7 @@ Examples:
   Whether they are as they should be, bindings included:
     antispoofd topology check --management http://rabbitmq:15672
   Declare what is missing:
-    antispoofd topology apply --set amqp.prefix=kyc
-  Have the store remove the ledger's old records, for ledger.backend \"s3\":
-    antispoofd topology print --ledger > lifecycle.json
-    aws s3api put-bucket-lifecycle-configuration --bucket kyc-ledger --lifecycle-configuration file://lifecycle.json";
+    antispoofd topology apply --set amqp.prefix=kyc";
 
 pub(super) const LOG_LEVEL: &str = "\
 Examples:
