@@ -179,6 +179,11 @@ async fn a_dead_queue_that_was_deleted_is_declared_again() {
     .await;
     world.broker.delete_queue(DEAD).await;
     eventually_equals("it to be there again", EVENTUALLY, Some(0), async || world.broker.depth(DEAD).await).await;
+    // It is bound after it is declared, and read after that.
+    eventually_equals("it to be read again", EVENTUALLY, Some(1.0), async || {
+        daemon.metric("antispoofd_amqp_reading_dead").await
+    })
+    .await;
     let (job, body) = world.job(json!({ "key": "late.jpg" }));
     let properties = BasicProperties::default().with_content_type("application/json".into());
     world.broker.publish("antispoof.internal", DEAD, [(body, properties)]).await;
