@@ -43,14 +43,14 @@ async fn check(fault: &str, settings: DaemonBuilder, cause: &str, remedy: &str) 
     assert_named(fault, &said, cause, remedy);
 }
 
-/// What the worker's own status says, once it names the cause.
+/// What the worker's own status says, once it names cause and remedy: between two jobs, a slot is free for a moment.
 async fn status(fault: &str, daemon: &Daemon, cause: &str, remedy: &str) {
     let said = eventually(fault, EVENTUALLY, async || {
         let (_, body) = daemon.get("/status?history=0").await?;
         let status: Value = serde_json::from_str(&body).map_err(|error| error.to_string())?;
         let text = |field: &str| status["state"][field].as_str().unwrap_or_default().to_owned();
         let said = format!("{} – {}", text("sentence"), text("remedy"));
-        if said.contains(cause) { Ok(said) } else { Err(said) }
+        if said.contains(cause) && said.contains(remedy) { Ok(said) } else { Err(said) }
     })
     .await;
     assert_named(fault, &said, cause, remedy);
