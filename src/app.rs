@@ -113,6 +113,7 @@ async fn run_until(settings: Settings, rows: Vec<Row>, stop: Stop, tasks: Tasks)
         if let Err(why) = asking.ledger.inner().prove().await {
             told.lock().unwrap_or_else(PoisonError::into_inner).replace(why);
             stopping.soft().cancel();
+            return;
         }
         look_at_ledger(asking.ledger.inner()).await;
     });

@@ -2,6 +2,7 @@
 
 use super::clock::Clock;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,14 @@ pub(super) struct Claim {
     pub(super) token: String,
     /// Which version of the record the claim has written, where the backend's store tells versions apart.
     pub(super) version: Option<String>,
+}
+
+/// The tokens by which a process knows its claims in a shared ledger: another for each claim, so that a step that is sent again finds its own claim and no
+/// other does.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    process: String,
+    count: AtomicU64,
 }
 
 /// A claim that is given up again unless it is kept.
@@ -89,6 +98,21 @@ impl Claims {
 
     fn held(&self) -> MutexGuard<'_, HashMap<String, Claim>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tokens {
+    pub(super) fn new() -> Self {
+        Self { process: format!("{:016x}", fastrand::u64(..)), count: AtomicU64::new(0) }
+    }
+
+    pub(super) fn next(&self) -> String {
+        format!("{}.{:x}", self.process, self.count.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether it is one of this process's, of whichever claim.
+    pub(super) fn is_ours(&self, token: &str) -> bool {
+        token.starts_with(&self.process)
     }
 }
 

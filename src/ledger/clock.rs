@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970. Cheap to clone.
 #[derive(Clone)]
@@ -13,14 +13,14 @@ impl Clock {
     pub fn system() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let start = Instant::now();
-        Self::new(move || u64::try_from((wall + start.elapsed()).as_millis()).unwrap_or(u64::MAX))
+        Self::new(move || millis(wall + start.elapsed()))
     }
 
     /// The wall clock, with its steps: for what goes by the calendar.
     pub fn wall() -> Self {
         Self::new(|| {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+            millis(since)
         })
     }
 
@@ -32,6 +32,11 @@ impl Clock {
     pub(super) fn now_ms(&self) -> u64 {
         (self.0)()
     }
+}
+
+/// As the ledgers count time.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Clock {

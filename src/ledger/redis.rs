@@ -8,8 +8,8 @@ mod scripts;
 pub use keeping::Keeping;
 pub use link::UrlError;
 
-use super::claims::Claims;
-use super::clock::Clock;
+use super::claims::{Claims, Tokens};
+use super::clock::{Clock, millis};
 use super::owed::{self, Owed};
 use super::record::{Record, write_end};
 use super::refused::Refused;
@@ -20,7 +20,6 @@ use fault::Fault;
 use link::Link;
 use redis::{FromRedisValue, ScriptInvocation};
 use scripts::Scripts;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The answer about a record that another program has written.
@@ -58,9 +57,7 @@ pub struct Redis {
     claim_ms: u64,
     /// How many calls a day may have, of all workers together; 0: they are not counted.
     daily_call_limit: u64,
-    /// Start of the tokens by which this process knows its claims.
-    process: String,
-    count: AtomicU64,
+    tokens: Tokens,
     owed: Owed<Step>,
 }
 
@@ -93,8 +90,7 @@ impl Redis {
             ttl_ms: millis(options.ttl),
             claim_ms: millis(options.claim_life),
             daily_call_limit: 0,
-            process: format!("{:016x}", fastrand::u64(..)),
-            count: AtomicU64::new(0),
+            tokens: Tokens::new(),
             owed: Owed::default(),
         })
     }
@@ -124,7 +120,7 @@ impl Redis {
             remedy: fault.remedy().to_owned(),
             passes: fault.passes(),
         };
-        let (job, token) = (self.job(&format!("check-{:032x}", fastrand::u128(..))), self.token());
+        let (job, token) = (self.job(&format!("check-{:032x}", fastrand::u128(..))), self.tokens.next());
         let mut begin = self.scripts.begin.key(&job);
         begin.arg(&token).arg(self.claim_ms).arg(self.ttl_ms).arg(0);
         let mut intent = self.scripts.intent.key(&job);
@@ -148,7 +144,7 @@ impl Redis {
 
     async fn begun(&self, key: &str) -> Result<ClaimOutcome, LedgerError> {
         self.settle().await?;
-        let token = self.token();
+        let token = self.tokens.next();
         let Some(claim) = self.claims.take(key, token.clone()) else { return Ok(ClaimOutcome::Busy) };
         let mut answer = self.ask_for(key, &token, false).await?;
         if !matches!(answer.as_slice(), b"fresh" | b"busy" | UNREADABLE) && Record::read(&answer).is_err() {
@@ -181,11 +177,6 @@ impl Redis {
         let mut script = self.scripts.begin.key(self.job(key));
         script.arg(token).arg(self.claim_ms).arg(self.ttl_ms).arg(i32::from(whatever));
         self.ask(&script).await
-    }
-
-    /// Another for each claim, so that a step that is sent again finds its own claim and no other does.
-    fn token(&self) -> String {
-        format!("{}.{:x}", self.process, self.count.fetch_add(1, Ordering::Relaxed))
     }
 
     fn job(&self, key: &str) -> String {
@@ -289,7 +280,7 @@ impl Ledger for Redis {
     }
 
     async fn intent(&self, key: &str) -> Result<Intent, LedgerError> {
-        let token = self.claims.of(key).map_or_else(|| self.token(), |claim| claim.token);
+        let token = self.claims.of(key).map_or_else(|| self.tokens.next(), |claim| claim.token);
         let mut script = self.scripts.intent.key(self.job(key));
         script.key(self.calls()).arg(&token).arg(self.claim_ms).arg(self.ttl_ms).arg(self.daily_call_limit);
         let answer: Vec<u64> = self.ask(&script).await?;
@@ -314,7 +305,7 @@ impl Ledger for Redis {
         result: &JobResult,
         superseded: Option<&JobResult>,
     ) -> Result<Option<Box<JobResult>>, LedgerError> {
-        let token = self.claims.of(key).map_or_else(|| self.token(), |claim| claim.token);
+        let token = self.claims.of(key).map_or_else(|| self.tokens.next(), |claim| claim.token);
         let object = object.filter(|_| result.is_verdict());
         let standing = self.concluded(key, object, result, superseded, token).await?;
         // Not after an error: the task that tries again still has the claim.
@@ -360,10 +351,6 @@ impl Ledger for Redis {
             _ => None,
         })
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ mod steps;
 
 pub use probe::Unfit;
 
-use super::claims::{self, Claims};
-use super::clock::Clock;
+use super::claims::{self, Claims, Tokens};
+use super::clock::{Clock, millis};
 use super::owed::{self, Owed};
 use super::record::Record;
 use super::refused::Refused;
@@ -23,7 +23,6 @@ use bytes::Bytes;
 use entry::{Entry, Holder};
 use probe::Proof;
 use quota::Quota;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// So often is an object looked at again that others change at the same time. Each time one of them has got on.
@@ -55,9 +54,7 @@ pub struct S3 {
     ttl_ms: u64,
     claim_ms: u64,
     quota: Option<Quota>,
-    /// Start of the tokens by which this process knows its claims.
-    process: String,
-    count: AtomicU64,
+    tokens: Tokens,
     owed: Owed<Step>,
 }
 
@@ -107,8 +104,7 @@ impl S3 {
             ttl_ms: millis(options.ttl),
             claim_ms: millis(options.claim_life),
             quota: None,
-            process: format!("{:016x}", fastrand::u64(..)),
-            count: AtomicU64::new(0),
+            tokens: Tokens::new(),
             owed: Owed::default(),
         }
     }
@@ -127,10 +123,6 @@ impl S3 {
     /// As [`Self::prove`], each time it is asked.
     pub async fn try_out(&self) -> Result<(), Refused> {
         probe::probe(&self.objects, &self.prefix).await.map_err(Unfit::refused)
-    }
-
-    fn token(&self) -> String {
-        format!("{}.{:x}", self.process, self.count.fetch_add(1, Ordering::Relaxed))
     }
 
     fn job(&self, key: &str) -> String {
@@ -167,7 +159,7 @@ impl S3 {
         let (early, late) = self.now();
         let alive = early..=late.saturating_add(millis(LONGEST_CLAIM));
         let holder = entry.holder.as_ref();
-        holder.is_some_and(|holder| alive.contains(&holder.until_ms) && !holder.by.starts_with(&self.process))
+        holder.is_some_and(|holder| alive.contains(&holder.until_ms) && !self.tokens.is_ours(&holder.by))
     }
 
     /// The object of a job as it counts now, and its ETag. What cannot be read counts as one call in doubt: another program wrote there, and what it was is gone.
@@ -206,7 +198,7 @@ impl S3 {
                 Put::Refused => seen = self.look(name).await?,
             }
         }
-        Err(LedgerError(format!("a record in {} changes each time it is looked at", self.objects.place())))
+        Err(Self::error(&Trouble::crowded(&self.objects.place())))
     }
 
     async fn look(&self, name: &str) -> Result<(Entry, Option<String>), LedgerError> {
@@ -303,10 +295,6 @@ impl Ledger for S3 {
             _ => None,
         })
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

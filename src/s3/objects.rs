@@ -219,25 +219,24 @@ impl Objects {
         let response = self.http.send(request, deadline).await.map_err(|error| self.no_answer(&error))?;
         let (head, body) = response.into_parts();
         let stream = ObjectStream::new(body, self.patience);
-        let headers = head.headers.clone();
-        let answer = if head.status.is_success() && *method != Method::GET {
-            Answer::Success(head, stream)
+        let success = if head.status.is_success() && *method != Method::GET {
+            Success::Object(stream)
         } else if head.status == StatusCode::OK {
             let success = answer::success(head.status, &head.headers, stream).await;
-            match success.map_err(|failure| Trouble::of(&failure))? {
-                Success::Object(stream) => Answer::Success(head, stream),
-                Success::Refused(refused) => Answer::Refused(refused),
-            }
+            success.map_err(|failure| Trouble::of(&failure))?
         } else {
             let limit = deadline.saturating_duration_since(Instant::now());
-            Answer::Refused(Refused::read(head.status, &head.headers, stream, limit).await)
+            Success::Refused(Refused::read(head.status, &head.headers, stream, limit).await)
         };
         // What stands in the store's place has a clock and a name of its own.
-        if !matches!(&answer, Answer::Refused(refused) if refused.is_no_store()) {
-            self.clock.heard(&headers, sent);
-            self.called(&headers);
+        if !matches!(&success, Success::Refused(refused) if refused.is_no_store()) {
+            self.clock.heard(&head.headers, sent);
+            self.called(&head.headers);
         }
-        Ok(answer)
+        Ok(match success {
+            Success::Object(stream) => Answer::Success(head, stream),
+            Success::Refused(refused) => Answer::Refused(refused),
+        })
     }
 
     async fn request(
@@ -292,10 +291,12 @@ impl Objects {
     }
 
     fn no_answer(&self, error: &http_client::SendError) -> Trouble {
+        if error.is_timeout() {
+            return self.silence();
+        }
         let connecting = error.connecting();
         let remedy = connecting.and_then(http_client::ConnectError::remedy);
         let what = match connecting {
-            _ if error.is_timeout() => format!("no answer within {:?}", self.patience),
             Some(error) => format!("the store cannot be reached: {error}"),
             None => format!("{error}, before the store answered"),
         };
@@ -303,7 +304,7 @@ impl Objects {
             what: format!("{}: {what}", self.place()),
             passes: remedy.is_none(),
             remedy: remedy.unwrap_or("is the store up, and is s3.endpoint_url right?").to_owned(),
-            again: connecting.is_none() && !error.is_timeout(),
+            again: connecting.is_none(),
         }
     }
 

@@ -15,6 +15,7 @@ mod table;
 
 pub(super) use table::{Broken, Definition};
 
+use crate::ledger::clock::millis;
 use crate::ledger::daily::Tally;
 use crate::ledger::record::{self, Change, Record};
 use antispoof_core::event::JobResult;
@@ -112,7 +113,7 @@ impl Store {
     pub(super) fn open(database: Database, ttl: Duration) -> Result<Self, Broken> {
         let mut store = Self {
             database,
-            ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
+            ttl_ms: millis(ttl),
             sweep: Sweep::default(),
             recent: HashMap::new(),
             unwritten: Vec::new(),

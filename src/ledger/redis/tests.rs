@@ -3,6 +3,7 @@
 use super::*;
 use crate::ledger::conformance::{Hand, Lives, Place, conformance, verdict};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// It does not enforce them, or mixes versions: nothing that is done to the daemon's other settings helps.
-    #[error("the ledger in {place}: this store {fault}, so that a job could be paid for twice; {}", Self::REMEDY)]
+    #[error("{}; {}", named(place, fault), Self::REMEDY)]
     Store {
         /// Which.
         place: String,
@@ -99,14 +99,17 @@ impl Unfit {
     pub(super) fn refused(self) -> Refused {
         match self {
             Self::Store { place, fault } => {
-                let what = format!("the ledger in {place}: this store {fault}, so that a job could be paid for twice");
-                Refused { what, remedy: Self::REMEDY.to_owned(), passes: false }
+                Refused { what: named(&place, &fault), remedy: Self::REMEDY.to_owned(), passes: false }
             }
             Self::Trouble(Trouble { what, remedy, passes, .. }) => {
                 Refused { what: format!("the ledger in {what}"), remedy, passes }
             }
         }
     }
+}
+
+fn named(place: &str, fault: &str) -> String {
+    format!("the ledger in {place}: this store {fault}, so that a job could be paid for twice")
 }
 
 /// Tries every request that a job needs, and the conditions under a race, on objects that no job has. Leaves nothing behind where it may delete.

@@ -1,6 +1,6 @@
 //! The count of calls against `api.daily_call_limit`, of all workers together: one object with a day and a number.
 //!
-//! Where a day may have many calls, a worker takes some of them at a time, so that not each call costs a request. What it took and did not use is
+//! Where a day may have many calls, or many jobs wait for one, a worker takes some of them at a time, so that not each call costs a request. What it took and did not use is
 //! counted all the same: too many are counted rather than too few.
 
 use crate::ledger::daily::Tally;
@@ -76,7 +76,6 @@ impl Quota {
             };
             let first = match tally.count(self.limit, now_ms) {
                 Intent::Recorded(Some(first)) => first,
-                // What is remembered of the count may be more than there is by now.
                 refused => return Ok(refused),
             };
             let wanted = self.at_a_time.max(self.waiting.load(Ordering::Relaxed));

@@ -14,7 +14,7 @@ impl S3 {
     pub(super) async fn begun(&self, key: &str) -> Result<ClaimOutcome, LedgerError> {
         self.prove().await.map_err(|unfit| LedgerError(unfit.to_string()))?;
         self.settle(key).await?;
-        let token = self.token();
+        let token = self.tokens.next();
         let Some(pending) = self.claims.take(key, token.clone()) else { return Ok(ClaimOutcome::Busy) };
         let next = |entry: &Entry| {
             let (prior, outcome) = match &entry.record {
@@ -53,7 +53,7 @@ impl S3 {
             }
         };
         let claim = self.claims.of(key);
-        let token = claim.as_ref().map_or_else(|| self.token(), |claim| claim.token.clone());
+        let token = claim.as_ref().map_or_else(|| self.tokens.next(), |claim| claim.token.clone());
         let prior = claim.as_ref().map(|claim| claim.prior);
         let next = |entry: &Entry| {
             let ours = entry.is_held_by(&token);

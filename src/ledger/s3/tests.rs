@@ -4,6 +4,7 @@ use super::*;
 use crate::ledger::conformance::{Lives, Place, conformance, failure, verdict};
 use crate::settings::{Sources, load};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::OnceCell;
 
 const PATIENCE_MS: u64 = 10_000;
