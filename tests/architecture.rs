@@ -119,6 +119,16 @@ fn arrows_of_the_document() -> BTreeMap<String, BTreeSet<String>> {
     rows.map(|(module, names)| (module.trim().to_owned(), row(names))).collect()
 }
 
+/// Cargo (1.95) forgets `strip` for a package that has an entry of its own in the profile, and the symbols are 4 MB.
+#[test]
+fn nothing_keeps_the_symbols_in_the_released_program() {
+    let manifest = fs::read_to_string("Cargo.toml").expect("the manifest");
+    let manifest: toml::Table = manifest.parse().expect("TOML");
+    let release = &manifest["profile"]["release"];
+    assert_eq!(release["strip"].as_str(), Some("symbols"));
+    assert!(release["package"].get("antispoofd").is_none(), "[profile.release.package.antispoofd]");
+}
+
 #[test]
 fn the_core_does_no_io() {
     let manifest = fs::read_to_string("core/Cargo.toml").expect("the core's manifest");

@@ -2,8 +2,9 @@
 
 use super::ConvertError;
 use super::pixels::{Colour, Pixels};
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 
 /// The picture with a longer side of at most `max_side` pixels (0: as it is), and that side before and after.
 pub(crate) fn within(pixels: Pixels, max_side: u32) -> Result<(Pixels, Option<(u32, u32)>), ConvertError> {
@@ -11,16 +12,24 @@ pub(crate) fn within(pixels: Pixels, max_side: u32) -> Result<(Pixels, Option<(u
     let Some((to_width, to_height)) = scaled(width, height, max_side) else {
         return Ok((pixels, None));
     };
-    let kind = match colour {
-        Colour::Grey => PixelType::U8,
-        Colour::Rgb | Colour::Ycc => PixelType::U8x3,
+    let to = (to_width, to_height);
+    let data = match colour {
+        Colour::Grey => smaller::<U8>(&pixels, to)?,
+        Colour::Rgb | Colour::Ycc => smaller::<U8x3>(&pixels, to)?,
     };
-    let from = ImageRef::new(width, height, &pixels.data, kind).map_err(|error| too_large(&error))?;
-    let mut to = Image::new(to_width, to_height, kind);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
-    Resizer::new().resize(&from, &mut to, &options).map_err(|error| too_large(&error))?;
-    let smaller = Pixels { data: to.into_vec(), width: to_width, height: to_height, colour };
+    let smaller = Pixels { data, width: to_width, height: to_height, colour };
     Ok((smaller, Some((width.max(height), max_side))))
+}
+
+/// The kind of pixel is known to the compiler, so that the program has no code for the twelve that do not occur.
+fn smaller<P: PixelTrait>(pixels: &Pixels, (width, height): (u32, u32)) -> Result<Vec<u8>, ConvertError> {
+    let from = TypedImageRef::<P>::from_buffer(pixels.width, pixels.height, &pixels.data)
+        .map_err(|error| too_large(&error))?;
+    let mut data = vec![0; width as usize * height as usize * pixels.colour.channels()];
+    let mut to = TypedImage::<P>::from_buffer(width, height, &mut data).map_err(|error| too_large(&error))?;
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
+    Resizer::new().resize_typed(&from, &mut to, &options).map_err(|error| too_large(&error))?;
+    Ok(data)
 }
 
 /// Width and height where the longer side is `max_side`; `None` where it is not longer.
