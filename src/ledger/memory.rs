@@ -67,10 +67,7 @@ impl Memory {
         match change {
             Change::Keep => {}
             Change::Remove => jobs.remove(key),
-            Change::Put(record) => {
-                let spent = matches!(record, Record::Ended { published: true, .. });
-                jobs.put(key, record, spent, now, |key| self.claims.of(key).is_some());
-            }
+            Change::Put(record) => jobs.put(key, record, false, now, |key| self.claims.of(key).is_some()),
         }
     }
 }
@@ -117,8 +114,14 @@ impl Ledger for Memory {
     async fn published(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
         let now = self.clock.now_ms();
         let mut jobs = locked(&self.jobs);
-        let change = record::published(jobs.get(key, now).cloned(), keep);
-        self.apply(&mut jobs, key, change, now);
+        if keep {
+            jobs.spend(key, now, |record| match record {
+                Record::Ended { published, .. } => !std::mem::replace(published, true),
+                Record::Intent { .. } => false,
+            });
+        } else if let Some(Record::Ended { .. }) = jobs.get(key, now) {
+            jobs.remove(key);
+        }
         Ok(())
     }
 

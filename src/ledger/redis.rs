@@ -313,10 +313,12 @@ impl Ledger for Redis {
         Ok(standing)
     }
 
+    /// That an event was confirmed changes nothing for a later delivery, and costs no round trip.
     async fn published(&self, key: &str, keep: bool) -> Result<(), LedgerError> {
-        let mut script = self.scripts.published.key(self.job(key));
-        script.arg(i32::from(keep));
-        self.ask(&script).await.map(|_: i64| ())
+        if keep {
+            return Ok(());
+        }
+        self.ask(&self.scripts.forget.key(self.job(key))).await.map(|_: i64| ())
     }
 
     async fn release(&self, key: &str, paid: bool) -> Result<(), LedgerError> {

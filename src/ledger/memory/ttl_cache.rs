@@ -10,8 +10,15 @@ pub(super) struct TtlCache<V> {
     ttl_ms: u64,
     values: HashMap<String, Kept<V>>,
     /// Keys by age, spent and not. One item for each time a value was put; an item whose stamp is not its value's is void.
-    spent: VecDeque<(String, u64)>,
-    unspent: VecDeque<(String, u64)>,
+    spent: VecDeque<Aged>,
+    unspent: VecDeque<Aged>,
+    stamp: u64,
+}
+
+#[derive(Debug)]
+struct Aged {
+    key: String,
+    since_ms: u64,
     stamp: u64,
 }
 
@@ -46,7 +53,7 @@ impl<V> TtlCache<V> {
 
     /// The value, unless it is too old.
     pub(super) fn get(&self, key: &str, now: u64) -> Option<&V> {
-        self.values.get(key).filter(|kept| self.fresh(kept, now)).map(|kept| &kept.value)
+        self.values.get(key).filter(|kept| self.fresh(kept.since_ms, now)).map(|kept| &kept.value)
     }
 
     pub(super) fn remove(&mut self, key: &str) {
@@ -57,31 +64,50 @@ impl<V> TtlCache<V> {
     pub(super) fn put(&mut self, key: &str, value: V, spent: bool, now: u64, held: impl Fn(&str) -> bool) {
         self.stamp += 1;
         self.values.insert(key.to_owned(), Kept { value, since_ms: now, stamp: self.stamp });
+        self.aged(key, spent, now);
+        self.forget(true, now, |_| false);
+        self.forget(false, now, held);
+    }
+
+    /// Changes a value and makes it spent, if there is one and it is to be changed.
+    pub(super) fn spend(&mut self, key: &str, now: u64, change: impl FnOnce(&mut V) -> bool) {
+        let ttl_ms = self.ttl_ms;
+        let Some(kept) = self.values.get_mut(key).filter(|kept| now.saturating_sub(kept.since_ms) < ttl_ms) else {
+            return;
+        };
+        if change(&mut kept.value) {
+            self.stamp += 1;
+            (kept.since_ms, kept.stamp) = (now, self.stamp);
+            self.aged(key, true, now);
+        }
+    }
+
+    /// The value of this key has now got its stamp.
+    fn aged(&mut self, key: &str, spent: bool, now: u64) {
         let queue = if spent { &mut self.spent } else { &mut self.unspent };
-        queue.push_back((key.to_owned(), self.stamp));
+        queue.push_back(Aged { key: key.to_owned(), since_ms: now, stamp: self.stamp });
         // Void items behind an old value that stays would otherwise be kept as long as it.
         if queue.len() > 2 * self.values.len() + 64 {
             let values = &self.values;
-            queue.retain(|(key, stamp)| values.get(key).is_some_and(|value| value.stamp == *stamp));
+            queue.retain(|item| values.get(&item.key).is_some_and(|value| value.stamp == item.stamp));
         }
-        self.forget(true, now, |_| false);
-        self.forget(false, now, held);
     }
 
     fn forget(&mut self, spent: bool, now: u64, held: impl Fn(&str) -> bool) {
         let mut queue = std::mem::take(if spent { &mut self.spent } else { &mut self.unspent });
         let mut kept = Vec::new();
-        while let Some((key, stamp)) = queue.pop_front() {
-            let Some(value) = self.values.get(&key).filter(|value| value.stamp == stamp) else { continue };
-            let void = self.values.len() > self.most || !self.fresh(value, now);
-            if void && held(&key) {
+        // Void or not: no item behind one that is neither too old nor too much is either. Its value need not be looked up.
+        while let Some(item) =
+            queue.pop_front_if(|item| self.values.len() > self.most || !self.fresh(item.since_ms, now))
+        {
+            if self.values.get(&item.key).is_none_or(|value| value.stamp != item.stamp) {
+                continue;
+            }
+            if held(&item.key) {
                 // Bounded by the number of jobs in flight.
-                kept.push((key, stamp));
-            } else if void {
-                self.values.remove(&key);
+                kept.push(item);
             } else {
-                queue.push_front((key, stamp));
-                break;
+                self.values.remove(&item.key);
             }
         }
         for item in kept.into_iter().rev() {
@@ -90,7 +116,7 @@ impl<V> TtlCache<V> {
         *(if spent { &mut self.spent } else { &mut self.unspent }) = queue;
     }
 
-    fn fresh(&self, kept: &Kept<V>, now: u64) -> bool {
-        now.saturating_sub(kept.since_ms) < self.ttl_ms
+    fn fresh(&self, since_ms: u64, now: u64) -> bool {
+        now.saturating_sub(since_ms) < self.ttl_ms
     }
 }

@@ -7,7 +7,7 @@ pub(super) struct Scripts {
     pub(super) begin: Script,
     pub(super) intent: Script,
     pub(super) conclude: Script,
-    pub(super) published: Script,
+    pub(super) forget: Script,
     pub(super) release: Script,
     pub(super) recall: Script,
     pub(super) unsent: Script,
@@ -32,7 +32,7 @@ impl Scripts {
                 include_str!("intent.lua")
             )),
             conclude: script!("conclude.lua"),
-            published: script!("published.lua"),
+            forget: script!("forget.lua"),
             release: script!("release.lua"),
             recall: script!("recall.lua"),
             unsent: Script::new(include_str!("unsent.lua")),
