@@ -29,7 +29,8 @@ impl<P: ConsumingPorts> JobSlots<P> {
     pub(super) fn start(&self, lease: Lease<P>, permit: OwnedSemaphorePermit) -> JoinHandle<()> {
         let pipeline = self.pipeline.clone();
         self.tasks.spawn(async move {
-            pipeline.handle(lease).await;
+            // On the heap before it is a task: a future is moved some eight times on its way into a task and out of it, and this one has 10 kB.
+            Box::pin(pipeline.handle(lease)).await;
             drop(permit);
         })
     }
