@@ -25,12 +25,13 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A probe or a scraper sends its few headers at once.
@@ -39,7 +40,8 @@ const HEADER_LIMIT: Duration = Duration::from_secs(5);
 /// A scraper that keeps its connection open connects again.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
 
-/// More than any set of probes and scrapers needs; a flood must not take the worker's descriptors.
+/// More than any set of probes and scrapers needs; a flood must not take the worker's descriptors. The oldest gives way to a new one: a probe has its
+/// answer at once, and clients that hold their connections must not keep it waiting until the orchestrator restarts the worker.
 const MOST_CONNECTIONS: usize = 64;
 
 /// What the page may load: itself.
@@ -69,9 +71,8 @@ impl Pages {
 
 /// Serves until `stop`.
 pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken) {
-    let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut connections: VecDeque<JoinHandle<()>> = VecDeque::with_capacity(MOST_CONNECTIONS);
     loop {
-        let Some(Ok(permit)) = stop.run_until_cancelled(permits.clone().acquire_owned()).await else { return };
         let socket = match stop.run_until_cancelled(listener.accept()).await {
             Some(Ok((socket, _))) => socket,
             Some(Err(error)) => {
@@ -82,8 +83,14 @@ pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken)
             }
             None => return,
         };
+        connections.retain(|connection| !connection.is_finished());
+        if connections.len() == MOST_CONNECTIONS
+            && let Some(oldest) = connections.pop_front()
+        {
+            oldest.abort();
+        }
         let pages = pages.clone();
-        tokio::spawn(async move {
+        connections.push_back(tokio::spawn(async move {
             let service = service_fn(move |request| {
                 let response = answer(&request, &pages);
                 async move { Ok::<_, Infallible>(response) }
@@ -96,8 +103,7 @@ pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken)
             if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_LIMIT, connection).await {
                 tracing::trace!(%error, "an admin connection broke");
             }
-            drop(permit);
-        });
+        }));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::harness::browser;
 use crate::harness::daemon::Daemon;
@@ -155,4 +157,34 @@ async fn the_command_prints_several_workers_and_fails_when_one_is_in_trouble() {
     assert!(watch.wait_exit(SOON).await.success());
     first.term();
     assert!(first.wait_exit(STARTED).await.success());
+}
+
+/// The orchestrator would restart a worker whose probe waits.
+#[tokio::test]
+async fn clients_that_hold_their_connections_keep_no_probe_waiting() {
+    let world = World::new("status_held").await;
+    let daemon = world.daemon().start_ready().await;
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        let mut socket = TcpStream::connect(daemon.admin()).await.expect("the admin port");
+        socket.write_all(b"GET /livez HTTP/1.1\r\n").await.expect("the first line");
+        held.push(socket);
+    }
+    // On a connection of its own, as the kubelet asks.
+    let mut probe = TcpStream::connect(daemon.admin()).await.expect("the admin port");
+    probe.write_all(b"GET /livez HTTP/1.1\r\n").await.expect("the first line");
+    assert_answered(probe).await;
+    assert_answered(held.pop().expect("64")).await;
+
+    let mut answer = Vec::new();
+    let ended = held[0].read_to_end(&mut answer).await;
+    assert!(ended.is_err() || answer.is_empty(), "the oldest has given way");
+}
+
+/// Sends the rest of a request, and has the answer.
+async fn assert_answered(mut socket: TcpStream) {
+    socket.write_all(b"host: worker\r\nconnection: close\r\n\r\n").await.expect("the rest");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
