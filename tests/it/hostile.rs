@@ -85,7 +85,7 @@ async fn headers_as_long_as_a_frame_end_no_connection() {
         World::daemon,
         [
             with_headers("near_the_limit", &[field(b"as-replay", &integer(0)), filling(130_900)]),
-            with_headers("above_ours", &[filling(70_000)]),
+            with_headers("above_ours", &[filling(17_000)]),
         ],
     )
     .await;
@@ -107,6 +107,20 @@ async fn with_small_frames_headers_of_larger_ones_end_no_connection() {
         ],
     )
     .await;
+}
+
+/// Of each connection, 64 frames of the client's memory become resident in time.
+#[tokio::test]
+async fn frames_are_small_unless_the_url_says_otherwise() {
+    let world = World::new("frame_sizes").await;
+    let daemon = world.daemon().start_ready().await;
+    assert_eq!(world.broker.frame_sizes(3).await, [32_768; 3], "to consume, to publish, for dead letters");
+    daemon.term();
+    assert!(daemon.wait_exit(STARTED).await.success());
+
+    let url = world.services.amqp_url(&world.amqp_link.addr().to_string(), world.broker.vhost());
+    let _daemon = world.daemon().set("amqp.url", format!("{url}?frame_max=131072")).start_ready().await;
+    assert_eq!(world.broker.frame_sizes(3).await, [131_072; 3]);
 }
 
 #[tokio::test]

@@ -271,6 +271,17 @@ impl Broker {
         .await
     }
 
+    /// The largest frames, in bytes, that each connection but the harness's own has agreed on; waits until so many connections are listed.
+    pub(crate) async fn frame_sizes(&self, connections: usize) -> Vec<u64> {
+        eventually("the broker to list the connections", EVENTUALLY, async || {
+            let listed = self.management.frame_sizes(&self.vhost).await;
+            let sizes: Vec<_> =
+                listed.into_iter().filter(|(given, _)| given != CONNECTION_NAME).map(|(_, size)| size).collect();
+            if sizes.len() == connections { Ok(sizes) } else { Err(format!("{} connections", sizes.len())) }
+        })
+        .await
+    }
+
     /// Deletes a queue with its messages.
     pub(crate) async fn delete_queue(&self, queue: &str) {
         let channel = self.channel().await;

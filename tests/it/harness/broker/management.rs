@@ -88,6 +88,19 @@ impl Management {
             .collect()
     }
 
+    /// The largest frames, in bytes, that the virtual host's connections have agreed on, by the name that the client gave itself.
+    pub(super) async fn frame_sizes(&self, vhost: &str) -> Vec<(String, u64)> {
+        let path = format!("vhosts/{}/connections", percent_encoded(vhost));
+        let listed = self.expect(Method::GET, &path, Value::Null).await;
+        let listed = listed.as_array().expect("the API lists connections").iter();
+        listed
+            .filter_map(|connection| {
+                let given = connection["client_properties"]["connection_name"].as_str().unwrap_or_default();
+                Some((given.to_owned(), connection["frame_max"].as_u64()?))
+            })
+            .collect()
+    }
+
     /// Closes a connection from the broker's side. False when it was gone.
     pub(super) async fn close_connection(&self, name: &str) -> bool {
         let path = format!("connections/{}", percent_encoded(name));
