@@ -19,12 +19,13 @@ use crate::health::{Check, Health};
 use crate::status::{PAGE, Status};
 use crate::telemetry::Metrics;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -43,6 +44,9 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
 /// More than any set of probes and scrapers needs; a flood must not take the worker's descriptors. The oldest gives way to a new one: a probe has its
 /// answer at once, and clients that hold their connections must not keep it waiting until the orchestrator restarts the worker.
 const MOST_CONNECTIONS: usize = 64;
+
+/// A client that sends one request after another without reading must not keep the thread from the jobs; a scraper connects again.
+const MOST_REQUESTS: u32 = 16;
 
 /// What the page may load: itself.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -83,7 +87,11 @@ pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken)
             }
             None => return,
         };
-        connections.retain(|connection| !connection.is_finished());
+        if connections.len() == MOST_CONNECTIONS {
+            // Those that came in the same turn of the loop have not run yet: a client that has asked is answered before it can give way.
+            tokio::task::yield_now().await;
+            connections.retain(|connection| !connection.is_finished());
+        }
         if connections.len() == MOST_CONNECTIONS
             && let Some(oldest) = connections.pop_front()
         {
@@ -91,8 +99,13 @@ pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken)
         }
         let pages = pages.clone();
         connections.push_back(tokio::spawn(async move {
+            let answered = Cell::new(0);
             let service = service_fn(move |request| {
-                let response = answer(&request, &pages);
+                let mut response = answer(&request, &pages);
+                answered.set(answered.get() + 1);
+                if answered.get() >= MOST_REQUESTS {
+                    response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
+                }
                 async move { Ok::<_, Infallible>(response) }
             });
             let connection = hyper::server::conn::http1::Builder::new()

@@ -37,7 +37,7 @@ pub struct RedisOptions<'a> {
     pub url: &'a str,
     /// Start of every key.
     pub prefix: &'a str,
-    /// How long intents and ends are kept.
+    /// How long ends are kept, and intents unless a claim lasts longer.
     pub ttl: Duration,
     /// How long a claim lasts that its worker does not renew: longer than the longest step between two renewals.
     pub claim_life: Duration,
@@ -55,6 +55,8 @@ pub struct Redis {
     prefix: String,
     ttl_ms: u64,
     claim_ms: u64,
+    /// Of an intent: no shorter than a claim, or it would be gone while its call is in progress.
+    intent_ms: u64,
     /// How many calls a day may have, of all workers together; 0: they are not counted.
     daily_call_limit: u64,
     tokens: Tokens,
@@ -89,6 +91,7 @@ impl Redis {
             prefix: format!("{{{}}}:ledger:", options.prefix),
             ttl_ms: millis(options.ttl),
             claim_ms: millis(options.claim_life),
+            intent_ms: millis(options.ttl.max(options.claim_life)),
             daily_call_limit: 0,
             tokens: Tokens::new(),
             owed: Owed::default(),
@@ -175,7 +178,7 @@ impl Redis {
     /// Asks for a claim; `whatever` is on record is claimed as a call in doubt.
     async fn ask_for(&self, key: &str, token: &str, whatever: bool) -> Result<Vec<u8>, LedgerError> {
         let mut script = self.scripts.begin.key(self.job(key));
-        script.arg(token).arg(self.claim_ms).arg(self.ttl_ms).arg(i32::from(whatever));
+        script.arg(token).arg(self.claim_ms).arg(self.intent_ms).arg(i32::from(whatever));
         self.ask(&script).await
     }
 
@@ -217,7 +220,7 @@ impl Redis {
             }
             Step::Release { job, token, paid } => {
                 let mut script = self.scripts.release.key(job);
-                script.arg(token).arg(i32::from(*paid));
+                script.arg(token).arg(i32::from(*paid)).arg(self.ttl_ms);
                 script
             }
         };
@@ -282,7 +285,7 @@ impl Ledger for Redis {
     async fn intent(&self, key: &str) -> Result<Intent, LedgerError> {
         let token = self.claims.of(key).map_or_else(|| self.tokens.next(), |claim| claim.token);
         let mut script = self.scripts.intent.key(self.job(key));
-        script.key(self.calls()).arg(&token).arg(self.claim_ms).arg(self.ttl_ms).arg(self.daily_call_limit);
+        script.key(self.calls()).arg(&token).arg(self.claim_ms).arg(self.intent_ms).arg(self.daily_call_limit);
         let answer: Vec<u64> = self.ask(&script).await?;
         match answer.as_slice() {
             [0] => Ok(Intent::ClaimLost),

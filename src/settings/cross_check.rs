@@ -124,6 +124,21 @@ pub(super) fn daily_limit(api: &Api, ledger: &Ledger, findings: &mut Findings<'_
     }
 }
 
+/// A result that is not published yet is still there when its job is redelivered: those in hand, and those of a session before it was lost.
+pub(super) fn entries(worker: &Worker, ledger: &Ledger, findings: &mut Findings<'_>) {
+    let least = 2 * usize::from(worker.concurrency.max());
+    if matches!(ledger.backend, LedgerBackend::Memory) && ledger.max_entries < least {
+        findings.error(
+            &["ledger.max_entries", "worker.concurrency"],
+            format!(
+                "{} is less than twice worker.concurrency ({least}): a job that is redelivered could be forgotten by then, and paid for again",
+                ledger.max_entries
+            ),
+            format!("raise ledger.max_entries to at least {least}"),
+        );
+    }
+}
+
 /// What was begun for a job is remembered while the job waits.
 pub(super) fn memory(retry: &Retry, ledger: &Ledger, findings: &mut Findings<'_>) {
     let stays = (1..retry.max_attempts as usize)

@@ -91,6 +91,7 @@ impl Settings {
         cross_check::connecting(&self.s3, &self.api, findings);
         cross_check::stopping(&self.worker, &self.api, findings);
         cross_check::hold(&self.s3, &self.api, &self.retry, findings);
+        cross_check::entries(&self.worker, &self.ledger, findings);
         cross_check::memory(&self.retry, &self.ledger, findings);
         cross_check::records(&self.s3, &self.ledger, findings);
         cross_check::daily_limit(&self.api, &self.ledger, findings);

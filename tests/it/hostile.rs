@@ -85,7 +85,7 @@ async fn headers_as_long_as_a_frame_end_no_connection() {
         World::daemon,
         [
             with_headers("near_the_limit", &[field(b"as-replay", &integer(0)), filling(130_900)]),
-            with_headers("above_ours", &[filling(17_000)]),
+            with_headers("above_ours", &[filling(21_000)]),
         ],
     )
     .await;

@@ -181,6 +181,37 @@ async fn clients_that_hold_their_connections_keep_no_probe_waiting() {
     assert!(ended.is_err() || answer.is_empty(), "the oldest has given way");
 }
 
+/// After a stall all that has come meanwhile is accepted at once.
+#[tokio::test]
+async fn a_probe_that_came_in_a_stall_is_answered_however_many_came_behind_it() {
+    let world = World::new("status_stall").await;
+    let daemon = world.daemon().start_ready().await;
+    daemon.stop();
+    let mut probe = TcpStream::connect(daemon.admin()).await.expect("the admin port");
+    probe.write_all(b"GET /livez HTTP/1.1\r\n").await.expect("the first line");
+    probe.write_all(b"host: worker\r\n\r\n").await.expect("the rest");
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(TcpStream::connect(daemon.admin()).await.expect("the admin port"));
+    }
+    daemon.cont();
+    let mut answer = [0; 12];
+    probe.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn a_connection_has_sixteen_answers() {
+    let world = World::new("status_pipelined").await;
+    let daemon = world.daemon().start_ready().await;
+    let mut socket = TcpStream::connect(daemon.admin()).await.expect("the admin port");
+    socket.write_all(&b"GET /livez HTTP/1.1\r\nhost: worker\r\n\r\n".repeat(20)).await.expect("twenty requests");
+    let mut answers = Vec::new();
+    // Four requests are left unread, so that the connection may end by a reset.
+    let _ended = socket.read_to_end(&mut answers).await;
+    assert_eq!(String::from_utf8_lossy(&answers).matches("HTTP/1.1 200").count(), 16);
+}
+
 /// Sends the rest of a request, and has the answer.
 async fn assert_answered(mut socket: TcpStream) {
     socket.write_all(b"host: worker\r\nconnection: close\r\n\r\n").await.expect("the rest");

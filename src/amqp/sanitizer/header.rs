@@ -12,7 +12,7 @@ pub(super) const FIXED: usize = 12;
 const FLAGS: usize = 2;
 
 /// A larger table is reduced to headers of ours, of a trace and of a CloudEvent. No job needs as much.
-pub(super) const TABLE_MAX: usize = 16 * 1024;
+pub(super) const TABLE_MAX: usize = 20 * 1024;
 
 /// The kinds of the properties in the order of their flags, from the highest bit on.
 const PROPERTIES: &[u8; 14] = b"$$FBB$$$$T$$$$";

@@ -1,4 +1,4 @@
--- KEYS: job. ARGV: token of the claim, 1 when its call may have been paid for.
+-- KEYS: job. ARGV: token of the claim, 1 when its call may have been paid for, life of a record in ms.
 -- What was known before the claim is known again.
 if type(record) ~= 'string' then return '' end
 local state = string.match(record, '^{"state":"(%a+)"')
@@ -12,6 +12,6 @@ end
 if calls == 0 then
   redis.call('DEL', KEYS[1])
 else
-  redis.call('SET', KEYS[1], string.format('{"state":"intent","calls":%d}', calls), 'KEEPTTL')
+  redis.call('SET', KEYS[1], string.format('{"state":"intent","calls":%d}', calls), 'PX', ARGV[3])
 end
 return ''

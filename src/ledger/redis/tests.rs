@@ -192,6 +192,15 @@ async fn keys_share_a_slot_and_records_are_readable_and_bounded_in_time() {
 }
 
 #[tokio::test]
+async fn an_intent_lasts_at_least_as_long_as_its_claim() {
+    let server = Server::new(Lives { ttl: Duration::from_millis(1), ..long() }).await;
+    server.ledger.begin("a").await.expect("begin");
+    assert_eq!(server.ledger.intent("a").await, Ok(Intent::Recorded(None)));
+    let life: i64 = raw(&server, &["PTTL", &format!("{{{}}}:ledger:job:a", server.prefix)]).await;
+    assert!((50_000..=60_000).contains(&life), "a call can take longer than ledger.ttl: {life}");
+}
+
+#[tokio::test]
 async fn a_server_that_forgot_the_scripts_is_told_again() {
     let server = Server::new(long()).await;
     assert_eq!(server.ledger.begin("a").await, Ok(ClaimOutcome::Fresh));

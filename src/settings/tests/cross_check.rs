@@ -101,6 +101,21 @@ fn some_image_passes() {
 }
 
 #[test]
+fn a_ledger_in_memory_has_room_for_the_jobs_in_hand() {
+    let with_entries = |entries: &str, backend: &str| {
+        with(&[("worker.concurrency", "64"), ("ledger.max_entries", entries), ("ledger.backend", backend)])
+    };
+    assert_eq!(with_entries("128", "memory"), Vec::<String>::new());
+    assert_eq!(
+        with_entries("127", "memory"),
+        [
+            "ledger.max_entries: 127 is less than twice worker.concurrency (128): a job that is redelivered could be forgotten by then, and paid for again"
+        ]
+    );
+    assert_eq!(with_entries("1", "none"), Vec::<String>::new());
+}
+
+#[test]
 fn the_ledger_outlasts_the_delay_queues() {
     // Seven stays: 10 s, 1 m, 10 m and four times 1 h.
     assert_eq!(warned(&[("ledger.ttl", "4h11m10s")]), Vec::<String>::new());
