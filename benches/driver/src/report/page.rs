@@ -62,8 +62,9 @@ fn words_on_cpu(report: &Report) -> String {
          Worker, broker, stand-ins and load shared this machine. The worker's own CPU in all of its threads,\n\
          {} in flight, metrics and JSON logs on, a vendor that answers at once; in turns with the floor,\n\
          medians of {}. `antispoofd` is without a digest and with the ledger in memory; `+sha256` (the\n\
-         default) and `+redis` say what is otherwise. All figures of this run, with their spread:\n\
-         [figures.json]({PLOTS}/figures.json).",
+         default) and `+redis` say what is otherwise. A virtual machine has neighbours: compare within a row,\n\
+         and not with another run. All figures of this run, with their spread (at 5 MB it is wider than what\n\
+         a ledger takes): [figures.json]({PLOTS}/figures.json).",
         report.machine(),
         report.concurrency,
         report.reps
@@ -75,15 +76,20 @@ Images of 200 kB, at a share of the jobs per second that antispoofd can do. \"Ow
 part: from a job's delivery to the event on its way to the broker, seen between the two. Store and
 vendor answer at once, but the image's way to the worker and on to the vendor is in it, as in the
 floor's. \"Whole\" is from when the job is due to be published to its verdict, with the broker's
-writes to its disk.";
+writes to its disk. Jobs come in bursts after each stall of what shares the cores, and the last of a
+burst waits for all before it: p99 follows the CPU per job ([why](decisions/0032-what-a-job-costs.md)).
+At 90 % they wait in the queue as well.";
 
 const WORDS_ON_MEMORY: &str = "\
 The vendor takes 1 s: it \"answers late\" when it has read the body, or \"reads late\", and then all
-images are stuck half-way through the worker.";
+images are stuck half-way through the worker. Jobs in a row are of 64 kB, with a ledger in memory of at
+most 2,000 entries, so that it is full from the start; one of 100,000, the default, takes 160 MB more.
+A stop with more than 32 in flight waits half a second for the broker to take the last acks.";
 
 const WORDS_ON_SCALE: &str = "\
 Jobs of 200 kB. Threads are `worker.threads`, processes share a queue, both with 64 jobs in flight in
-each process; the machine is shared with broker, stand-ins and load.";
+each process; the machine is shared with broker, stand-ins and load. Connections share 8 MiB of buffers:
+with more than 32 in flight each has less, and asks the kernel more often.";
 
 fn costs(report: &Report) -> [Table; 2] {
     let floor = |row: &Cost, figure: fn(&Cost) -> f64| {

@@ -151,7 +151,7 @@ pub(super) fn drains(report: &Report) -> Table {
 }
 
 pub(super) fn endurance(report: &Report) -> Table {
-    let head = ["jobs", "worker", "RSS MiB", "growth", "peak MiB"];
+    let head = ["jobs", "worker", "RSS MiB", "growth", "peak of the run MiB"];
     let mut table = Table::new("Memory after so many jobs in a row", head);
     for row in &report.endurance {
         for (jobs, rss) in [row.first, row.last] {
