@@ -31,7 +31,7 @@ use plan::{Fault, Plan, Seed};
 use std::env;
 
 /// How many schedules `make test` runs.
-const SCHEDULES: u64 = 2_000;
+const SCHEDULES: u64 = 1_200;
 
 /// Schedules that once showed a mistake.
 const ONCE_FAILED: &[&str] = &["1"];
