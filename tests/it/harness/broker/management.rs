@@ -77,28 +77,20 @@ impl Management {
 
     /// The virtual host's connections by their names, with the name the client gave itself. The list is sampled, too.
     pub(super) async fn connections(&self, vhost: &str) -> Vec<(String, String)> {
-        let path = format!("vhosts/{}/connections", percent_encoded(vhost));
-        let listed = self.expect(Method::GET, &path, Value::Null).await;
-        let listed = listed.as_array().expect("the API lists connections").iter();
-        listed
-            .filter_map(|connection| {
-                let given = connection["client_properties"]["connection_name"].as_str().unwrap_or_default();
-                Some((connection["name"].as_str()?.to_owned(), given.to_owned()))
-            })
-            .collect()
+        let listed = self.listed(vhost).await;
+        listed.iter().filter_map(|one| Some((one["name"].as_str()?.to_owned(), given_name(one)))).collect()
     }
 
     /// The largest frames, in bytes, that the virtual host's connections have agreed on, by the name that the client gave itself.
     pub(super) async fn frame_sizes(&self, vhost: &str) -> Vec<(String, u64)> {
+        let listed = self.listed(vhost).await;
+        listed.iter().filter_map(|one| Some((given_name(one), one["frame_max"].as_u64()?))).collect()
+    }
+
+    async fn listed(&self, vhost: &str) -> Vec<Value> {
         let path = format!("vhosts/{}/connections", percent_encoded(vhost));
         let listed = self.expect(Method::GET, &path, Value::Null).await;
-        let listed = listed.as_array().expect("the API lists connections").iter();
-        listed
-            .filter_map(|connection| {
-                let given = connection["client_properties"]["connection_name"].as_str().unwrap_or_default();
-                Some((given.to_owned(), connection["frame_max"].as_u64()?))
-            })
-            .collect()
+        listed.as_array().expect("the API lists connections").clone()
     }
 
     /// Closes a connection from the broker's side. False when it was gone.
@@ -156,4 +148,8 @@ impl Management {
 fn names(list: &Value) -> Vec<String> {
     let list = list.as_array().expect("the API lists things that have names").iter();
     list.filter_map(|thing| Some(thing["name"].as_str()?.to_owned())).collect()
+}
+
+fn given_name(connection: &Value) -> String {
+    connection["client_properties"]["connection_name"].as_str().unwrap_or_default().to_owned()
 }
