@@ -91,11 +91,11 @@ pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken)
             // Those that came in the same turn of the loop have not run yet: a client that has asked is answered before it can give way.
             tokio::task::yield_now().await;
             connections.retain(|connection| !connection.is_finished());
-        }
-        if connections.len() == MOST_CONNECTIONS
-            && let Some(oldest) = connections.pop_front()
-        {
-            oldest.abort();
+            if connections.len() == MOST_CONNECTIONS
+                && let Some(oldest) = connections.pop_front()
+            {
+                oldest.abort();
+            }
         }
         let pages = pages.clone();
         connections.push_back(tokio::spawn(async move {

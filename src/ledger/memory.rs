@@ -115,12 +115,14 @@ impl Ledger for Memory {
         let now = self.clock.now_ms();
         let mut jobs = locked(&self.jobs);
         if keep {
+            // In place: what `record::published` makes of it is a copy.
             jobs.spend(key, now, |record| match record {
                 Record::Ended { published, .. } => !std::mem::replace(published, true),
                 Record::Intent { .. } => false,
             });
-        } else if let Some(Record::Ended { .. }) = jobs.get(key, now) {
-            jobs.remove(key);
+        } else {
+            let change = record::published(jobs.get(key, now).cloned(), false);
+            self.apply(&mut jobs, key, change, now);
         }
         Ok(())
     }

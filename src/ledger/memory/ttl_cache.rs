@@ -53,7 +53,7 @@ impl<V> TtlCache<V> {
 
     /// The value, unless it is too old.
     pub(super) fn get(&self, key: &str, now: u64) -> Option<&V> {
-        self.values.get(key).filter(|kept| self.fresh(kept.since_ms, now)).map(|kept| &kept.value)
+        self.values.get(key).filter(|kept| fresh(kept.since_ms, self.ttl_ms, now)).map(|kept| &kept.value)
     }
 
     pub(super) fn remove(&mut self, key: &str) {
@@ -72,9 +72,7 @@ impl<V> TtlCache<V> {
     /// Changes a value and makes it spent, if there is one and it is to be changed.
     pub(super) fn spend(&mut self, key: &str, now: u64, change: impl FnOnce(&mut V) -> bool) {
         let ttl_ms = self.ttl_ms;
-        let Some(kept) = self.values.get_mut(key).filter(|kept| now.saturating_sub(kept.since_ms) < ttl_ms) else {
-            return;
-        };
+        let Some(kept) = self.values.get_mut(key).filter(|kept| fresh(kept.since_ms, ttl_ms, now)) else { return };
         if change(&mut kept.value) {
             self.stamp += 1;
             (kept.since_ms, kept.stamp) = (now, self.stamp);
@@ -98,7 +96,7 @@ impl<V> TtlCache<V> {
         let mut kept = Vec::new();
         // Void or not: no item behind one that is neither too old nor too much is either. Its value need not be looked up.
         while let Some(item) =
-            queue.pop_front_if(|item| self.values.len() > self.most || !self.fresh(item.since_ms, now))
+            queue.pop_front_if(|item| self.values.len() > self.most || !fresh(item.since_ms, self.ttl_ms, now))
         {
             if self.values.get(&item.key).is_none_or(|value| value.stamp != item.stamp) {
                 continue;
@@ -115,8 +113,8 @@ impl<V> TtlCache<V> {
         }
         *(if spent { &mut self.spent } else { &mut self.unspent }) = queue;
     }
+}
 
-    fn fresh(&self, since_ms: u64, now: u64) -> bool {
-        now.saturating_sub(since_ms) < self.ttl_ms
-    }
+fn fresh(since_ms: u64, ttl_ms: u64, now: u64) -> bool {
+    now.saturating_sub(since_ms) < ttl_ms
 }
