@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::harness::broker::{Message, PARKED};
 use crate::harness::daemon::{Daemon, DaemonBuilder};
 use crate::harness::own_redis::OwnRedis;
-use crate::harness::wait::{EVENTUALLY, SOON, eventually, holds};
+use crate::harness::wait::{EVENTUALLY, SOON, eventually, eventually_equals, holds};
 use crate::harness::world::World;
 use crate::images::jpeg;
 
@@ -105,6 +105,8 @@ async fn the_calls_of_a_day_outlive_a_worker_with_a_ledger_in_a_file() {
     let first = worker(3).start_ready().await;
     let batch = Batch::submitted(&world, 8).await;
     limit_is_reached(&first).await;
+    // The gate closes when the third call begins; a worker that was killed before its end would have one in doubt.
+    eventually_equals("the ends of three jobs", SOON, 3, async || world.events().await.len()).await;
     assert_eq!(world.simulator.count("calls").await, 3);
     first.kill();
     first.wait_exit(SOON).await;
