@@ -216,7 +216,8 @@ fn documented(page: &str) -> BTreeMap<String, Metric> {
         let line = page.lines().find_map(|line| line.strip_prefix(&format!("Buckets of {of}: "))).expect("a line");
         quoted(line).into_iter().chain(["+Inf".to_owned()]).collect::<BTreeSet<String>>()
     };
-    let rows = page.lines().filter(|line| line.starts_with("| `antispoofd_"));
+    let rows =
+        page.lines().filter(|line| ["| `antispoofd_", "| `process_"].iter().any(|start| line.starts_with(start)));
     rows.map(|row| {
         let cells: Vec<&str> = row.split(" | ").map(str::trim).collect();
         let [name, kind, labels, meaning] = cells[..] else { panic!("four cells: {row}") };

@@ -60,7 +60,8 @@ fn matchers(text: &str) -> Vec<Matcher> {
 /// Each series that an expression names, with the matchers behind it.
 fn named(expression: &str) -> Vec<(String, Vec<Matcher>)> {
     let mut found = Vec::new();
-    for (at, _) in expression.match_indices("antispoofd_") {
+    let ours = ["antispoofd_", "process_"].into_iter().flat_map(|prefix| expression.match_indices(prefix));
+    for (at, _) in ours {
         let name: String = expression[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
         let rest = &expression[at + name.len()..];
         let matchers = rest.strip_prefix('{').map(matchers).unwrap_or_default();
@@ -182,6 +183,7 @@ fn what_is_not_served_is_noticed() {
         (r#"antispoofd_jobs_total{outcome="alive"}"#, "fits none"),
         (r#"antispoofd_failures_total{code=~"api_.*|shop_.*"}"#, "fits none"),
         (r#"antispoofd_jobs_total{kind="live"}"#, "no label kind"),
+        ("process_memory_bytes", "is not served"),
         ("sum by (reason) (antispoofd_jobs_total)", "the label reason"),
     ] {
         let found = faults(expression, &served);

@@ -1,5 +1,7 @@
 //! Prometheus metrics. Labels are closed lists, and every series is there from the start with zero: a rate works before the first event.
 
+#[cfg(target_os = "linux")]
+mod process;
 mod registered;
 mod summary;
 mod text;
@@ -225,6 +227,8 @@ impl Metrics {
         self.cost.inner().store(cost.to_bits(), Ordering::Relaxed);
         let mut page = String::with_capacity(16 * 1024);
         encode(&mut page, &self.registry)?;
+        #[cfg(target_os = "linux")]
+        encode(&mut page, &process::registry())?;
         Ok(text::prometheus(&page))
     }
 
