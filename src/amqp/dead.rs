@@ -37,6 +37,8 @@ const STABLE_AFTER: Duration = Duration::from_secs(30);
 
 /// A session that was cut off is followed by another within this.
 const NEXT_SESSION: Duration = Duration::from_secs(2);
+/// Connections that end within so much time of each other have ended for one reason.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Bounds the closing handshake of a connection that may be dead.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -141,12 +143,12 @@ async fn read(
         }
         Err(_) => Err(OpenError::Silent(queue.clone())),
     };
-    let cut = !link.status().connected();
+    let (cut, ended) = (!link.status().connected(), Instant::now());
     if timeout(CLOSE_LIMIT, link.close(200, "bye".into())).await.is_err() {
         debug!("the connection that reads {queue} did not close in time");
     }
     let stopping = stop.is_cancelled() || shared.read_no_more.is_cancelled();
-    if cut && !forced && !stopping && broker_answers(shared).await {
+    if cut && !forced && !stopping && broker_answers(shared).await && !lost_with_session(shared, ended) {
         observer.cut(Consumed::Dead);
         error!(
             "the connection that reads {queue} ended, and the broker is there: a message in {queue} may not be deliverable. After its fourth delivery the \
@@ -168,6 +170,12 @@ async fn broker_answers(shared: &Shared) -> bool {
         Some(session) => session.outbox.answers_soon().await,
         None => false,
     }
+}
+
+/// Whether what ended the reader's connection ended all of the session, too, as a network does and a message does not.
+fn lost_with_session(shared: &Shared, ended: Instant) -> bool {
+    let lost = *shared.lost.borrow();
+    lost.is_some_and(|lost| lost.max(ended) - lost.min(ended) < AT_ONCE)
 }
 
 /// Passes on what is delivered until the connection ends, and returns why it does.

@@ -103,9 +103,10 @@ impl<'a> SessionLoop<'a> {
         self.acks.clone().write_until(self.failure.clone(), &shared.tasks);
 
         let reason = self.until_failure(start, &session).await;
+        let ended = Instant::now();
         self.failure.report(reason.clone());
         if !self.stop.is_cancelled() {
-            self.assess_end(start, &session, &reason).await;
+            self.assess_end(start, &session, &reason, ended).await;
         }
         reason
     }
@@ -272,7 +273,7 @@ impl<'a> SessionLoop<'a> {
     }
 
     /// Decides how the next session has to begin.
-    async fn assess_end(&self, start: &mut SlowStart, session: &Session, reason: &str) {
+    async fn assess_end(&self, start: &mut SlowStart, session: &Session, reason: &str, ended: Instant) {
         let cut = !self.forced
             && self.prefetch > 0
             && (self.silent || !self.parts.consume.status().connected())
@@ -287,6 +288,9 @@ impl<'a> SessionLoop<'a> {
         let names = &self.shared.names;
         if cut {
             self.observer.cut(Consumed::Jobs);
+        } else {
+            // Before the next session is there: the reader of dead letters waits for that, and then looks here.
+            self.shared.lost.send_replace(Some(ended));
         }
         // Logged once for each such message, as far as that is known.
         if cut && !start.singly() {

@@ -7,6 +7,7 @@ use super::topology::Names;
 use crate::settings;
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,6 +17,8 @@ pub(super) struct Shared {
     /// The worker's name, for `as-worker` and the names of connections.
     pub(super) worker: String,
     pub(super) session: watch::Sender<Option<Arc<Session>>>,
+    /// When a session last ended as a whole, and not only the connection that consumes.
+    pub(super) lost: watch::Sender<Option<Instant>>,
     /// What the worker wants to be consumed,
     pub(super) mode: watch::Sender<ConsumeMode>,
     /// and how far that is in effect.
@@ -34,6 +37,7 @@ impl Shared {
             names,
             worker,
             session: watch::Sender::new(None),
+            lost: watch::Sender::new(None),
             mode: watch::Sender::new(ConsumeMode::Paused),
             consuming: watch::Sender::new(ConsumeState::NoSession),
             depths: Depths::default(),

@@ -48,6 +48,12 @@ async fn a_cut_link_is_one_reconnect_after_another_and_leaks_nothing() {
         daemon.wait_ready().await;
     }
     done(&world, &daemon, &batch).await;
+    // All connections ended: that is no message that ended its consumer's, and alarms about such messages stay silent.
+    for queue in ["jobs", "dead"] {
+        let cuts = format!("antispoofd_amqp_consumer_cuts_total{{queue=\"{queue}\"}}");
+        assert_eq!(daemon.metric(&cuts).await, Some(0.0), "{queue}");
+    }
+    assert!(!daemon.logs_contain("may not be deliverable"));
     eventually_equals("one that consumes, one that publishes, one for dead letters", SOON, 3, async || {
         world.amqp_link.open()
     })
