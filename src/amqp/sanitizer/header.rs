@@ -83,15 +83,17 @@ impl<'a> Header<'a> {
         let flags: u16 =
             (0..PROPERTIES.len()).filter(|&index| !properties[index].is_empty()).map(|index| 0x8000 >> index).sum();
         // One line for each message, with none of its data.
-        tracing::warn!(
-            dropped = self.total(),
-            not_text = self.dropped[Fault::NotText as usize],
-            too_deep = self.dropped[Fault::TooDeep as usize],
-            too_large = self.dropped[Fault::TooLarge as usize],
-            unreadable = self.dropped[Fault::Unreadable as usize],
-            "left {} properties or headers out of a message that could not be carried with them",
-            self.total()
-        );
+        if self.total() > 0 {
+            tracing::warn!(
+                dropped = self.total(),
+                not_text = self.dropped[Fault::NotText as usize],
+                too_deep = self.dropped[Fault::TooDeep as usize],
+                too_large = self.dropped[Fault::TooLarge as usize],
+                unreadable = self.dropped[Fault::Unreadable as usize],
+                "left {} properties or headers out of a message that could not be carried with them",
+                self.total()
+            );
+        }
         [fixed, &flags.to_be_bytes(), &properties.concat()].concat()
     }
 
@@ -108,12 +110,15 @@ impl<'a> Header<'a> {
                 } else if entry.bytes.len() <= budget && (all_fit || priority != HeaderPriority::Foreign) {
                     budget -= entry.bytes.len();
                     table.extend_from_slice(entry.bytes);
-                } else {
+                } else if !is_of_the_broker(&entry) {
                     self.leave_out(Fault::TooLarge);
                 }
             }
         }
-        table.extend(mark(earlier.saturating_add(self.total().into())));
+        let dropped = earlier.saturating_add(self.total().into());
+        if dropped > 0 {
+            table.extend(mark(dropped));
+        }
         table
     }
 
@@ -139,6 +144,11 @@ fn count(mark: &Entry<'_>) -> Option<i64> {
         b'I' => mark.value.first_chunk().map(|count| i32::from_be_bytes(*count).max(0).into()),
         _ => None,
     }
+}
+
+/// What the broker writes on a dead letter besides `x-death`, which tells the same. The producer has lost nothing with it.
+fn is_of_the_broker(entry: &Entry<'_>) -> bool {
+    [&b"x-first-death-"[..], b"x-last-death-"].iter().any(|prefix| entry.name.starts_with(prefix))
 }
 
 fn priority_of(entry: &Entry<'_>) -> HeaderPriority {

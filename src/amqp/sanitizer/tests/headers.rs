@@ -154,6 +154,18 @@ fn a_table_without_room_keeps_what_has_a_meaning() {
 }
 
 #[test]
+fn what_the_broker_repeats_of_a_dead_letter_is_left_out_and_not_counted() {
+    let of_broker = ["x-first-death-exchange", "x-first-death-queue", "x-first-death-reason", "x-last-death-reason"];
+    let fields: Vec<u8> = of_broker.iter().flat_map(|name| field(name.as_bytes(), &text(b"q"))).collect();
+    let big = field(b"big", &text(&vec![b'x'; TABLE_MAX]));
+    assert_eq!(left(&properties(&with_headers(&[&fields[..], &big].concat()), FRAME_MAX * 2)), (vec![], Some(1)));
+    let long: Vec<u8> =
+        of_broker.iter().flat_map(|name| field(name.as_bytes(), &text(&vec![b'q'; TABLE_MAX]))).collect();
+    assert_eq!(left(&properties(&with_headers(&long), FRAME_MAX * 2)), (vec![], None));
+    assert_eq!(left(&properties(&with_headers(&fields), FRAME_MAX)), (names(&of_broker), None));
+}
+
+#[test]
 fn there_is_room_for_the_others_once_what_cannot_be_read_is_gone() {
     let fields = [field(NOT_TEXT, &text(&vec![b'x'; TABLE_MAX])), field(b"small", &text(b"s"))].concat();
     assert!(fields.len() > TABLE_MAX);
