@@ -233,7 +233,7 @@ fn parameter(name: &str, value: &str) -> Result<(), (String, &'static str)> {
             Ok(bytes) if !FRAME_SIZES.contains(&bytes) => {
                 let (least, most) = (FRAME_SIZES.start(), FRAME_SIZES.end());
                 let what = format!("has a frame_max that is not between {least} and {most} bytes");
-                return Err((what, "remove the parameter: frames of 32768 bytes are proposed without it"));
+                return Err((what, "remove the parameter: a worker proposes frames that suit it"));
             }
             known => known.is_ok(),
         },
