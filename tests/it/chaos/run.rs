@@ -117,8 +117,16 @@ async fn strikes(
 /// Lets the last copies find their ends, stops everybody, and counts what is left.
 async fn settled(world: &World, replicas: &mut [Replica]) -> BTreeMap<String, u64> {
     let empty = eventually("the queues to be empty", EVENTUALLY * 2, async || {
-        let left = depths(world, true).await;
-        if left.values().all(|messages| *messages == 0) { Ok(()) } else { Err(format!("{left:?}")) }
+        // A copy is now in a delay queue, now in the job queue, now in a worker's hands: the queues are looked at twice, and nothing may
+        // have been delivered meanwhile.
+        let before = hands(replicas).await;
+        let looks = [depths(world, true).await, depths(world, true).await];
+        let after = hands(replicas).await;
+        let empty = looks.iter().all(|left| left.values().all(|messages| *messages == 0));
+        if empty && before == after && after.iter().all(|(in_hand, _)| *in_hand == Some(0.0)) {
+            return Ok(());
+        }
+        Err(format!("{looks:?}, in hand and delivered: {before:?}, {after:?}"))
     });
     // What does not become empty is counted below.
     timeout(EVENTUALLY, empty).await.ok();
@@ -126,6 +134,16 @@ async fn settled(world: &World, replicas: &mut [Replica]) -> BTreeMap<String, u6
         replica.term().await;
     }
     depths(world, false).await
+}
+
+/// Of each replica, how many jobs it has in hand, and how many it was given.
+async fn hands(replicas: &[Replica]) -> Vec<(Option<f64>, Option<f64>)> {
+    let mut hands = Vec::new();
+    for replica in replicas {
+        let in_hand = replica.figure("antispoofd_jobs_in_flight").await;
+        hands.push((in_hand, replica.figure("antispoofd_deliveries_total").await));
+    }
+    hands
 }
 
 /// Messages in every queue of the workers but the parked one. Those that are in somebody's hands are known from samples.
