@@ -44,6 +44,8 @@ pub(super) struct Lately {
     pub(super) ended: [u64; 4],
     pub(super) api: [Option<f64>; 2],
     pub(super) store: [Option<f64>; 2],
+    /// For how long jobs have been in flight of which none has ended.
+    pub(super) stalled: Duration,
 }
 
 /// Takes a sample every [`STEP`].
@@ -128,6 +130,12 @@ impl Recorder {
                 *sum += count;
             }
         }
+        let stalls = |sample: &&Sample| sample.in_flight > 0 && sample.ended == [0; 4];
+        let stalled = if now.ended == state.last.ended && self.metrics.in_flight.get() > 0 {
+            state.samples.iter().rev().take_while(stalls).map(|_| STEP).sum()
+        } else {
+            Duration::ZERO
+        };
         let sum = |parts: &VecDeque<Counts>, now: &Counts, last: &Counts| -> Counts {
             std::array::from_fn(|at| now[at] - last[at] + parts.iter().map(|part| part[at]).sum::<u64>())
         };
@@ -136,6 +144,7 @@ impl Recorder {
             ended,
             api: percentiles(&sum(&state.api, &now.api, &state.last.api)),
             store: percentiles(&sum(&state.store, &now.store, &state.last.store)),
+            stalled,
         }
     }
 
@@ -168,6 +177,26 @@ fn keep<T>(queue: &mut VecDeque<T>, item: T, most: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stall_lasts_while_jobs_are_in_flight_and_none_ends() {
+        let metrics = Arc::new(Metrics::new());
+        let recorder = Recorder::new(metrics.clone());
+        let live = || metrics.jobs.get_or_create(&[("outcome", "live")]).clone();
+        recorder.sample(None);
+        metrics.in_flight.set(2);
+        assert_eq!(recorder.lately().stalled, Duration::ZERO, "they have just come");
+        (0..3).for_each(|_| recorder.sample(None));
+        assert_eq!(recorder.lately().stalled, STEP * 3);
+        live().inc();
+        assert_eq!(recorder.lately().stalled, Duration::ZERO);
+        recorder.sample(None);
+        assert_eq!(recorder.lately().stalled, Duration::ZERO, "one ended in the last step");
+        recorder.sample(None);
+        assert_eq!(recorder.lately().stalled, STEP);
+        metrics.in_flight.set(0);
+        assert_eq!(recorder.lately().stalled, Duration::ZERO);
+    }
 
     #[test]
     fn a_sample_has_what_happened_within_its_step() {

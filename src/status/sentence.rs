@@ -1,8 +1,11 @@
 //! The state of the worker in one sentence, with the cause and the remedy where there is something to be done.
 
 use super::facts::Facts;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
+
+/// Most vendors answer within seconds, and the slowest of them within this.
+const STALLED: Duration = Duration::from_secs(20);
 
 /// How it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,7 @@ impl Sentence {
             .or_else(|| closed(facts, &waiting))
             .or_else(|| held_up(facts, &waiting))
             .or_else(|| failing(facts, &waiting))
+            .or_else(|| stalled(facts, &waiting))
             .unwrap_or_else(|| working(facts, prefix, &waiting))
     }
 }
@@ -138,6 +142,18 @@ fn failing(facts: &Facts, waiting: &str) -> Option<Sentence> {
             most.message
         ),
         remedy: format!("see {code} in docs/faults.md; `antispoofd parked list` counts what is parked"),
+        since: None,
+    })
+}
+
+/// Jobs are in flight, and none has ended for a while.
+fn stalled(facts: &Facts, waiting: &str) -> Option<Sentence> {
+    let seconds = facts.lately.stalled.as_secs();
+    (facts.lately.stalled >= STALLED).then(|| Sentence {
+        level: Level::Warning,
+        text: format!("no job has ended for {seconds} s, and {} in flight{waiting}", are(facts.in_flight)),
+        remedy: "`antispoofd check --connect` asks the store and the vendor; a job waits for them up to s3.timeout and api.timeout"
+            .to_owned(),
         since: None,
     })
 }
@@ -321,6 +337,21 @@ mod tests {
             assert!(level != Level::Well && text.starts_with(begins) && !remedy.is_empty(), "{text}");
             assert!(text.ends_with("; 312 jobs wait"), "{text}");
         }
+    }
+
+    #[test]
+    fn jobs_of_which_none_ends_are_said_with_who_may_not_answer() {
+        let lately = |stalled| Lately { seconds: 60.0, stalled: Duration::from_secs(stalled), ..Lately::default() };
+        let stalled = Facts { in_flight: 16, lately: lately(45), ..well() };
+        let (level, text, remedy) = said(&stalled);
+        assert_eq!(
+            (level, text.as_str()),
+            (Level::Warning, "no job has ended for 45 s, and 16 jobs are in flight; 312 jobs wait")
+        );
+        assert!(remedy.contains("check --connect") && remedy.contains("api.timeout"), "{remedy}");
+        let slow = Facts { lately: lately(15), ..stalled.clone() };
+        assert!(said(&slow).1.starts_with("16 jobs in flight"), "{}", said(&slow).1);
+        assert!(said(&Facts { blocked: true, ..stalled }).1.starts_with("no call is made: an alarm"));
     }
 
     #[test]

@@ -284,6 +284,17 @@ async fn a_vendor_that_is_slow() {
 }
 
 #[tokio::test]
+async fn a_vendor_that_does_not_answer() {
+    let world = World::new("seen_hang").await;
+    let builder = world.daemon().set("worker.concurrency", "2").set("amqp.watchdog_interval", "1s");
+    let daemon = builder.set("api.timeout", "2m").set("worker.drain_timeout", "3m").start_ready().await;
+    world.simulator.configure(json!({ "faults": "hang=100%" })).await;
+    let face = world.upload("face.jpg", jpeg::tiny(1)).await;
+    world.submit_all(std::iter::repeat_n(face.key.as_str(), 10)).await;
+    status("vendor hangs", &daemon, "and 2 jobs are in flight; 8 jobs wait", "up to s3.timeout and api.timeout").await;
+}
+
+#[tokio::test]
 async fn a_vendor_that_asks_for_an_hour() {
     let world = World::new("seen_429").await;
     world.simulator.configure(json!({ "faults": "429=100%", "retry_after": "1h" })).await;
