@@ -4,6 +4,7 @@ mod management;
 mod message;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lapin::message::BasicGetMessage;
@@ -14,6 +15,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind, ExchangeKind};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use self::management::Management;
 pub(crate) use self::message::Message;
@@ -29,6 +31,9 @@ pub(crate) const RESULTS: &str = "antispoof.results";
 const COLLECTED: &str = "it.results";
 /// How the harness's own connection is told from those of the programs under test.
 const CONNECTION_NAME: &str = "it-harness";
+
+/// A busy quorum queue is said to be empty and without consumers (RabbitMQ 3.10.8, after 250 ms): an answer that took so long and says that says nothing.
+const BUSY: Duration = Duration::from_millis(200);
 
 /// Messages of a queue as the management API last sampled them, up to five seconds ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,9 +147,16 @@ impl Broker {
         messages
     }
 
-    /// As `peek`, for many: a queue that is read by `basic.get` loses its order when more than some thirty messages are given back.
+    /// As `peek`, for many, of a queue that nothing else reads: a queue that is read by `basic.get` loses its order when more than some thirty messages are
+    /// given back. A reader that has just ended is still a consumer for a moment, and what it held comes back with its end: that is waited for.
     pub(crate) async fn browse(&self, queue: &str) -> Vec<Message> {
-        let ready = self.depth(queue).await.unwrap_or_default() as usize;
+        let ready = eventually(&format!("{queue} to be read by nothing else"), EVENTUALLY, async || {
+            match self.counts(queue).await {
+                Some((ready, 0)) => Ok(ready as usize),
+                counts => Err(format!("{counts:?} messages and consumers")),
+            }
+        })
+        .await;
         let channel = self.channel().await;
         channel.basic_qos(u16::MAX, BasicQosOptions::default()).await.expect("a prefetch can be set");
         let consumer = channel
@@ -169,13 +181,21 @@ impl Broker {
     /// Messages of `queue` that are ready to be delivered, counted now. None when there is no such queue. A broker that is down is
     /// waited for.
     pub(crate) async fn depth(&self, queue: &str) -> Option<u32> {
+        self.counts(queue).await.map(|(ready, _)| ready)
+    }
+
+    /// As `depth`, with the consumers of the queue.
+    async fn counts(&self, queue: &str) -> Option<(u32, u32)> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         eventually(&format!("{queue} to be counted"), EVENTUALLY, async || {
             let channel = self.channel().await;
+            let asked = Instant::now();
             match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
                 Ok(declared) => {
+                    let counts = (declared.message_count(), declared.consumer_count());
+                    let told = counts != (0, 0) || asked.elapsed() <= BUSY;
                     close(&channel).await;
-                    Ok(Some(declared.message_count()))
+                    if told { Ok(Some(counts)) } else { Err("it may be too busy to tell".to_owned()) }
                 }
                 // The broker has closed the channel with the answer.
                 Err(problem) if is_not_found(&problem) => Ok(None),

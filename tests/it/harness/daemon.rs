@@ -269,6 +269,15 @@ impl Daemon {
         self.process.status().is_none()
     }
 
+    /// Waits until a line of the log contains `text`. A line is written after what it tells of, by a thread of its own, so that what is seen elsewhere may be
+    /// there first.
+    pub(crate) async fn wait_logged(&self, text: &str) {
+        eventually(&format!("{text:?} in the log"), SOON, async || {
+            if self.logs_contain(text) { Ok(()) } else { Err(format!("{:?}", self.logs())) }
+        })
+        .await;
+    }
+
     /// Whether a line of the log contains `text`.
     pub(crate) fn logs_contain(&self, text: &str) -> bool {
         self.process.said(text)
