@@ -84,7 +84,7 @@ async fn an_unanswered_call_is_in_doubt_before_the_drain_ends() {
     calls_in_flight(&world, 2).await;
     daemon.term();
     // Cut off by the end of the drain it would end with 1.
-    assert!(daemon.wait_exit(STARTED).await.success(), "a call cannot outlast the drain");
+    assert!(daemon.wait_output(STARTED).await.success(), "a call cannot outlast the drain");
     assert!(daemon.logs_contain("api_in_doubt"));
 
     world.simulator.configure(json!({ "faults": "" })).await;
@@ -114,7 +114,7 @@ async fn a_verdict_that_nobody_takes_is_held_until_the_drain_is_over() {
     unroutable(&daemon).await;
 
     daemon.term();
-    assert_eq!(daemon.wait_exit(STARTED).await.code(), FAILED);
+    assert_eq!(daemon.wait_output(STARTED).await.code(), FAILED);
     assert!(!daemon.logs_contain("again: stopping now"), "there was no second signal");
     assert!(daemon.logs_contain("jobs are cut off"), "so it was held to the end of the drain: {:?}", daemon.logs());
     eventually_equals("all jobs to be back", SOON, 3, async || in_queues(&world).await).await;

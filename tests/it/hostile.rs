@@ -190,14 +190,14 @@ async fn scene<const N: usize>(name: &str, daemon: impl FnOnce(&World) -> Daemon
     }
     assert_parked(&world, &messages).await;
     assert_unharmed(&world, &daemon, INNOCENTS + 2 * N).await;
+    daemon.term();
+    assert!(daemon.wait_output(STARTED).await.success());
     let said = daemon.logs().iter().filter(|line| line.contains("out of ") && line.contains("message")).count();
     assert_eq!(
         said,
         messages.iter().map(|message| message.lines).sum::<usize>(),
         "one line for each that lost something"
     );
-    daemon.term();
-    assert!(daemon.wait_exit(STARTED).await.success());
     world.assert_drained().await;
 }
 

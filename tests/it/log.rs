@@ -30,7 +30,7 @@ async fn every_line_of_a_job_carries_its_ids_and_its_attempt() {
     }
     world.events_for_all(&jobs.keys().cloned().collect::<Vec<_>>()).await;
     daemon.term();
-    assert!(daemon.wait_exit(STARTED).await.success());
+    assert!(daemon.wait_output(STARTED).await.success());
 
     let lines: Vec<Value> =
         daemon.logs().iter().map(|line| serde_json::from_str(line).expect("a line is an object")).collect();

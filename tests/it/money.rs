@@ -67,6 +67,7 @@ async fn workers_share_the_calls_of_a_day_and_the_rest_of_the_jobs_waits_for_the
         // The one that made fewer of them knows of all, too.
         is(daemon, "antispoofd_api_daily_calls", 10.0).await;
         daemon.wait_ready().await;
+        daemon.wait_logged("nothing is consumed until the day").await;
         let closed = said(daemon, "nothing is consumed until the day");
         assert_eq!(closed.len(), 1, "said once: {closed:#?}");
         for part in ["api.daily_call_limit is 10", "T00:00:00Z", "raise api.daily_call_limit and restart"] {

@@ -58,7 +58,7 @@ async fn nothing_that_is_secret_or_personal_is_written_down() {
     eventually_equals("everything else parked", SOON, Some(9), async || world.broker.depth(PARKED).await).await;
     let parked = world.broker.parked().await;
     daemon.term();
-    assert!(daemon.wait_exit(STARTED).await.success());
+    assert!(daemon.wait_output(STARTED).await.success());
 
     let token = vendor.token();
     assert_eq!(token.split('.').count(), 3, "a token was sent");

@@ -66,9 +66,10 @@ fn context(event: &Message) -> (String, Value) {
     (traceparent, event.json["tracestate"].clone())
 }
 
+/// It ends, and all that it said has been read.
 async fn ends(daemon: &Daemon) {
     daemon.term();
-    assert!(daemon.wait_exit(STARTED).await.success());
+    assert!(daemon.wait_output(STARTED).await.success());
 }
 
 #[tokio::test]
@@ -408,7 +409,7 @@ async fn a_collector_that_comes_back_gets_what_waited() {
         daemon.metric("antispoofd_spans_total{result=\"failed\"}").await
     })
     .await;
-    assert!(daemon.logs_contain("it refuses spans: too old"));
+    daemon.wait_logged("it refuses spans: too old").await;
 }
 
 #[tokio::test]
@@ -462,7 +463,7 @@ async fn what_is_wrong_with_a_variable_is_a_warning() {
         "OTEL_EXPORTER_OTLP_TIMEOUT: is \\\"soon\\\": 10000 holds",
         "OTEL_EXPORTER_OTLP_HEADERS: is no list of headers, and none of them is sent",
     ] {
-        assert!(daemon.logs_contain(said), "{said}: {:?}", daemon.logs());
+        daemon.wait_logged(said).await;
     }
     assert!(!daemon.logs_contain("s3cret"));
     let page = http::get(&http::client(), &format!("http://{}/metrics", daemon.admin())).await.expect("a page").1;

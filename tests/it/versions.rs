@@ -24,7 +24,7 @@ async fn a_version_that_is_known_is_logged_shown_and_counted() {
         let daemon = settings(&world, &front).start_ready().await;
         let job = world.submit(&world.upload("face.jpg", jpeg::tiny(1)).await.key).await;
         assert_eq!(world.event_for(&job).await.failure_code(), None, "{version}");
-        assert!(daemon.logs_contain(&format!("connected to the broker, RabbitMQ {version}, consuming")), "{version}");
+        daemon.wait_logged(&format!("connected to the broker, RabbitMQ {version}, consuming")).await;
         assert!(!daemon.logs_contain(DOUBT), "{version}");
         let series = format!("antispoofd_amqp_broker_info{{product=\"RabbitMQ\",version=\"{version}\"}}");
         assert_eq!(daemon.metric(&series).await, Some(1.0));
@@ -38,7 +38,7 @@ async fn a_version_that_is_known_is_logged_shown_and_counted() {
 async fn a_broker_that_is_too_old_is_refused_with_a_remedy() {
     let (world, front) = behind("version_old", "RabbitMQ", "3.9.29").await;
     let daemon = settings(&world, &front).start();
-    assert_eq!(daemon.wait_exit(STARTED).await.code(), Some(78), "{:?}", daemon.logs());
+    assert_eq!(daemon.wait_output(STARTED).await.code(), Some(78), "{:?}", daemon.logs());
     let words = "it is RabbitMQ 3.9.29, and quorum queues that keep a message for a time";
     assert!(daemon.logs().iter().any(|line| line.contains(words)), "{:?}", daemon.logs());
     assert_eq!(world.broker.queues().await, Vec::<String>::new(), "nothing is declared there");
@@ -67,6 +67,7 @@ async fn a_broker_that_is_not_known_is_worked_with_and_told_of_once() {
         .await;
         let job = world.submit(&world.upload("face.jpg", jpeg::tiny(1)).await.key).await;
         assert_eq!(world.event_for(&job).await.failure_code(), None, "{product} {version}");
+        daemon.wait_logged(DOUBT).await;
         let told: Vec<_> = daemon.logs().into_iter().filter(|line| line.contains(DOUBT)).collect();
         assert!(told.len() == 1 && told[0].contains(why) && told[0].contains("\"level\":\"WARN\""), "{told:?}");
 

@@ -66,7 +66,8 @@ async fn a_message_that_ends_each_session_takes_no_neighbour_along() {
         })
         .await;
     }
-    assert!(daemon.logs_contain("Jobs are taken one at a time") && daemon.logs_contain("it gets no event"));
+    daemon.wait_logged("Jobs are taken one at a time").await;
+    daemon.wait_logged("it gets no event").await;
     assert_eq!(world.broker.depth(DEAD).await, Some(0));
 
     // All is as before.
@@ -91,9 +92,9 @@ async fn after_a_lost_session_jobs_come_one_at_a_time_and_then_more() {
     world.amqp_link.restore().await;
     let ends = ends(&world, &jobs).await;
     assert!(ends.values().all(Option::is_none), "{ends:?}");
-    assert!(daemon.logs_contain("at first 1 at a time"), "{:?}", daemon.logs());
+    daemon.wait_logged("at first 1 at a time").await;
     for prefetch in [2, 4, 8] {
-        assert!(daemon.logs_contain(&format!("at most {prefetch} in hand from {JOBS}")), "{prefetch}");
+        daemon.wait_logged(&format!("at most {prefetch} in hand from {JOBS}")).await;
     }
     world.assert_drained().await;
 }

@@ -37,7 +37,7 @@ async fn what_expires_in_the_job_queue_ends_as_expired() {
     assert_eq!(world.simulator.count("billed").await, judged as u64, "one call each for those that were judged");
     let counted = daemon.metric("antispoofd_dropped_by_broker_total{reason=\"expired\"}").await;
     assert_eq!(counted, Some(f64::from(u32::try_from(expired).expect("a few"))));
-    assert!(daemon.logs_contain("its time there was over"));
+    daemon.wait_logged("its time there was over").await;
     assert_eq!(world.broker.parked().await.len(), expired, "each is parked once");
     world.assert_drained().await;
 }

@@ -50,7 +50,7 @@ async fn a_full_parked_queue_holds_up_nothing_while_slots_are_free() {
     world.event_for(&last).await;
     let closed = async || daemon.metric("antispoofd_gate_closed{reason=\"queue_outage\"}").await;
     eventually_equals("the gate to be closed", EVENTUALLY, Some(1.0), closed).await;
-    assert!(daemon.logs_contain("nothing is consumed until queue_outage is over"));
+    daemon.wait_logged("nothing is consumed until queue_outage is over").await;
     // Said at the first try of each job and then ever more rarely, with the job's id.
     let refused =
         async || daemon.metric("antispoofd_copies_published_total{queue=\"parked\",status=\"refused\"}").await;
@@ -59,9 +59,12 @@ async fn a_full_parked_queue_holds_up_nothing_while_slots_are_free() {
         tries => Err(format!("{tries:?}")),
     })
     .await;
-    let said: Vec<String> =
-        daemon.logs().into_iter().filter(|line| line.contains("its copy for the parked queue is held")).collect();
-    assert!(said.iter().any(|line| line.contains(&last)), "{said:?}");
+    let said = eventually("the last one to be named", SOON, async || {
+        let lines = daemon.logs().into_iter();
+        let said: Vec<_> = lines.filter(|line| line.contains("its copy for the parked queue is held")).collect();
+        if said.iter().any(|line| line.contains(&last)) { Ok(said) } else { Err(format!("{said:?}")) }
+    })
+    .await;
     let tries = refused().await.unwrap_or_default();
     #[expect(clippy::cast_precision_loss, reason = "a handful")]
     let lines = said.len() as f64;
@@ -128,7 +131,7 @@ async fn a_held_job_does_not_stand_in_the_way_of_those_that_come_one_at_a_time()
     let mut headers = FieldTable::default();
     headers.insert("as-deliveries".into(), AMQPValue::LongLongInt(3));
     hold(2.0, BasicProperties::default().with_headers(headers)).await;
-    assert!(daemon.logs_contain("it is run with nothing beside it"));
+    daemon.wait_logged("it is run with nothing beside it").await;
     healthy(100).await;
     assert_eq!(daemon.metric("antispoofd_running_alone").await, Some(0.0));
 

@@ -57,7 +57,7 @@ async fn a_store_that_does_not_enforce_conditions_is_refused_by_name() {
     ] {
         let double = S3Double::start(vice).await;
         let daemon = over(&world, &double).start();
-        let status = daemon.wait_exit(STARTED).await;
+        let status = daemon.wait_output(STARTED).await;
         assert_eq!(status.code(), Some(78), "{vice:?}: {status}");
         let said = format!("the ledger in the bucket {LEDGER_BUCKET} of Double/1: this store ");
         let told = daemon.logs().iter().any(|line| line.contains(&said) && line.contains(fault));
@@ -79,7 +79,7 @@ async fn a_store_without_conditional_writes_holds_up_all_jobs() {
     world.submit("face.jpg").await;
     eventually_equals("the gate to close", EVENTUALLY, Some(0.0), async || daemon.metric("antispoofd_gate_open").await)
         .await;
-    assert!(daemon.logs_contain("does not know conditional writes (501 NotImplemented)"), "{:?}", daemon.logs());
+    daemon.wait_logged("does not know conditional writes (501 NotImplemented)").await;
     assert_eq!(world.simulator.count("calls").await, 0);
 }
 

@@ -27,6 +27,7 @@ async fn nothing_is_paid_for_and_everything_goes_on_when_it_is_back() {
     let errors = daemon.metric("antispoofd_ledger_errors_total{op=\"begin\"}").await;
     assert!(errors >= Some(1.0), "{errors:?}");
     assert_eq!(world.simulator.billed(&sha256(&bytes)).await, 0);
+    daemon.wait_logged("nothing is paid for until it is back").await;
     assert_eq!(daemon.logs().iter().filter(|line| line.contains("nothing is paid for until it is back")).count(), 1);
 
     world.redis_link.restore().await;
@@ -40,7 +41,7 @@ async fn nothing_is_paid_for_and_everything_goes_on_when_it_is_back() {
     assert_eq!(world.simulator.billed(&sha256(&bytes)).await, 3, "three jobs, a call each");
     eventually_equals("the gate to open", EVENTUALLY, Some(1.0), async || daemon.metric("antispoofd_gate_open").await)
         .await;
-    assert!(daemon.logs_contain("the ledger answers again"));
+    daemon.wait_logged("the ledger answers again").await;
     world.assert_drained().await;
 }
 
@@ -78,6 +79,7 @@ async fn jobs_are_judged_without_it_where_that_is_wanted() {
         let errors = daemon.metric(&format!("antispoofd_ledger_errors_total{{op=\"{op}\"}}")).await;
         assert!(errors >= Some(1.0), "{op}: {errors:?}");
     }
+    daemon.wait_logged("judged without it").await;
     assert_eq!(daemon.logs().iter().filter(|line| line.contains("judged without it")).count(), 1, "said once");
     assert_eq!(daemon.metric("antispoofd_gate_open").await, Some(1.0));
     world.redis_link.restore().await;
@@ -99,7 +101,7 @@ async fn a_second_worker_on_a_file_ends_with_what_to_do() {
         |path: &Path| world.daemon().set("ledger.backend", "file").set("ledger.path", path.display().to_string());
     let first = builder(&path).start_ready().await;
     let second = builder(&path).start();
-    let status = second.wait_exit(STARTED).await;
+    let status = second.wait_output(STARTED).await;
     assert_eq!(status.code(), Some(1), "{status}");
     assert!(second.logs_contain("another process has it open") && second.logs_contain(path.to_str().expect("text")));
     assert!(first.is_running());

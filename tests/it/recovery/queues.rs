@@ -17,7 +17,7 @@ async fn a_deleted_job_queue_is_declared_again() {
     let daemon = world.daemon().start_ready().await;
     world.broker.delete_queue(JOBS).await;
     reconnected(&daemon, 1.0).await;
-    assert!(daemon.logs_contain("cancelled the consumer"), "{:?}", daemon.logs());
+    daemon.wait_logged("cancelled the consumer").await;
     daemon.wait_ready().await;
     let batch = Batch::submitted(&world, 3).await;
     batch.verdicts(&world).await;
@@ -34,7 +34,7 @@ async fn a_deleted_delay_queue_is_declared_again() {
     let key = world.store.key("late.jpg");
     let job = world.submit(&key).await;
     reconnected(&daemon, 1.0).await;
-    assert!(daemon.logs_contain("antispoof.retry.1s is not bound"), "{:?}", daemon.logs());
+    daemon.wait_logged("antispoof.retry.1s is not bound").await;
     world.upload("late.jpg", jpeg::tiny(1)).await;
     let event = world.event_for(&job).await;
     assert_eq!(event.failure_code(), None, "{}", event.json);
@@ -57,7 +57,8 @@ async fn a_queue_with_other_arguments_is_named_and_waited_for() {
         _ => Ok(()),
     })
     .await;
-    assert!(daemon.logs_contain("PRECONDITION"), "with the broker's reason: {:?}", daemon.logs());
+    // With the broker's reason.
+    daemon.wait_logged("PRECONDITION").await;
     let before = said(&daemon, "connecting again");
     holds("no hot loop", WATCHED, async || match said(&daemon, "connecting again") - before {
         tries if tries <= MOST_TRIES && daemon.is_running() => Ok(()),
