@@ -25,7 +25,9 @@
 //! ```
 //!
 //! Rules: no sleeps, only `wait::eventually` and its kin with a named limit; count what the simulator billed, not only what the daemon said; an event may come
-//! twice, so compare `events_for(job)` by id. Declare the daemon after the world, so that it goes first. A failed test prints the logs of its processes.
+//! twice, so compare `events_for(job)` by id. What comes after an event is waited for, and not looked at once: the copy of a failed job, the ack, the
+//! figures of the delivery, the lines of the log (`Daemon::wait_logged`). Declare the daemon after the world, so that it goes first. A failed test prints the
+//! logs of its processes.
 
 #![expect(clippy::disallowed_methods, reason = "a test looks at every answer itself")]
 

@@ -26,16 +26,23 @@ async fn what_workers_park_is_counted_shown_exported_and_put_back_as_it_was() {
         .await;
     world.simulator.configure(json!({ "faults": "reset-after=x1" })).await;
     let doubtful = world.upload("doubtful.jpg", jpeg::tiny(1)).await;
+    // The copy is made after the event, and the order of the copies is what the rest is about.
+    let parked = async |count: u32| {
+        eventually_equals("it to be parked", SOON, Some(count), async || world.broker.depth(PARKED).await).await;
+    };
     let doubtful = world.submit(&doubtful.key).await;
     world.event_for(&doubtful).await;
+    parked(1).await;
     let notes = world.upload("notes.jpg", sample("notes.jpg").bytes()).await;
     let notes =
         world.submit_job(json!({ "id": "kyc-notes", "key": notes.key, "metadata": { "applicant": "42" } })).await;
     world.event_for(&notes).await;
+    parked(2).await;
     let gone = world.submit(&world.store.key("gone.jpg")).await;
     world.event_for(&gone).await;
+    parked(3).await;
     assert!(world.broker.try_publish(JOBS, b"{\"key\": 7}").await);
-    eventually_equals("all parked", SOON, Some(4), async || world.broker.depth(PARKED).await).await;
+    parked(4).await;
     let before = pickled(&world).await;
 
     let list = command(&world, &["list"], 0).await.stdout();
@@ -138,6 +145,8 @@ async fn a_message_that_ends_each_connection_ends_a_look_with_words() {
     let list = command(&world, &["list"], 69).await;
     assert!(list.said("of 5 messages of antispoof.parked"), "{:?}", list.stderr());
     world.amqp_link.poison(None);
+    // What it had in hand comes back when the broker has seen the end of its connection.
+    eventually_equals("the messages to be back", EVENTUALLY, Some(5), async || world.broker.depth(PARKED).await).await;
     assert_eq!(command(&world, &["list"], 0).await.stdout().last().unwrap(), "5 jobs in antispoof.parked");
 }
 

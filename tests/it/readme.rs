@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::harness::ports;
 use crate::harness::process::Process;
 use crate::harness::simulator::Simulator;
-use crate::harness::wait::EVENTUALLY;
+use crate::harness::wait::{EVENTUALLY, SOON, eventually_equals};
 use crate::harness::world::World;
 
 /// What stands between the fences of this language.
@@ -93,7 +93,8 @@ async fn its_commands_run_when_a_block_is_pasted() {
             assert!(shell.said("2 jobs ended: "), "{:#?}\n{:#?}", shell.stdout(), shell.stderr());
         }
     }
-    assert_eq!(world.events().await.len(), 2);
+    // Into the queue of the command they were put first.
+    eventually_equals("the events", SOON, 2, async || world.events().await.len()).await;
 }
 
 #[test]

@@ -78,7 +78,8 @@ async fn a_full_parked_queue_holds_up_nothing_while_slots_are_free() {
     .await;
     eventually_equals("the gate to open", EVENTUALLY, Some(1.0), async || daemon.metric("antispoofd_gate_open").await)
         .await;
-    assert_eq!(held(&daemon).await, Some(0.0));
+    // Each is held until the confirm of its copy has come.
+    eventually_equals("nothing to be held", SOON, Some(0.0), async || held(&daemon).await).await;
     assert_eq!(world.simulator.count("billed").await, 1);
     world.assert_drained().await;
 }

@@ -9,7 +9,7 @@ use crate::harness::broker::{Broker, JOBS, RESULTS, Sampled};
 use crate::harness::link::{Direction, Link};
 use crate::harness::ports;
 use crate::harness::services::Services;
-use crate::harness::wait::{EVENTUALLY, SOON, eventually_equals};
+use crate::harness::wait::{EVENTUALLY, SOON, eventually, eventually_equals};
 use crate::harness::world::unique;
 
 #[tokio::test]
@@ -23,8 +23,12 @@ async fn what_is_published_can_be_read_and_stays() {
     broker.publish_job(br#"{"key":"face.jpg"}"#, properties).await;
 
     for _ in 0..2 {
-        let messages = broker.peek(JOBS).await;
-        assert_eq!(messages.len(), 1);
+        // Not at once: a look at the queue is given back a moment after it.
+        let messages = eventually("the message", SOON, async || match broker.peek(JOBS).await {
+            messages if messages.len() == 1 => Ok(messages),
+            messages => Err(format!("{} messages", messages.len())),
+        })
+        .await;
         assert_eq!(messages[0].message_id(), "m-1");
         assert_eq!(messages[0].json, json!({ "key": "face.jpg" }));
         assert_eq!(messages[0].headers["as-attempt"], json!(2));

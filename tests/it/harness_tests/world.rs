@@ -7,7 +7,7 @@ use crate::harness::broker::RESULTS;
 use crate::harness::http;
 use crate::harness::link::Direction;
 use crate::harness::simulator::Simulator;
-use crate::harness::wait::{SOON, eventually_equals};
+use crate::harness::wait::{EVENTUALLY, eventually_equals};
 use crate::harness::world::World;
 use crate::images::jpeg;
 
@@ -85,7 +85,7 @@ async fn drained_means_that_nobody_holds_a_job() {
     let held = channel.basic_get("antispoof.jobs".into(), BasicGetOptions { no_ack: false }).await;
     let held = held.expect("the queue can be read").expect("there is a job");
     let unacked = async || world.broker.sampled("antispoof.jobs").await.unacked;
-    eventually_equals("the job to be seen in somebody's hands", SOON, 1, unacked).await;
+    eventually_equals("the job to be seen in somebody's hands", EVENTUALLY, 1, unacked).await;
 
     let ((), ()) = tokio::join!(world.assert_drained(), async {
         held.acker.ack(BasicAckOptions::default()).await.expect("the job can be acknowledged");

@@ -11,7 +11,7 @@ use super::{events_about, settled};
 use crate::contract::assert_valid_event;
 use crate::harness::services::Services;
 use crate::harness::store::{BUCKET, Store};
-use crate::harness::wait::{SOON, STARTED, eventually_equals};
+use crate::harness::wait::{EVENTUALLY, STARTED, eventually_equals};
 use crate::harness::world::World;
 use crate::images::{jpeg, sha256};
 
@@ -52,7 +52,8 @@ async fn an_upload_to_minio_is_a_job() {
     let tagged = client.put_object_tagging().bucket(BUCKET).key(&stored.key);
     tagged.tagging(tags.tag_set(tag).build().expect("tags")).send().await.expect("it can be tagged");
     store.delete("red flower+1 é%2F.jpg").await;
-    eventually_equals("both to be acked", SOON, Some(2.0), async || daemon.metric(&settled("dismissed")).await).await;
+    let dismissed = async || daemon.metric(&settled("dismissed")).await;
+    eventually_equals("both to be acked", EVENTUALLY, Some(2.0), dismissed).await;
     daemon.term();
     world.assert_drained().await;
     assert_eq!(world.events().await.len(), 1);

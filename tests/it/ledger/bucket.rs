@@ -187,7 +187,8 @@ async fn a_call_that_a_crash_cut_off_is_in_doubt_for_the_other_workers() {
     world.simulator.configure(json!({ "latency": "2500ms" })).await;
     let stored = world.upload("face.jpg", jpeg::tiny(1)).await;
     let job = world.submit(&stored.key).await;
-    eventually_equals("the call", SOON, 1, async || world.simulator.count("in_flight").await).await;
+    // Whole, and not only begun: killed before, it would be none.
+    eventually_equals("the call", SOON, 1, async || world.simulator.count("calls").await).await;
     first.kill();
     first.wait_exit(STARTED).await;
     let second = impatient().start_ready().await;

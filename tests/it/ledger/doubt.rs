@@ -1,7 +1,7 @@
 //! How many calls may have been paid for without an answer is known to the end, and the vendor can know a call again.
 
 use crate::harness::store::BUCKET;
-use crate::harness::wait::{SOON, eventually};
+use crate::harness::wait::{SOON, STARTED, eventually};
 use crate::harness::world::World;
 use crate::images::jpeg;
 use serde_json::json;
@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 async fn calls_in_doubt_are_counted_across_deliveries_with_and_without_a_ledger() {
     let world = World::new("ledger_doubts").await;
     for backend in ["none", "memory"] {
-        let _daemon = world
+        let daemon = world
             .daemon()
             .set("ledger.backend", backend)
             .set("retry.max_attempts", "3")
@@ -32,6 +32,9 @@ async fn calls_in_doubt_are_counted_across_deliveries_with_and_without_a_ledger(
         let lasting = world.submit(&stored.key).await;
         let event = world.event_for(&lasting).await;
         assert_eq!((event.failure_code(), &event.json["data"]["check"]["in_doubt"]), (Some("api_in_doubt"), &3.into()));
+        // With all that it has in hand: killed between the event and the ack, it would leave the job to the next one.
+        daemon.term();
+        assert!(daemon.wait_exit(STARTED).await.success());
         world.assert_drained().await;
     }
     let parked = world.broker.parked().await;

@@ -3,6 +3,7 @@
 use super::{events, publish};
 use crate::harness::broker::Message;
 use crate::harness::store::BUCKET;
+use crate::harness::wait::{SOON, eventually_equals};
 use crate::harness::world::World;
 use crate::images::{jpeg, sha256};
 use serde_json::json;
@@ -70,7 +71,7 @@ async fn the_same_content_is_paid_for_once_where_that_is_wanted() {
 #[tokio::test]
 async fn a_job_that_is_published_again_is_paid_for_again_only_where_that_is_wanted() {
     let world = World::new("ledger_off").await;
-    let _daemon = world.daemon_with_redis().set("ledger.reuse", "off").start_ready().await;
+    let daemon = world.daemon_with_redis().set("ledger.reuse", "off").start_ready().await;
     let bytes = jpeg::tiny(1);
     let stored = world.upload("face.jpg", bytes.clone()).await;
     let job =
@@ -78,6 +79,9 @@ async fn a_job_that_is_published_again_is_paid_for_again_only_where_that_is_want
     let id = job["id"].as_str().expect("an id");
     events(&world, id, 1).await;
     world.assert_drained().await;
+    // Its end is forgotten beside the ack, and counted when both are done.
+    let told = "antispoofd_settlements_total{kind=\"announced\"}";
+    eventually_equals("its end to be forgotten", SOON, Some(1.0), async || daemon.metric(told).await).await;
     publish(&world, &job).await;
     let events = events(&world, id, 2).await;
     assert!(events.iter().all(|event| !reused(event)));
