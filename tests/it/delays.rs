@@ -14,9 +14,9 @@ use crate::harness::world::World;
 use crate::images::{jpeg, sha256};
 
 /// Long enough for a busy machine to look into the queue while a message is there.
-const DELAYS: &str = "2s,3s";
-const SHORT: &str = "antispoof.retry.2s";
-const LONG: &str = "antispoof.retry.3s";
+const DELAYS: &str = "5s,7s";
+const SHORT: &str = "antispoof.retry.5s";
+const LONG: &str = "antispoof.retry.7s";
 
 #[tokio::test]
 async fn a_job_moves_along_the_delays_and_every_one_of_them_is_waited_out() {
@@ -45,7 +45,7 @@ async fn a_job_moves_along_the_delays_and_every_one_of_them_is_waited_out() {
     }
     let event = world.event_for(&job).await;
     // A delay queue never lets go early.
-    assert!(started.elapsed() >= Duration::from_secs(2 + 3 + 3), "{:?}", started.elapsed());
+    assert!(started.elapsed() >= Duration::from_secs(5 + 7 + 7), "{:?}", started.elapsed());
     assert_eq!(event.failure_code(), Some("api_unavailable"));
     assert_eq!(event.json["data"]["check"]["attempts"], 4);
     assert_eq!(world.simulator.count("calls").await, 4);
@@ -56,7 +56,7 @@ async fn a_job_moves_along_the_delays_and_every_one_of_them_is_waited_out() {
 
     // Nothing leaves the parked queue by itself, not even for longer than the longest delay. (The look is given back a moment after it.)
     eventually_equals("the parked message", SOON, Some(1), async || world.broker.depth(PARKED).await).await;
-    holds("the parked message", Duration::from_secs(4), async || match world.broker.depth(PARKED).await {
+    holds("the parked message", Duration::from_secs(8), async || match world.broker.depth(PARKED).await {
         Some(1) => Ok(()),
         other => Err(format!("{other:?}")),
     })
@@ -69,7 +69,7 @@ async fn a_job_moves_along_the_delays_and_every_one_of_them_is_waited_out() {
 async fn a_longer_wait_that_was_asked_for_picks_a_longer_delay() {
     let world = World::new("retry_after").await;
     let _daemon = world.daemon().set("retry.delays", DELAYS).start_ready().await;
-    let asked = json!({ "faults": "429=x1", "retry_after": "3s" });
+    let asked = json!({ "faults": "429=x1", "retry_after": "6s" });
     world.simulator.configure(asked).await;
     let bytes = jpeg::tiny(1);
     let stored = world.upload("face.jpg", bytes.clone()).await;
@@ -77,7 +77,7 @@ async fn a_longer_wait_that_was_asked_for_picks_a_longer_delay() {
     let job = world.submit(&stored.key).await;
     waiting_in(&world, LONG, 1).await;
     let event = world.event_for(&job).await;
-    assert!(started.elapsed() >= Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(started.elapsed() >= Duration::from_secs(7), "{:?}", started.elapsed());
     assert!(event.outcome().is_some(), "{}", event.json);
     assert_eq!(event.json["data"]["check"]["attempts"], 2);
     assert_eq!(world.simulator.billed(&sha256(&bytes)).await, 1);
@@ -88,7 +88,7 @@ async fn a_longer_wait_that_was_asked_for_picks_a_longer_delay() {
 async fn a_copy_that_arrives_while_the_job_is_worked_on_waits_unspent_and_is_answered_from_the_ledger() {
     let world = World::new("busy").await;
     let daemon = world.daemon().set("retry.delays", DELAYS).start_ready().await;
-    world.simulator.configure(json!({ "latency": "3s" })).await;
+    world.simulator.configure(json!({ "latency": "6s" })).await;
     let bytes = jpeg::tiny(1);
     let stored = world.upload("face.jpg", bytes.clone()).await;
     let job = json!({ "id": "busy", "bucket": BUCKET, "key": stored.key });

@@ -33,7 +33,7 @@ async fn sigquit_does_the_same() {
 #[tokio::test]
 async fn sighup_changes_nothing() {
     let world = World::new("sighup").await;
-    world.simulator.configure(json!({ "latency": "1s" })).await;
+    world.simulator.configure(json!({ "latency": "4s" })).await;
     let daemon = world.daemon().start_ready().await;
     let batch = Batch::submitted(&world, 2).await;
     calls_in_flight(&world, 2).await;
@@ -47,7 +47,8 @@ async fn sighup_changes_nothing() {
 
 async fn drains_whole(test: &str, signal: fn(&Daemon)) {
     let world = World::new(test).await;
-    world.simulator.configure(json!({ "latency": "2s" })).await;
+    // None of them may end before the signal is heard.
+    world.simulator.configure(json!({ "latency": "6s" })).await;
     let daemon = world.daemon().set("worker.concurrency", "4").start_ready().await;
     let batch = Batch::submitted(&world, 10).await;
     calls_in_flight(&world, 4).await;
@@ -75,8 +76,8 @@ async fn an_unanswered_call_is_in_doubt_before_the_drain_ends() {
     let daemon = world
         .daemon()
         .set("api.connect_timeout", "1s")
-        .set("api.timeout", "3s")
-        .set("worker.drain_timeout", "5s")
+        .set("api.timeout", "6s")
+        .set("worker.drain_timeout", "10s")
         .set("retry.delays", "1s")
         .start_ready()
         .await;
@@ -104,9 +105,9 @@ async fn a_verdict_that_nobody_takes_is_held_until_the_drain_is_over() {
     let daemon = world
         .daemon()
         .set("worker.concurrency", "2")
-        .set("api.connect_timeout", "500ms")
-        .set("api.timeout", "1s")
-        .set("worker.drain_timeout", "2s")
+        .set("api.connect_timeout", "1s")
+        .set("api.timeout", "4s")
+        .set("worker.drain_timeout", "6s")
         .start_ready()
         .await;
     world.broker.unbind_results().await;
@@ -130,13 +131,16 @@ async fn a_verdict_that_nobody_takes_is_held_until_the_drain_is_over() {
 #[tokio::test]
 async fn an_echo_of_the_signal_is_no_second_one() {
     let world = World::new("echo").await;
-    world.simulator.configure(json!({ "latency": "1s" })).await;
+    world.simulator.configure(json!({ "latency": "4s" })).await;
     let daemon = world.daemon().start_ready().await;
     let batch = Batch::submitted(&world, 2).await;
     calls_in_flight(&world, 2).await;
-    // As from a supervisor that signals the process and its group. Two of a kind would be one to the kernel.
+    // As from a supervisor that signals the process and its group. Two of a kind would be one to the kernel. Stopped meanwhile, it hears them together,
+    // however long this process has to wait between them.
+    daemon.stop();
     daemon.term();
     daemon.int();
+    daemon.cont();
     assert_eq!(daemon.wait_exit(STARTED).await.code(), Some(0), "what was sent was finished");
     batch.verdicts(&world).await;
     batch.assert_paid_once(&world).await;
@@ -206,7 +210,7 @@ async fn without_a_broker_it_ends_too() {
 
     // With a verdict in hand it waits for the broker to come back as long as a publish may take.
     world.amqp_link.restore().await;
-    world.simulator.configure(json!({ "latency": "1s" })).await;
+    world.simulator.configure(json!({ "latency": "4s" })).await;
     let builder = world.daemon().set("amqp.publish_timeout", "2s").set("worker.drain_timeout", LONG);
     let daemon = builder.start_ready().await;
     let batch = Batch::submitted(&world, 2).await;

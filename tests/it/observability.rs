@@ -1,13 +1,12 @@
 //! The alerts and the dashboard in a real Prometheus that scrapes a worker under load.
 
 use std::fs;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::batch::Batch;
 use crate::harness::prometheus::Prometheus;
-use crate::harness::wait::{EVENTUALLY, SOON, eventually};
+use crate::harness::wait::{EVENTUALLY, eventually};
 use crate::harness::world::World;
 
 fn file(path: &str) -> String {
@@ -53,9 +52,11 @@ async fn a_real_prometheus_fires_and_every_panel_has_data() {
     let daemon = world.daemon().set("api.probe_interval", "1s").set("api.call_price", "0.1").start_ready().await;
     let prometheus = Prometheus::start(&[daemon.admin()], &hurried()).await;
     // Before the load, so that its first events are an increase.
-    eventually("the worker to be scraped", SOON, async || match prometheus.query("antispoofd_jobs_total").await {
-        Ok(series) if series.len() == 4 => Ok(()),
-        other => Err(format!("{other:?}")),
+    eventually("the worker to be scraped", EVENTUALLY, async || {
+        match prometheus.query("antispoofd_jobs_total").await {
+            Ok(series) if series.len() == 4 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     })
     .await;
 
@@ -63,7 +64,7 @@ async fn a_real_prometheus_fires_and_every_panel_has_data() {
     let text = world.upload("notes.txt", "no image".as_bytes()).await;
     world.event_for(&world.submit(&text.key).await).await;
     for (title, expression) in queries() {
-        eventually(&format!("data for {title:?}: {expression}"), SOON, async || {
+        eventually(&format!("data for {title:?}: {expression}"), EVENTUALLY, async || {
             let series = prometheus.query(&expression).await?;
             let value = series.first().and_then(|series| series["value"][1].as_str());
             value.filter(|value| *value != "NaN").map(drop).ok_or_else(|| format!("{series:?}"))
@@ -97,7 +98,7 @@ async fn a_real_prometheus_fires_and_every_panel_has_data() {
 
     world.simulator.configure(json!({ "faults": "" })).await;
     waiting.ended(&world, EVENTUALLY).await;
-    eventually("AntispoofdGateClosed to be over", Duration::from_secs(40), async || {
+    eventually("AntispoofdGateClosed to be over", EVENTUALLY, async || {
         let firing = names(&prometheus.firing().await);
         if firing.contains(&"AntispoofdGateClosed".to_owned()) { Err(format!("{firing:?}")) } else { Ok(()) }
     })

@@ -184,7 +184,7 @@ async fn an_alarm_of_the_broker() {
     let broker = OwnBroker::start("seen").await;
     let world = World::with("seen_alarm", broker.services()).await;
     let daemon = world.daemon().start_ready().await;
-    world.simulator.configure(json!({ "latency": "10s" })).await;
+    world.simulator.configure(json!({ "latency": "20s" })).await;
     good_job(&world).await;
     eventually("the job to be called for", EVENTUALLY, async || match world.simulator.count("in_flight").await {
         1.. => Ok(()),

@@ -19,7 +19,7 @@ const TOGETHER: u64 = 3;
 #[tokio::test]
 async fn a_job_that_ends_the_process_ends_alone() {
     let world = World::new("suspects").await;
-    world.simulator.configure(json!({ "latency": "1s" })).await;
+    world.simulator.configure(json!({ "latency": "2s" })).await;
     let builder = world.daemon().set("worker.concurrency", "8").set("retry.delays", "1s,2s");
     let mut daemon = builder.clone().start_ready().await;
 
@@ -58,7 +58,7 @@ async fn a_job_that_ends_the_process_ends_alone() {
     world.assert_drained().await;
 }
 
-/// Waits until the killer is called for once more (`true`), or has its end. Looks often: the answer comes a second after the call.
+/// Waits until the killer is called for once more (`true`), or has its end. Looks often: the answer comes two seconds after the call.
 async fn is_called_for(world: &World, daemon: &Daemon, digest: &str, deaths: u64) -> bool {
     soon("a call or an end", EVENTUALLY, async || {
         if world.simulator.billed(digest).await > deaths {

@@ -348,8 +348,9 @@ async fn with_collector(test: &str, endpoint: &str) -> (World, Daemon, Duration)
     let daemon =
         traced(&world, endpoint).env("OTEL_BSP_MAX_QUEUE_SIZE", "10").env("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5");
     let daemon = daemon.start_ready().await;
+    let mut batch = Batch::stored(&world, 20).await;
     let started = Instant::now();
-    let batch = Batch::submitted(&world, 20).await;
+    batch.submit(&world).await;
     batch.verdicts(&world).await;
     (world, daemon, started.elapsed())
 }

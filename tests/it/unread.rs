@@ -1,7 +1,5 @@
 //! A log that nobody reads: a pipe that is full, as behind a log shipper that hangs.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::batch::Batch;
@@ -12,9 +10,6 @@ use crate::harness::world::World;
 async fn a_log_that_nobody_reads_costs_lines_and_no_job() {
     /// The pipe and the space before it hold a megabyte, and a job says half a kilobyte at the least.
     const BATCHES: usize = 160;
-    /// The last lines are given a second, and the broker two.
-    const AT_ONCE: Duration = Duration::from_secs(6);
-
     let world = World::new("unread_log").await;
     let builder = world.daemon().set("log.level", "trace").set("worker.concurrency", "4");
     let daemon = builder.log_unread().start_ready().await;
@@ -38,7 +33,8 @@ async fn a_log_that_nobody_reads_costs_lines_and_no_job() {
     daemon.term();
     daemon.wait_draining().await;
     daemon.term();
-    assert_eq!(daemon.wait_exit(AT_ONCE).await.code(), Some(1));
+    // The last lines are given a second, and the broker two; a busy machine takes longer, and the call longer still.
+    assert_eq!(daemon.wait_exit(SOON).await.code(), Some(1));
 }
 
 async fn ends_well(world: &World, jobs: usize) {

@@ -40,7 +40,7 @@ async fn a_chunked_body_without_its_last_chunk_is_aborted_though_its_json_is_who
 
 #[tokio::test]
 async fn a_body_that_stops_coming_is_408_and_not_called() {
-    let sim = Sim::start(Options { body_idle: Duration::from_millis(50), ..Options::new(Auth::Open) }).await;
+    let sim = Sim::start(Options { body_idle: Duration::from_millis(300), ..Options::new(Auth::Open) }).await;
     let mut raw = sim.raw().await;
     raw.send_head("content-length: 1000\r\n").await;
     raw.send("{\"img\"").await;
@@ -51,7 +51,7 @@ async fn a_body_that_stops_coming_is_408_and_not_called() {
 
 #[tokio::test]
 async fn a_client_that_says_nothing_or_half_a_head_is_let_go() {
-    let sim = Sim::start(Options { header_timeout: Duration::from_millis(50), ..Options::new(Auth::Open) }).await;
+    let sim = Sim::start(Options { header_timeout: Duration::from_millis(300), ..Options::new(Auth::Open) }).await;
     for beginning in ["", "P", "POST /ai/v1/face-verification/detect-spoof HTTP/1.1\r\nhost:"] {
         let mut raw = sim.raw().await;
         raw.send(beginning).await;

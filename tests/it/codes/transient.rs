@@ -10,7 +10,7 @@ use crate::harness::world::World;
 use crate::images::{jpeg, sha256};
 
 /// Time enough, on a machine that has better things to do, to end a fault before the second attempt.
-const UNHURRIED: &str = "3s";
+const UNHURRIED: &str = "8s";
 
 #[tokio::test]
 async fn an_object_that_is_not_there_is_waited_for_and_then_parked() {
@@ -67,8 +67,8 @@ async fn a_store_that_is_cut_off() {
 #[tokio::test]
 async fn a_store_that_does_not_answer() {
     let world = World::new("store_timeout").await;
-    let quick = two_attempts(&world).set("s3.connect_timeout", "200ms").set("s3.timeout", "400ms");
-    let quick = quick.set("s3.read_timeout", "400ms").set("retry.delays", UNHURRIED);
+    let quick = two_attempts(&world).set("s3.connect_timeout", "1s").set("s3.timeout", "2s");
+    let quick = quick.set("s3.read_timeout", "2s").set("retry.delays", UNHURRIED);
     let daemon = quick.start_ready().await;
     let stored = world.upload("face.jpg", jpeg::tiny(1)).await;
 
@@ -80,7 +80,7 @@ async fn a_store_that_does_not_answer() {
 
     world.s3_link.freeze();
     let lasting = send(&world, "lasting", json!({ "key": stored.key })).await;
-    assert_ended(&world, &[(lasting, Ending::at_once("store_timeout", "did not answer within 400ms").after(2))]).await;
+    assert_ended(&world, &[(lasting, Ending::at_once("store_timeout", "did not answer within 2s").after(2))]).await;
     assert_eq!(world.simulator.count("calls").await, 1);
     assert_over(&world, 2, 1).await;
 }
@@ -92,7 +92,7 @@ async fn an_api_that_asks_to_slow_down_in_either_form() {
     for form in ["seconds", "date"] {
         let bytes = jpeg::tiny(form.len() as u64);
         let stored = world.upload(form, bytes.clone()).await;
-        let faults = |faults: &str| json!({ "faults": faults, "retry_after": "1s", "retry_after_form": form });
+        let faults = |faults: &str| json!({ "faults": faults, "retry_after": "2s", "retry_after_form": form });
         world.simulator.configure(faults("429=x1")).await;
         let passing = send(&world, &format!("passing-{form}"), json!({ "key": stored.key })).await;
         assert_verdict_after_two(&world, &passing.id).await;
@@ -103,7 +103,7 @@ async fn an_api_that_asks_to_slow_down_in_either_form() {
         let lasting = send(&world, &format!("lasting-{form}"), json!({ "key": stored.key })).await;
         let ending = Ending::at_once("api_rate_limited", "the API answered 429").status(429).after(2);
         assert_ended(&world, &[(lasting, ending)]).await;
-        // A second of Retry-After is more than retry.quick_max, so there are no tries in memory.
+        // Two seconds of Retry-After are more than retry.quick_max, so there are no tries in memory.
         assert_eq!(world.simulator.count("calls").await, 2);
         assert_eq!(world.simulator.count("billed").await, 0);
     }

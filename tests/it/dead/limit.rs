@@ -116,7 +116,8 @@ async fn what_is_dropped_during_a_drain_gets_its_event_from_the_next_worker() {
     const DROPPED: usize = 10;
 
     let world = World::new("dead_drain").await;
-    world.simulator.configure(json!({ "latency": "4s" })).await;
+    // Time enough, on a busy machine, for all that happens during the drain.
+    world.simulator.configure(json!({ "latency": "8s" })).await;
     let builder = world.daemon().set("worker.drain_timeout", "20s").set("api.timeout", "15s");
     let daemon = builder.clone().start_ready().await;
     let slow = world.submit(&world.upload("slow.jpg", jpeg::tiny(1)).await.key).await;

@@ -80,7 +80,7 @@ async fn a_message_that_ends_each_session_takes_no_neighbour_along() {
 #[tokio::test]
 async fn after_a_lost_session_jobs_come_one_at_a_time_and_then_more() {
     let world = World::new("slow_start").await;
-    world.simulator.configure(json!({ "latency": "300ms" })).await;
+    world.simulator.configure(json!({ "latency": "1s" })).await;
     let daemon = world.daemon().set("worker.concurrency", "8").set("log.level", "debug").start_ready().await;
     let mut keys = Vec::new();
     for number in 0..40 {

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 /// How long a store that looks first takes to write.
-const BETWEEN: Duration = Duration::from_millis(50);
+const BETWEEN: Duration = Duration::from_millis(300);
 
 /// What a store does that it should not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

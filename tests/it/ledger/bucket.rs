@@ -179,12 +179,13 @@ async fn nothing_is_paid_for_while_the_store_is_away() {
 async fn a_call_that_a_crash_cut_off_is_in_doubt_for_the_other_workers() {
     let world = World::new("ledger_bucket_crash").await;
     let impatient = || {
-        let daemon = world.daemon_with_bucket().set("api.timeout", "3s").set("api.connect_timeout", "1s");
+        let daemon = world.daemon_with_bucket().set("api.timeout", "8s").set("api.connect_timeout", "1s");
         let daemon = daemon.set("s3.timeout", "1s").set("s3.connect_timeout", "1s").set("s3.read_timeout", "1s");
         daemon.set("api.in_doubt", "park")
     };
     let first = impatient().start_ready().await;
-    world.simulator.configure(json!({ "latency": "2500ms" })).await;
+    // Time enough, on a busy machine, to kill it under its call.
+    world.simulator.configure(json!({ "latency": "7s" })).await;
     let stored = world.upload("face.jpg", jpeg::tiny(1)).await;
     let job = world.submit(&stored.key).await;
     // Whole, and not only begun: killed before, it would be none.

@@ -69,17 +69,19 @@ async fn a_call_that_a_crash_cut_off_is_in_doubt_at_once_in_a_file() {
 async fn a_call_that_a_crash_cut_off_is_in_doubt_for_the_other_workers() {
     let world = World::new("ledger_crash_redis").await;
     let impatient = |world: &World| {
-        let daemon = world.daemon_with_redis().set("api.timeout", "3s").set("api.connect_timeout", "1s");
+        let daemon = world.daemon_with_redis().set("api.timeout", "8s").set("api.connect_timeout", "1s");
         daemon.set("s3.timeout", "1s").set("s3.connect_timeout", "1s").set("s3.read_timeout", "1s")
     };
     let first = impatient(&world).start_ready().await;
-    world.simulator.configure(json!({ "latency": "2500ms" })).await;
+    // Time enough, on a busy machine, to kill it under its call.
+    world.simulator.configure(json!({ "latency": "7s" })).await;
     let bytes = jpeg::tiny(1);
     let stored = world.upload("face.jpg", bytes.clone()).await;
     let job = world.submit(&stored.key).await;
     eventually_equals("the call", SOON, 1, async || world.simulator.count("calls").await).await;
     first.kill();
     first.wait_exit(STARTED).await;
+    world.simulator.configure(json!({ "latency": "0s" })).await;
     let second = impatient(&world).start_ready().await;
     let returned = "antispoofd_settlements_total{kind=\"returned\"}";
     eventually("the job to be somebody else's", EVENTUALLY, async || match second.metric(returned).await {

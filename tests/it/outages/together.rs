@@ -10,7 +10,7 @@ use crate::batch::Batch;
 use crate::harness::broker::{JOBS, PARKED};
 use crate::harness::daemon::Daemon;
 use crate::harness::link::Link;
-use crate::harness::wait::{SOON, STARTED, eventually, eventually_equals, holds};
+use crate::harness::wait::{EVENTUALLY, SOON, eventually, eventually_equals, holds};
 use crate::harness::world::World;
 
 const JOBS_UNDER_LOAD: u16 = 200;
@@ -34,7 +34,8 @@ async fn a_store_that_is_away_costs_no_attempt() {
 async fn is_away(world: &World, link: &Link, reason: &str, says: &str) {
     const AWAY: Duration = Duration::from_secs(15);
 
-    world.simulator.configure(json!({ "latency": "50ms" })).await;
+    // Most of them wait when the link is cut.
+    world.simulator.configure(json!({ "latency": "200ms" })).await;
     let daemon = world.daemon().set("retry.delays", "10s,1m").start_ready().await;
     let mut batch = Batch::stored(world, JOBS_UNDER_LOAD.into()).await;
     batch.submit(world).await;
@@ -66,7 +67,7 @@ async fn is_away(world: &World, link: &Link, reason: &str, says: &str) {
         now => Err(format!("{now} verdicts")),
     })
     .await;
-    eventually_equals("every verdict", STARTED, Some(JOBS_UNDER_LOAD.into()), async || {
+    eventually_equals("every verdict", EVENTUALLY, Some(JOBS_UNDER_LOAD.into()), async || {
         Some(self::judged(&daemon).await)
     })
     .await;

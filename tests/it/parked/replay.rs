@@ -50,7 +50,8 @@ async fn a_replay_that_is_killed_twice_has_each_chosen_job_judged_once_and_touch
 
     let replay = ["parked", "replay", "--code", "object_not_found", "--yes"];
     for until in [300, 900] {
-        let process = world.daemon().command(&[&replay[..], &["--rate", "500"]].concat());
+        // No faster than workers judge on a busy machine: it must not be over when so many are judged.
+        let process = world.daemon().command(&[&replay[..], &["--rate", "60"]].concat());
         eventually("some to be judged", EVENTUALLY, async || {
             let judged = world.simulator.count("billed").await;
             if judged >= until { Ok(()) } else { Err(format!("{judged} calls: {:?}", process.stderr())) }
@@ -124,7 +125,7 @@ async fn a_replay_asks_goes_on_after_a_cut_and_stops_at_a_signal() {
     assert!(refused.said("then add --yes"), "{:?}", refused.stderr());
 
     let out = async || world.broker.depth(JOBS).await.unwrap_or_default();
-    let replay = world.daemon().command(&["parked", "replay", "--yes", "--rate", "200"]);
+    let replay = world.daemon().command(&["parked", "replay", "--yes", "--rate", "100"]);
     eventually("some to be out", EVENTUALLY, async || match out().await {
         100.. => Ok(()),
         few => Err(format!("{few}: {:?}", replay.stderr())),

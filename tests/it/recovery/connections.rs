@@ -98,7 +98,7 @@ async fn a_broker_that_is_silent_is_left() {
 #[tokio::test]
 async fn a_broker_that_accepts_and_says_nothing_costs_no_threads() {
     let world = World::new("mute_amqp").await;
-    let builder = world.daemon().set("amqp.heartbeat", "1s").set("amqp.connect_timeout", "300ms");
+    let builder = world.daemon().set("amqp.heartbeat", "1s").set("amqp.connect_timeout", "1s");
     let daemon = builder.start_ready().await;
     let (files, threads) = (daemon.open_files(), daemon.threads());
     world.amqp_link.freeze();

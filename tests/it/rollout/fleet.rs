@@ -197,7 +197,7 @@ impl Fleet {
         let builder = builder
             .set("worker.drain_timeout", format!("{}s", DRAIN.as_secs()))
             .set("api.connect_timeout", "1s")
-            .set("api.timeout", "3s")
+            .set("api.timeout", "6s")
             // Less than they could call: some of what each has in hand waits for its turn, and is handed back when the worker is asked to go.
             .set("api.rate_limit", "18")
             // So short, because a claim in Redis outlives them by half a minute.

@@ -73,7 +73,7 @@ async fn a_key_is_rotated_under_load() {
     let (old, new) = (user(&world, "old", "readonly").await, user(&world, "new", "readonly").await);
     let files = Files::new();
     files.replace("credentials", &old.profile());
-    world.simulator.configure(json!({ "latency": "50ms" })).await;
+    world.simulator.configure(json!({ "latency": "200ms" })).await;
     let daemon = files.daemon(world.daemon()).set("worker.concurrency", "8").start_ready().await;
     let mut batch = Batch::stored(&world, 200).await;
     batch.submit(&world).await;
@@ -124,7 +124,8 @@ async fn a_key_that_is_gone_before_there_is_another_holds_the_jobs() {
     let (old, new) = (user(&world, "old", "readonly").await, user(&world, "new", "readonly").await);
     let files = Files::new();
     files.replace("credentials", &old.profile());
-    world.simulator.configure(json!({ "latency": "50ms" })).await;
+    // Most objects are not read yet when the key is gone.
+    world.simulator.configure(json!({ "latency": "500ms" })).await;
     let daemon = files.daemon(two_attempts(&world)).set("worker.concurrency", "8").start_ready().await;
     let mut batch = Batch::stored(&world, 60).await;
     batch.submit(&world).await;
