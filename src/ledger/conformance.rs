@@ -311,8 +311,8 @@ pub(super) async fn a_dead_worker_s_claim_runs_out<P: Place>() {
 
 /// Only where processes share a ledger.
 pub(super) async fn a_claim_that_was_taken_over_is_lost<P: Place>() {
-    // Long enough for the steps of the one that has it now.
-    let place = P::new(Lives { ttl: LONG, claim: 4 * SHORT }).await;
+    // Long enough for the steps of the one that has it now, on a busy machine.
+    let place = P::new(Lives { ttl: LONG, claim: 12 * SHORT }).await;
     let (slow, quick) = (place.worker(), place.stranger().await.expect("a shared ledger"));
     for key in ["a", "b"] {
         slow.begin(key).await.expect("begin");
