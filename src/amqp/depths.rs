@@ -1,6 +1,7 @@
 //! How many messages wait in each queue of the topology, for the status page.
 
 use super::connect::Link;
+use super::consume_mode::{ConsumeMode, ConsumeState};
 use super::reply::{ACCESS_REFUSED, reply_code};
 use super::topology::Names;
 use lapin::Channel;
@@ -9,13 +10,17 @@ use lapin::types::FieldTable;
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// A page that is looked at wants to be fresher than a watchdog.
 const OFTEN: Duration = Duration::from_secs(5);
 
-/// A busy quorum queue is said to be empty and without consumers (RabbitMQ 3.10.8, after 250 ms). An answer that took so long and
-/// says that says nothing.
+/// What a declare says of a queue that is empty, and of a quorum queue whose leader is away or busy: mostly at once, sometimes after 250 ms, and
+/// without a majority for as long as that lasts (RabbitMQ 3.10 to 4.3, findings/rabbitmq-quorum-declare-says-empty.sh).
+pub(super) const EMPTY_OR_UNKNOWN: (u32, u32) = (0, 0);
+
+/// The answer about a queue that is empty comes sooner.
 const BUSY: Duration = Duration::from_millis(100);
 
 /// What the broker last said of a queue.
@@ -23,7 +28,7 @@ const BUSY: Duration = Duration::from_millis(100);
 pub struct Depth {
     /// Its name.
     pub queue: String,
-    /// Messages that are ready to be delivered; `None` where it does not exist, may not be asked for, or is too busy to tell.
+    /// Messages that are ready to be delivered; `None` where it does not exist, may not be asked for, or does not answer.
     pub ready: Option<u32>,
     /// Its consumers.
     pub consumers: u32,
@@ -55,7 +60,13 @@ impl Depths {
 }
 
 /// Asks again and again, and does not end. That the connection is gone is noticed elsewhere.
-pub(super) async fn count(link: &Link, names: &Names, every: Duration, depths: &Depths) -> Infallible {
+pub(super) async fn count(
+    link: &Link,
+    names: &Names,
+    every: Duration,
+    depths: &Depths,
+    consuming: &watch::Sender<ConsumeState>,
+) -> Infallible {
     let mut ticks = interval(every.min(OFTEN));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let retry = names.retry.iter().map(|(queue, _)| queue);
@@ -65,24 +76,28 @@ pub(super) async fn count(link: &Link, names: &Names, every: Duration, depths: &
     let mut channel = None;
     loop {
         ticks.tick().await;
-        let mut known = Vec::with_capacity(queues.len());
+        // Before they are asked: a consumer that is made meanwhile may be counted or not.
+        let has_consumer = matches!(*consuming.borrow(), ConsumeState::As(mode) if mode != ConsumeMode::Paused);
+        let mut answers = Vec::with_capacity(queues.len());
         for (queue, refused) in queues.iter().zip(&mut refused) {
-            let answer = if *refused { None } else { ask(link, &mut channel, queue, refused).await };
-            let (ready, consumers) = answer.unzip();
-            known.push(Depth { queue: (*queue).clone(), ready, consumers: consumers.unwrap_or_default() });
+            answers.push(if *refused { None } else { ask(link, &mut channel, queue, refused).await });
         }
-        depths.set(known);
+        // The job queue has a consumer, this one: where it is said to have none, the other queues may be asked in vain, too.
+        let in_vain = has_consumer && answers.first() == Some(&Some(EMPTY_OR_UNKNOWN));
+        let known = queues.iter().zip(answers).map(|(queue, answer)| {
+            let (ready, consumers) = answer.filter(|counts| !in_vain || *counts != EMPTY_OR_UNKNOWN).unzip();
+            Depth { queue: (*queue).clone(), ready, consumers: consumers.unwrap_or_default() }
+        });
+        depths.set(known.collect());
     }
 }
 
-/// Messages that are ready and consumers, without management rights. `None`: the broker is too busy to tell. A queue that does not
-/// exist or may not be asked for is an error, with which the broker closes the channel.
-pub(super) async fn look(channel: &Channel, queue: &str) -> lapin::Result<Option<(u32, u32)>> {
-    let asked = Instant::now();
+/// Messages that are ready and consumers, without management rights; [`EMPTY_OR_UNKNOWN`] is no answer to rely on. A queue that does not exist or
+/// may not be asked for is an error, with which the broker closes the channel.
+pub(super) async fn look(channel: &Channel, queue: &str) -> lapin::Result<(u32, u32)> {
     let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
     let answer = channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
-    let counts = (answer.message_count(), answer.consumer_count());
-    Ok((counts != (0, 0) || asked.elapsed() <= BUSY).then_some(counts))
+    Ok((answer.message_count(), answer.consumer_count()))
 }
 
 async fn ask(link: &Link, channel: &mut Option<Channel>, queue: &str, refused: &mut bool) -> Option<(u32, u32)> {
@@ -90,11 +105,12 @@ async fn ask(link: &Link, channel: &mut Option<Channel>, queue: &str, refused: &
         Some(open) => open,
         None => link.create_channel().await.ok()?,
     };
+    let asked = Instant::now();
     match look(&open, queue).await {
         Ok(counts) => {
             // A broker closes the channel with a refusal.
             *channel = Some(open);
-            counts
+            (counts != EMPTY_OR_UNKNOWN || asked.elapsed() <= BUSY).then_some(counts)
         }
         Err(error) => {
             *refused = reply_code(&error) == Some(ACCESS_REFUSED);

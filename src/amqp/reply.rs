@@ -12,6 +12,9 @@ pub(super) const PRECONDITION_FAILED: u16 = 406;
 /// The vhost is not there, the user may not use it, or a limit is reached.
 pub(super) const NOT_ALLOWED: u16 = 530;
 
+/// An operation on a queue failed within the broker: a quorum queue has no leader, or no majority.
+pub(super) const INTERNAL_ERROR: u16 = 541;
+
 /// The code with which the broker has refused something; `None` for any other error.
 pub(super) fn reply_code(error: &Error) -> Option<u16> {
     match error.kind() {

@@ -117,7 +117,7 @@ impl<'a> SessionLoop<'a> {
         let mut events = events(self.parts);
         let Parts { probe, publish, .. } = self.parts;
         let interval = shared.settings.watchdog_interval;
-        let mut counting = pin!(count(publish, &shared.names, interval, &shared.depths));
+        let mut counting = pin!(count(publish, &shared.names, interval, &shared.depths, &shared.consuming));
         let mut alarm = pin!(watch(probe, publish, &shared.names.jobs, interval, &liveness));
         let limit = shared.settings.connect_timeout;
         let mut first_publish = pin!(timeout(limit, session.outbox.prove(&shared.names.internal)));

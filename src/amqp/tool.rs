@@ -34,6 +34,9 @@ pub enum ToolError {
     /// The connection, or the queue on it, is gone.
     #[error("lost the connection to the broker: {0}")]
     Lost(String),
+    /// The broker cannot say what is in this queue.
+    #[error("the broker cannot say what is in queue {0}: it has no leader that answers")]
+    NoLeader(String),
 }
 
 /// What a private queue keeps for a slow reader.
@@ -77,7 +80,7 @@ impl ToolError {
     pub fn is_missing(&self) -> bool {
         match self {
             Self::Refused { source, .. } => reply_code(source) == Some(NOT_FOUND),
-            Self::Lost(_) => false,
+            Self::Lost(_) | Self::NoLeader(_) => false,
         }
     }
 }

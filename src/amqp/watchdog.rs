@@ -1,7 +1,7 @@
 //! Finds a connection that is up while its consumer is not: nothing else reports that state.
 
 use super::connect::Link;
-use super::depths::look;
+use super::depths::{EMPTY_OR_UNKNOWN, look};
 use lapin::Channel;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
@@ -103,8 +103,9 @@ pub(super) async fn watch(probe: &Channel, other: &Link, queue: &str, every: Dur
             return alarm("a connection is gone".to_owned());
         }
         let (ready, consumers) = match timeout(ANSWER_LIMIT, look(probe, queue)).await {
-            Ok(Ok(Some(counts))) => counts,
-            Ok(Ok(None)) => continue,
+            // Where there are no messages, a consumer that is lost is not missed; it is when they come.
+            Ok(Ok(EMPTY_OR_UNKNOWN)) => continue,
+            Ok(Ok(counts)) => counts,
             Ok(Err(error)) => return alarm(format!("watchdog: {error}")),
             Err(_) => {
                 let reason = format!("watchdog: the broker did not answer within {ANSWER_LIMIT:?}");

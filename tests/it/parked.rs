@@ -136,6 +136,26 @@ async fn a_message_that_the_broker_parked_is_listed_and_replayed_under_its_name(
     world.assert_drained().await;
 }
 
+/// A broker that reaches no leader of a quorum queue says that it is empty: findings/rabbitmq-quorum-declare-says-empty.sh.
+#[tokio::test]
+async fn a_queue_that_is_only_said_to_be_empty_is_not_taken_for_it() {
+    let world = World::new("parked_hollow").await;
+    world.declare().await;
+    assert_eq!(command(&world, &["list"], 0).await.stdout().last().unwrap(), "0 jobs in antispoof.parked");
+    park(&world, (0..5).map(|number| Parked::new(number, "object_not_found", "k"))).await;
+    world.amqp_link.hollow(Some(PARKED));
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("parked.jsonl").display().to_string();
+    for arguments in [&["list"][..], &["export", "-o", &file], &["replay", "--yes"], &["purge", "--yes"]] {
+        let command = command(&world, arguments, 69).await;
+        assert!(command.said("cannot say what is in queue antispoof.parked"), "{arguments:?}: {:?}", command.stderr());
+        assert!(command.said("quorum_status") && command.stdout().is_empty(), "{:?}", command.stdout());
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "no export that looks whole");
+    world.amqp_link.hollow(None);
+    assert_eq!(command(&world, &["list"], 0).await.stdout().last().unwrap(), "5 jobs in antispoof.parked");
+}
+
 #[tokio::test]
 async fn a_message_that_ends_each_connection_ends_a_look_with_words() {
     let world = World::new("parked_poison").await;

@@ -54,7 +54,8 @@ async fn the_page_shows_in_a_browser_what_the_worker_does_and_what_keeps_it_from
     jobs.push(world.submit_job(json!({ "id": odd, "key": world.store.key("private-name.jpg") })).await);
     world.events_for_all(&jobs).await;
     until(&daemon, "a sample, and the depths of the queues", |status| {
-        let sampled = status["history"]["live"].as_array().is_some_and(|live| live.iter().any(|rate| rate != 0.0));
+        let history = |plot: &str| status["history"][plot].as_array().into_iter().flatten();
+        let sampled = history("live").any(|rate| rate != 0.0) && history("waiting").any(Value::is_number);
         sampled && status["queues"].as_array().is_some_and(|queues| queues.iter().any(|queue| queue["ready"] == 1))
     })
     .await;

@@ -91,8 +91,8 @@ def management(path, body=None, method=None):
 
 
 def depths():
-    """Messages of each queue of the worker's, those in hand included."""
-    return {entry["name"]: entry.get("messages", 0) for entry in management("/queues/%2f") if entry["name"].startswith(PREFIX + ".")}
+    """Messages of each queue of the worker's, those in hand included; None while the broker does not know."""
+    return {entry["name"]: entry.get("messages") for entry in management("/queues/%2f") if entry["name"].startswith(PREFIX + ".")}
 
 
 def vendor(path="stats", body=None):
@@ -176,7 +176,7 @@ class Load:
     def settle(self, limit=180):
         """Waits until each job has its event and no queue has a message."""
         node.until(f"{self.name}: an event for each of {len(self.jobs)} jobs", lambda: self.ended() >= len(self.jobs), limit)
-        node.until(f"{self.name}: empty queues", lambda: not any(depths().values()), 60)
+        node.until(f"{self.name}: empty queues", lambda: all(count == 0 for count in depths().values()), 60)
 
     def judge(self, explained=0):
         """Events, verdicts and calls against the jobs; so many calls beyond one for each job are explained by the scene's fault, if their events own up to them."""

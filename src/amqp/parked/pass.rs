@@ -2,15 +2,17 @@
 
 use super::entry::ParkedMessage;
 use crate::amqp::connect::Link;
-use crate::amqp::depths::look;
-use crate::amqp::reply::reply_code;
+use crate::amqp::depths::{EMPTY_OR_UNKNOWN, look};
+use crate::amqp::reply::{INTERNAL_ERROR, reply_code};
 use crate::amqp::tool::{ToolError, gone};
 use crate::amqp::topology::Names;
 use antispoof_core::job::Admission;
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, SelectAll};
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicQosOptions,
+};
 use lapin::types::FieldTable;
 use lapin::{Acker, Channel, Consumer, Event};
 use std::time::Duration;
@@ -24,7 +26,8 @@ const PREFETCH: u16 = u16::MAX;
 const SILENCE: Duration = Duration::from_secs(5);
 const MOST_SILENCES: u32 = 12;
 
-/// A queue that is too busy to tell is asked again.
+/// A queue that is said to be empty and is not is asked again, and so is one that is said to have as much as a moment ago: a broker that has just started
+/// counts what it has read so far.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 const MOST_LOOKS: u32 = 40;
 
@@ -33,7 +36,6 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// A channel that has just ended is still a consumer for a moment, and what it held comes back with its end.
 const AFTERGLOW: Duration = Duration::from_secs(3);
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A pass that has begun. Dropped, or ended, it puts everything back that was not acked.
 pub struct Pass {
@@ -69,12 +71,14 @@ impl Pass {
         let events = link.events_listener().boxed();
         let control = in_time("open a channel", link.create_channel()).await?;
         let until = Instant::now() + AFTERGLOW;
+        let mut before = None;
         let (expected, others) = loop {
-            let (ready, consumers) = depth(&control, &names.parked).await?;
-            if consumers == 0 || Instant::now() >= until {
-                break (ready, consumers);
+            let counts = depth(&control, &names.parked).await?;
+            if (before == Some(counts) && counts.1 == 0) || Instant::now() >= until {
+                break counts;
             }
-            sleep(LOOK_AGAIN).await;
+            before = Some(counts);
+            sleep(BETWEEN_LOOKS).await;
         };
         let mut pass = Self {
             link: link.clone(),
@@ -202,12 +206,30 @@ impl Pass {
 /// How many messages are ready, and how many consumers there are.
 async fn depth(channel: &Channel, queue: &str) -> Result<(u32, u32), ToolError> {
     for _ in 0..MOST_LOOKS {
-        if let Some(counts) = in_time(&format!("find queue {queue}"), look(channel, queue)).await? {
+        let counts = in_time(&format!("find queue {queue}"), look(channel, queue)).await?;
+        if counts != EMPTY_OR_UNKNOWN || is_empty(channel, queue).await? {
             return Ok(counts);
         }
         sleep(BETWEEN_LOOKS).await;
     }
-    Err(ToolError::Lost(format!("queue {queue} is too busy to say what is in it")))
+    Err(ToolError::NoLeader(queue.to_owned()))
+}
+
+/// Asks for a message, which only the leader of a queue can answer, and puts back what comes.
+async fn is_empty(channel: &Channel, queue: &str) -> Result<bool, ToolError> {
+    let asked = channel.basic_get(queue.into(), BasicGetOptions::default());
+    match in_time(&format!("ask queue {queue} for a message"), asked).await {
+        Ok(None) => Ok(true),
+        Ok(Some(message)) => {
+            let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+            in_time("put a message back", message.nack(requeue)).await?;
+            Ok(false)
+        }
+        Err(ToolError::Refused { source, .. }) if reply_code(&source) == Some(INTERNAL_ERROR) => {
+            Err(ToolError::NoLeader(queue.to_owned()))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// lapin may leave a request unanswered for ever whose connection ends at that moment.

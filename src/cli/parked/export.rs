@@ -59,8 +59,19 @@ pub(super) async fn run(args: &ExportArgs, source: &Source) -> Result<Exit, Prob
 /// A file that has its name only when it is whole.
 struct Target {
     file: BufWriter<File>,
-    partial: PathBuf,
+    partial: Partial,
     path: PathBuf,
+}
+
+/// The file under its first name, under which it does not stay: it holds personal data.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            say(&format!("note: remove {}: {error}", self.0.display()));
+        }
+    }
 }
 
 impl Target {
@@ -78,21 +89,20 @@ impl Target {
             .mode(0o600)
             .open(&partial)
             .with_context(|| format!("create {}", partial.display()))?;
-        Ok(Self { file: BufWriter::new(file), partial, path: path.to_owned() })
+        Ok(Self { file: BufWriter::new(file), partial: Partial(partial), path: path.to_owned() })
     }
 
     fn write(&mut self, line: &str) -> Result<(), Problem> {
-        writeln!(self.file, "{line}").with_context(|| format!("write {}", self.partial.display()))?;
+        writeln!(self.file, "{line}").with_context(|| format!("write {}", self.partial.0.display()))?;
         Ok(())
     }
 
     fn finish(self) -> Result<String, Problem> {
         let Self { file, partial, path } = self;
         let file = file.into_inner().map_err(std::io::IntoInnerError::into_error);
-        file.and_then(|file| file.sync_all()).with_context(|| format!("write {}", partial.display()))?;
+        file.and_then(|file| file.sync_all()).with_context(|| format!("write {}", partial.0.display()))?;
         // Not over a file that has appeared meanwhile.
-        fs::hard_link(&partial, &path).with_context(|| format!("name it {}", path.display()))?;
-        fs::remove_file(&partial).with_context(|| format!("remove {}", partial.display()))?;
+        fs::hard_link(&partial.0, &path).with_context(|| format!("name it {}", path.display()))?;
         Ok(path.display().to_string())
     }
 }

@@ -57,8 +57,14 @@ impl Source {
 
 /// A pass that broke off.
 pub(super) fn problem(error: ToolError) -> Problem {
-    let lost = matches!(error, ToolError::Lost(_));
-    Problem::from(error).maybe_hint(lost.then_some(
-        "run it again; if it ends at the same message, the broker cannot deliver that one (docs/alerts-jobs.md, AntispoofdUndeliverable)",
-    ))
+    let hint = match error {
+        ToolError::Refused { .. } => None,
+        ToolError::Lost(_) => Some(
+            "run it again; if it ends at the same message, the broker cannot deliver that one (docs/alerts-jobs.md, AntispoofdUndeliverable)",
+        ),
+        ToolError::NoLeader(_) => {
+            Some("`rabbitmq-queues quorum_status QUEUE` names its members: it needs more than half of them")
+        }
+    };
+    Problem::from(error).maybe_hint(hint)
 }

@@ -143,6 +143,12 @@ impl Link {
         self.shared.damage(bytes, times);
     }
 
+    /// From now on the broker behind this link says of this queue that it has neither messages nor consumers, as one does that reaches no leader of it. `None`:
+    /// no more.
+    pub(crate) fn hollow(&self, queue: Option<&str>) {
+        self.shared.hollow(queue);
+    }
+
     /// Connections that `poison` has ended, or `stall_at` stopped.
     pub(crate) fn poisoned(&self) -> u64 {
         self.shared.poisoned.load(Ordering::SeqCst)

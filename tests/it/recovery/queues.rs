@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use serde_json::{Value, json};
 
 use super::{reconnected, said};
 use crate::batch::Batch;
@@ -79,5 +80,33 @@ async fn a_queue_with_other_arguments_is_named_and_waited_for() {
     batch.verdicts(&world).await;
     batch.assert_paid_once(&world).await;
     eventually_equals("three connections", SOON, 3, async || world.amqp_link.open()).await;
+    world.assert_drained().await;
+}
+
+/// A broker that reaches no leader of a quorum queue says that it has neither messages nor consumers: findings/rabbitmq-quorum-declare-says-empty.sh.
+#[tokio::test]
+async fn a_job_queue_that_is_said_to_have_no_consumer_ends_no_session() {
+    const WATCHED: Duration = Duration::from_secs(3);
+
+    let world = World::new("hollow").await;
+    let builder = world.daemon().set("worker.concurrency", "1").set("amqp.watchdog_interval", "1s");
+    let daemon = builder.start_ready().await;
+    let known = async || {
+        let (_, body) = daemon.get("/status?history=0").await.ok()?;
+        let status: Value = serde_json::from_str(&body).ok()?;
+        let queues = status["queues"].as_array()?;
+        queues.iter().find(|queue| queue["queue"] == JOBS).map(|queue| queue["ready"].clone())
+    };
+    eventually_equals("the depth to be known", SOON, Some(json!(0)), known).await;
+    world.amqp_link.hollow(Some(JOBS));
+    eventually_equals("the depth to be unknown", SOON, Some(Value::Null), known).await;
+    holds("one session", WATCHED, async || match daemon.metric("antispoofd_amqp_reconnects_total").await {
+        Some(0.0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    Batch::submitted(&world, 3).await.verdicts(&world).await;
+    world.amqp_link.hollow(None);
+    eventually_equals("the depth to be known again", SOON, Some(json!(0)), known).await;
     world.assert_drained().await;
 }

@@ -27,6 +27,8 @@ pub(super) struct Shared {
     pub(super) stalls: AtomicBool,
     pub(super) poisoned: AtomicU64,
     damage: Mutex<Option<Damage>>,
+    /// How the answer begins that says how much is in the queue which is said to be empty.
+    hollow: Mutex<Option<Vec<u8>>>,
     to_service: Flow,
     to_daemon: Flow,
 }
@@ -57,6 +59,7 @@ impl Shared {
             stalls: AtomicBool::new(false),
             poisoned: AtomicU64::new(0),
             damage: Mutex::new(None),
+            hollow: Mutex::new(None),
             to_service: Flow::default(),
             to_daemon: Flow::default(),
         }
@@ -114,6 +117,30 @@ impl Shared {
             }
         }
         tail.drain(..tail.len().saturating_sub(wanted.len() - 1));
+    }
+
+    pub(super) fn hollow(&self, queue: Option<&str>) {
+        /// `queue.declare-ok`; the name of the queue follows, and then the counts of messages and consumers, four bytes each.
+        const DECLARED: [u8; 4] = [0, 50, 0, 11];
+
+        let answer = |queue: &str| {
+            let length = u8::try_from(queue.len()).expect("a short name");
+            [&DECLARED[..], &[length], queue.as_bytes()].concat()
+        };
+        *self.hollow.lock().unwrap_or_else(PoisonError::into_inner) = queue.map(answer);
+    }
+
+    /// Sets both counts to 0 in each such answer. A broker writes an answer in one piece.
+    fn empty(&self, bytes: &mut [u8]) {
+        let hollow = self.hollow.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(answer) = hollow.as_ref() else { return };
+        let windows = bytes.windows(answer.len()).enumerate();
+        let counts: Vec<_> = windows.filter(|(_, window)| window == answer).map(|(at, _)| at + answer.len()).collect();
+        for counts in counts {
+            if let Some(counts) = bytes.get_mut(counts..counts + 8) {
+                counts.fill(0);
+            }
+        }
     }
 
     pub(super) fn arm(&self, direction: Direction, left: u64, ending: Ending) {
@@ -234,6 +261,7 @@ async fn pump(
         }
         if direction == Direction::ToDaemon {
             shared.spoil(&mut before, &mut buffer[..len]);
+            shared.empty(&mut buffer[..len]);
         }
         if direction == Direction::ToDaemon && shared.kills(&mut tail, &buffer[..len]) {
             if shared.stalls.load(Ordering::SeqCst) {
