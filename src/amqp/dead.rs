@@ -37,7 +37,7 @@ const STABLE_AFTER: Duration = Duration::from_secs(30);
 
 /// A session that was cut off is followed by another within this.
 const NEXT_SESSION: Duration = Duration::from_secs(2);
-/// Connections that end within so much time of each other have ended for one reason.
+/// Connections that end within this time of each other have ended for one reason.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Bounds the closing handshake of a connection that may be dead.

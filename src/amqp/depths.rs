@@ -20,7 +20,7 @@ const OFTEN: Duration = Duration::from_secs(5);
 /// without a majority for as long as that lasts (RabbitMQ 3.10 to 4.3, findings/rabbitmq-quorum-declare-says-empty.sh).
 pub(super) const EMPTY_OR_UNKNOWN: (u32, u32) = (0, 0);
 
-/// The answer about a queue that is empty comes sooner.
+/// A leader answers sooner than this; a later answer of nothing is of a leader that did not.
 const BUSY: Duration = Duration::from_millis(100);
 
 /// What the broker last said of a queue.
@@ -82,10 +82,10 @@ pub(super) async fn count(
         for (queue, refused) in queues.iter().zip(&mut refused) {
             answers.push(if *refused { None } else { ask(link, &mut channel, queue, refused).await });
         }
-        // The job queue has a consumer, this one: where it is said to have none, the other queues may be asked in vain, too.
-        let in_vain = has_consumer && answers.first() == Some(&Some(EMPTY_OR_UNKNOWN));
+        // The job queue has a consumer, this one. Where it is said to have none, the same answer about another queue may be as wrong.
+        let unknown = has_consumer && answers.first() == Some(&Some(EMPTY_OR_UNKNOWN));
         let known = queues.iter().zip(answers).map(|(queue, answer)| {
-            let (ready, consumers) = answer.filter(|counts| !in_vain || *counts != EMPTY_OR_UNKNOWN).unzip();
+            let (ready, consumers) = answer.filter(|counts| !unknown || *counts != EMPTY_OR_UNKNOWN).unzip();
             Depth { queue: (*queue).clone(), ready, consumers: consumers.unwrap_or_default() }
         });
         depths.set(known.collect());

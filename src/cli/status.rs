@@ -27,7 +27,7 @@ const FROM_THE_TOP: &str = "\u{1b}[H\u{1b}[J";
 
 /// Print what workers do and what keeps them from it
 ///
-/// Asks the admin port of each: GET /status. Ends with 1 when one of them does not answer or judges nothing for a reason that an operator has to mend.
+/// Asks the admin port of each: GET /status. Ends with 1 when one of them does not answer or judges nothing: it has no session with the broker, or its gate is closed for another reason than a pause that the API asks for or the daily limit.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = super::examples::STATUS)]
 pub(super) struct StatusArgs {

@@ -152,7 +152,7 @@ fn stalled(facts: &Facts, waiting: &str) -> Option<Sentence> {
     (facts.lately.stalled >= STALLED).then(|| Sentence {
         level: Level::Warning,
         text: format!("no job has ended for {seconds} s, and {} in flight{waiting}", are(facts.in_flight)),
-        remedy: "`antispoofd check --connect` asks the store and the vendor; a job waits for them up to s3.timeout and api.timeout"
+        remedy: "`antispoofd check --connect` asks the store and reaches the vendor, but makes no call: a vendor that hangs on calls looks well there. At api.timeout each call in hand is in doubt"
             .to_owned(),
         since: None,
     })

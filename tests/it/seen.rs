@@ -1,4 +1,4 @@
-//! Eighteen faults, each staged on real services: one command, or the status page, names the cause and what to do. `docs/faults-seen.md` shows what
+//! Nineteen faults, each staged on real services: one command, or the status page, names the cause and what to do. `docs/faults-seen.md` shows what
 //! they say.
 
 use lapin::BasicProperties;
@@ -291,7 +291,7 @@ async fn a_vendor_that_does_not_answer() {
     world.simulator.configure(json!({ "faults": "hang=100%" })).await;
     let face = world.upload("face.jpg", jpeg::tiny(1)).await;
     world.submit_all(std::iter::repeat_n(face.key.as_str(), 10)).await;
-    status("vendor hangs", &daemon, "and 2 jobs are in flight; 8 jobs wait", "up to s3.timeout and api.timeout").await;
+    status("vendor hangs", &daemon, "and 2 jobs are in flight; 8 jobs wait", "each call in hand is in doubt").await;
 }
 
 #[tokio::test]

@@ -37,18 +37,18 @@ impl Collector for OfThisProcess {
         let mut put = |name, help, unit: Option<&Unit>, metric: &dyn EncodeMetric| {
             metric.encode(encoder.encode_descriptor(name, help, unit, metric.metric_type())?)
         };
-        put("process_cpu", "User and system CPU time", Some(&Unit::Seconds), &ConstCounter::new(taken.cpu))?;
+        put("process_cpu", "CPU time, user and system.", Some(&Unit::Seconds), &ConstCounter::new(taken.cpu))?;
         put(
             "process_start_time",
-            "When the process started, since 1970",
+            "When the process started, in seconds since 1970.",
             Some(&Unit::Seconds),
             &ConstGauge::new(taken.started),
         )?;
-        put("process_resident_memory", "Memory in RAM", Some(&Unit::Bytes), &ConstGauge::new(taken.resident))?;
-        put("process_virtual_memory", "Address space", Some(&Unit::Bytes), &ConstGauge::new(taken.virtual_memory))?;
-        put("process_threads", "Threads", None, &ConstGauge::new(taken.threads))?;
-        put("process_open_fds", "Open file descriptors", None, &ConstGauge::new(taken.open_files))?;
-        put("process_max_fds", "The most file descriptors", None, &ConstGauge::new(taken.most_files))
+        put("process_resident_memory", "Resident memory.", Some(&Unit::Bytes), &ConstGauge::new(taken.resident))?;
+        put("process_virtual_memory", "Address space.", Some(&Unit::Bytes), &ConstGauge::new(taken.virtual_memory))?;
+        put("process_threads", "Threads.", None, &ConstGauge::new(taken.threads))?;
+        put("process_open_fds", "Open file descriptors.", None, &ConstGauge::new(taken.open_files))?;
+        put("process_max_fds", "The limit of open file descriptors.", None, &ConstGauge::new(taken.most_files))
     }
 }
 
