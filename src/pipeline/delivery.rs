@@ -150,15 +150,18 @@ impl<P: Ports> Delivery<'_, P> {
     }
 
     /// As [`Delivery::ack`], and the ledger learns that the result was published. The ack does not wait for that: a job that is redelivered is
-    /// published again in any case.
+    /// published again in any case. An end that is to be forgotten is forgotten only then, or the redelivery after a lost ack would be paid for again.
     async fn ack_result(self, receipt: Receipt<P>, key: Option<&str>, settlement: Settlement) -> Settlement {
         let pipeline = self.pipeline;
-        let noted = async {
-            if let Some(key) = key {
-                pipeline.ledger.published(key, pipeline.rules.reuse != Reuse::Off).await;
-            }
-        };
-        join(self.ack(receipt, settlement), noted).await.0
+        let Some(key) = key else { return self.ack(receipt, settlement).await };
+        if pipeline.rules.reuse != Reuse::Off {
+            return join(self.ack(receipt, settlement), pipeline.ledger.published(key, true)).await.0;
+        }
+        let settled = self.ack(receipt, settlement).await;
+        if settled != Settlement::Lost {
+            pipeline.ledger.published(key, false).await;
+        }
+        settled
     }
 
     /// Attempts spent with this delivery. One that the broker has dropped was not tried this time.

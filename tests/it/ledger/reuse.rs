@@ -79,12 +79,38 @@ async fn a_job_that_is_published_again_is_paid_for_again_only_where_that_is_want
     let id = job["id"].as_str().expect("an id");
     events(&world, id, 1).await;
     world.assert_drained().await;
-    // Its end is forgotten beside the ack, and counted when both are done.
+    // Its end is forgotten after the ack, and counted when both are done.
     let told = "antispoofd_settlements_total{kind=\"announced\"}";
     eventually_equals("its end to be forgotten", SOON, Some(1.0), async || daemon.metric(told).await).await;
     publish(&world, &job).await;
     let events = events(&world, id, 2).await;
     assert!(events.iter().all(|event| !reused(event)));
+    assert_eq!(world.simulator.billed(&sha256(&bytes)).await, 2);
+    world.assert_drained().await;
+}
+
+/// The worker's session ends under the call, so the ack cannot be written and the broker brings the job again.
+#[tokio::test]
+async fn a_redelivery_after_a_lost_session_is_not_paid_for_again_where_nothing_is_reused() {
+    let world = World::new("ledger_off_cut").await;
+    world.simulator.configure(json!({ "latency": "3s" })).await;
+    let daemon = world.daemon_with_redis().set("ledger.reuse", "off").start_ready().await;
+    let bytes = jpeg::tiny(1);
+    let stored = world.upload("face.jpg", bytes.clone()).await;
+    let job = json!({ "id": "kyc-1", "bucket": BUCKET, "key": stored.key });
+    publish(&world, &job).await;
+    eventually_equals("the call", SOON, 1, async || world.simulator.count("calls").await).await;
+    world.amqp_link.cut().await;
+    world.amqp_link.restore().await;
+    let told = events(&world, "kyc-1", 2).await;
+    assert!(told.iter().all(|event| event.outcome().is_some()), "a verdict, and once more for the redelivery");
+    assert_eq!(world.simulator.billed(&sha256(&bytes)).await, 1);
+    world.assert_drained().await;
+    // Now it is forgotten.
+    let announced = "antispoofd_settlements_total{kind=\"announced\"}";
+    eventually_equals("its end to be forgotten", SOON, Some(1.0), async || daemon.metric(announced).await).await;
+    publish(&world, &job).await;
+    events(&world, "kyc-1", 3).await;
     assert_eq!(world.simulator.billed(&sha256(&bytes)).await, 2);
     world.assert_drained().await;
 }
