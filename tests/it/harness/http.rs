@@ -2,25 +2,17 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, ClientBuilder, Method, StatusCode};
+use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
 /// None of these answers takes long, and a test must not hang on one.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client that stays on loopback: no proxy, no redirects.
+/// A client that stays on loopback, without proxy or redirects, and makes a connection for each call: a server that closes an idle one just when a request is
+/// written to it would fail a test for nothing.
 pub(crate) fn client() -> Client {
-    built(Client::builder())
-}
-
-/// As `client`, with a connection for each call: for a server that closes those that are idle.
-pub(crate) fn client_without_pool() -> Client {
-    built(Client::builder().pool_max_idle_per_host(0))
-}
-
-fn built(builder: ClientBuilder) -> Client {
-    let builder = builder.no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(TIMEOUT);
-    builder.build().expect("a plain HTTP client can be built")
+    let builder = Client::builder().pool_max_idle_per_host(0).no_proxy().timeout(TIMEOUT);
+    builder.redirect(reqwest::redirect::Policy::none()).build().expect("a plain HTTP client can be built")
 }
 
 /// Status and body of the answer; the error says why there was none.

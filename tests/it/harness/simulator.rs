@@ -32,7 +32,7 @@ impl Simulator {
             address.map(|(_, rest)| rest.trim().to_owned()).ok_or_else(|| format!("{stdout:?}"))
         })
         .await;
-        Self { process, address, http: http::client_without_pool() }
+        Self { process, address, http: http::client() }
     }
 
     /// `host:port`, for a link in front of it.
