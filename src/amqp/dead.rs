@@ -23,7 +23,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
@@ -148,6 +148,10 @@ async fn read(
         debug!("the connection that reads {queue} did not close in time");
     }
     let stopping = stop.is_cancelled() || shared.read_no_more.is_cancelled();
+    if cut && !forced && !stopping {
+        // A cut does not reach all connections in the same moment.
+        stop.run_until_cancelled(sleep_until(ended + AT_ONCE)).await;
+    }
     if cut && !forced && !stopping && broker_answers(shared).await && !lost_with_session(shared, ended) {
         observer.cut(Consumed::Dead);
         error!(
