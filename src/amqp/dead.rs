@@ -151,14 +151,14 @@ async fn read(
     if cut && !forced && !stopping {
         // A cut does not reach all connections in the same moment.
         stop.run_until_cancelled(sleep_until(ended + AT_ONCE)).await;
-    }
-    if cut && !forced && !stopping && broker_answers(shared).await && !lost_with_session(shared, ended) {
-        observer.cut(Consumed::Dead);
-        error!(
-            "the connection that reads {queue} ended, and the broker is there: a message in {queue} may not be deliverable. After its fourth delivery the \
-             broker moves it to {}, and it gets no event",
-            shared.names.parked
-        );
+        if broker_answers(shared).await && !lost_with_session(shared, ended) {
+            observer.cut(Consumed::Dead);
+            error!(
+                "the connection that reads {queue} ended, and the broker is there: a message in {queue} may not be deliverable. After its fourth delivery the \
+                 broker moves it to {}, and it gets no event",
+                shared.names.parked
+            );
+        }
     }
     read
 }

@@ -44,14 +44,7 @@ pub(super) async fn run(args: &PurgeArgs, source: &Source) -> Result<Exit, Probl
     let ended = removal.run(&mut stop, None).await;
     let progress = format!("{} removed", removal.progress());
     match ended {
-        Ok(Ended::Done) if removal.is_whole() => {
-            say(&progress);
-            Ok(Exit::Ok)
-        }
-        Ok(Ended::Done) => {
-            say(&format!("{progress}; the others were not in the queue any more (another command, or a policy?)"));
-            Ok(Exit::Failed)
-        }
+        Ok(Ended::Done) => Ok(removal.report_done("removed")),
         Ok(Ended::Interrupted) => {
             Err(Problem::failed(anyhow!("interrupted: {progress}")).hint("the same command removes the rest"))
         }

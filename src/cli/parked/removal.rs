@@ -4,6 +4,7 @@
 //! Killed at any moment, it loses nothing: what is not acked is put back by the broker. What was handed on and not acked is handed on
 //! once more by the next run, as the same generation of the job.
 
+use super::super::exit::Exit;
 use super::super::problem::{NO_TOPOLOGY, Problem};
 use super::super::progress::Progress;
 use super::super::stop::Stop;
@@ -88,9 +89,15 @@ impl<'a> Removal<'a> {
         }
     }
 
-    /// True when all that were chosen have left the queue.
-    pub(super) fn is_whole(&self) -> bool {
-        self.done == self.total
+    /// Says how many were `removed` or `replayed` when it is done. Those that were not had left the queue before.
+    pub(super) fn report_done(&self, what: &str) -> Exit {
+        let progress = format!("{} {what}", self.progress());
+        if self.done == self.total {
+            say(&progress);
+            return Exit::Ok;
+        }
+        say(&format!("{progress}; the others were not in the queue any more (another command, or a policy?)"));
+        Exit::Failed
     }
 
     /// Passes over the queue until it meets none of them, with a new connection after one that was lost. The messages are handed on to

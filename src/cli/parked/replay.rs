@@ -68,14 +68,7 @@ pub(super) async fn run(args: &ReplayArgs, source: &Source) -> Result<Exit, Prob
     let ended = removal.run(&mut stop, Some(Destination::Jobs)).await;
     let progress = format!("{} replayed", removal.progress());
     match ended {
-        Ok(Ended::Done) => {
-            if removal.is_whole() {
-                say(&progress);
-                return Ok(Exit::Ok);
-            }
-            say(&format!("{progress}; the others were not in the queue any more (another command, or a policy?)"));
-            Ok(Exit::Failed)
-        }
+        Ok(Ended::Done) => Ok(removal.report_done("replayed")),
         Ok(Ended::Interrupted) => {
             Err(Problem::failed(anyhow!("interrupted: {progress}")).hint("the same command replays the rest"))
         }

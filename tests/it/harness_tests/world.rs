@@ -85,7 +85,7 @@ async fn drained_means_that_nobody_holds_a_job() {
     let held = channel.basic_get("antispoof.jobs".into(), BasicGetOptions { no_ack: false }).await;
     let held = held.expect("the queue can be read").expect("there is a job");
     let unacked = async || world.broker.sampled("antispoof.jobs").await.unacked;
-    eventually_equals("the job to be seen in somebody's hands", EVENTUALLY, 1, unacked).await;
+    eventually_equals("the job to be seen in hand", EVENTUALLY, 1, unacked).await;
 
     let ((), ()) = tokio::join!(world.assert_drained(), async {
         held.acker.ack(BasicAckOptions::default()).await.expect("the job can be acknowledged");

@@ -29,7 +29,7 @@ const MOST: usize = 20_000;
 const CHUNK: usize = 30;
 /// The longest time without an end, where nobody waits for the claims of a dead worker.
 pub(crate) const PROMPT: Duration = Duration::from_secs(20);
-/// Where somebody does: they last for 36 s.
+/// Where another worker does: they last for 36 s.
 pub(crate) const PAST_CLAIMS: Duration = Duration::from_mins(1);
 
 /// A producer that keeps the queue filled, and a consumer that notes every event.
